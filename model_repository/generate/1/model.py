@@ -1,0 +1,130 @@
+"""The ensemble as a Triton model: takes requests from Triton, runs them as jobs, and streams what they make."""
+
+import asyncio
+import dataclasses
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton_python_backend_utils as pb_utils
+from bls import BlsRunner
+from metrics import Metrics
+from responses import Responder, read_fields
+
+from pipelines.admission import Admission
+from pipelines.errors import Cancelled, PipelineError
+from pipelines.families import Pipelines
+from pipelines.frames import to_uint8
+from pipelines.job import Job
+from pipelines.request import parse, resolve
+from pipelines.runner import Array
+from pipelines.step_batcher import StepBatcher
+
+HEARTBEAT_SECONDS = 1.0
+# BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
+IO_THREADS = 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The `parameters` of config.pbtxt."""
+
+    max_running_jobs: int
+    max_waiting_jobs: int
+    max_step_batch: int
+
+    @classmethod
+    def read(cls, config: dict[str, Any]) -> "Settings":
+        """Raises ValueError naming the key that is missing or not a whole number."""
+        values = {}
+        for field in dataclasses.fields(cls):
+            try:
+                values[field.name] = int(config["parameters"][field.name]["string_value"])
+            except (KeyError, ValueError):
+                raise ValueError(f"config.pbtxt: parameter {field.name!r} must be a whole number") from None
+        return cls(**values)
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = Settings.read(json.loads(args["model_config"]))
+        # Schedulers work on small tensors; more threads would only take cores from the leaf models.
+        torch.set_num_threads(1)
+        self._metrics = Metrics()
+        self._runner = BlsRunner()
+        self._batcher = StepBatcher(self._evaluate, settings.max_step_batch)
+        self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
+        folder = Path(args["model_repository"], args["model_version"])
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+
+    async def execute(self, requests: list[Any]) -> None:
+        asyncio.get_running_loop().set_default_executor(self._io_threads)
+        for request in requests:
+            task = asyncio.create_task(self._respond(request, Responder(request.get_response_sender())))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _respond(self, request: Any, responder: Responder) -> None:
+        """Serve one request; whatever happens, its client gets a final response."""
+        request_id = request.request_id()
+        try:
+            fields = read_fields(request)
+            if fields.pop("task", "generate") == "describe":
+                await responder.info({"models": [card.model_dump() for card in self._pipelines.cards]})
+            else:
+                await self._generate(fields, responder, request_id)
+        except Cancelled as error:
+            self._metrics.job_cancelled()
+            await responder.error(error)
+        except PipelineError as error:
+            self._metrics.job_failed()
+            pb_utils.Logger.log_warn(f"job {request_id}: {error.to_text()}")
+            await responder.error(error)
+        except BaseException as error:
+            self._metrics.job_failed()
+            pb_utils.Logger.log_error(f"job {request_id}: {error!r}")
+            await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
+
+    async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
+        pipeline = self._pipelines.get(fields.pop("model", None))
+        timeout = fields.pop("timeout_seconds", None)
+        params = resolve(parse(fields), pipeline.card)
+        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout)
+        heartbeat = asyncio.create_task(_beat(job, responder))
+        try:
+            async with aclosing(job.run(self._admission)) as chunks:
+                async for frames in chunks:
+                    pixels = await asyncio.to_thread(to_uint8, frames)
+                    await responder.frames(pixels, job.progress, _info(job) if job.progress.is_complete else None)
+        finally:
+            heartbeat.cancel()
+        self._metrics.job_done(job.timings["total_seconds"])
+        pb_utils.Logger.log_info(f"job {request_id}: {json.dumps(_info(job)['timings'])}")
+
+    async def _evaluate(self, model: str, inputs: dict[str, Array]) -> Array:
+        """One transformer batch."""
+        started = time.monotonic()
+        output = await self._runner.infer(model, inputs, "sample")
+        self._metrics.batch_done(time.monotonic() - started, len(output))
+        return output
+
+
+async def _beat(job: Job, responder: Responder) -> None:
+    """Show that the job is alive even when a step or the queue is long: silence means that this process has died."""
+    while True:
+        await responder.progress(job.progress)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _info(job: Job) -> dict[str, Any]:
+    return {
+        "model": job.pipeline.card.id,
+        "params": dataclasses.asdict(job.params),
+        "timings": {name: round(seconds, 6) for name, seconds in job.timings.items()},
+    }

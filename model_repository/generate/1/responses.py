@@ -1,0 +1,89 @@
+"""Reads a request's tensors, and writes the responses that config.pbtxt describes."""
+
+import asyncio
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from pipelines.errors import Cancelled, InvalidRequest, PipelineError
+from pipelines.job import Progress
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+def read_fields(request: Any) -> dict[str, Any]:
+    """The request's tensors as Python values, by name.
+
+    Raises:
+        InvalidRequest: a string is not UTF-8.
+    """
+    fields = {}
+    for tensor in request.inputs():
+        value = tensor.as_numpy().reshape(-1)[0]
+        if isinstance(value, bytes):
+            try:
+                fields[tensor.name()] = value.decode()
+            except UnicodeDecodeError:
+                raise InvalidRequest("must be UTF-8", tensor.name()) from None
+        else:
+            fields[tensor.name()] = value.item()
+    return fields
+
+
+class Responder:
+    """Sends one request's responses, one at a time, the last of them with Triton's FINAL flag.
+
+    A send waits for Triton to take the tensors, so it runs in a thread.
+    """
+
+    def __init__(self, sender: Any) -> None:
+        self._sender = sender
+        self._lock = asyncio.Lock()
+        self._finished = False
+
+    def is_cancelled(self) -> bool:
+        return bool(self._sender.is_cancelled())
+
+    async def progress(self, progress: Progress) -> None:
+        await self._send([_progress_tensor(progress)])
+
+    async def frames(self, frames: NDArray[np.uint8], progress: Progress, info: dict[str, Any] | None) -> None:
+        """Send decoded frames [n, height, width, 3]; with `info` they are the last."""
+        tensors = [pb_utils.Tensor("frames", frames), _progress_tensor(progress)]
+        if info is not None:
+            tensors.append(_info_tensor(info))
+        await self._send(tensors, final=info is not None)
+
+    async def info(self, info: dict[str, Any]) -> None:
+        """Send `info` alone, as the only response."""
+        await self._send([_info_tensor(info)], final=True)
+
+    async def error(self, error: PipelineError) -> None:
+        """End the request with an error, unless it has ended already."""
+        code = pb_utils.TritonError.CANCELLED if isinstance(error, Cancelled) else pb_utils.TritonError.INTERNAL
+        if isinstance(error, InvalidRequest):
+            code = pb_utils.TritonError.INVALID_ARG
+        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(error.to_text(), code))
+        await self._respond(response, final=True)
+
+    async def _send(self, tensors: list[Any], final: bool = False) -> None:
+        await self._respond(pb_utils.InferenceResponse(tensors), final)
+
+    async def _respond(self, response: Any, final: bool) -> None:
+        async with self._lock:
+            if self._finished:
+                return
+            self._finished = final
+            await asyncio.to_thread(self._sender.send, response, flags=FINAL if final else 0)
+
+
+def _progress_tensor(progress: Progress) -> Any:
+    counts = [progress.steps_done, progress.steps, progress.frames_done, progress.frames]
+    return pb_utils.Tensor("progress", np.array(counts, np.int32))
+
+
+def _info_tensor(info: dict[str, Any]) -> Any:
+    return pb_utils.Tensor("info", np.array([json.dumps(info).encode()], np.object_))

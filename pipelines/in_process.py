@@ -1,0 +1,36 @@
+"""Runs the leaf models of a model repository in this process, for tests and debugging: no Triton, the same graphs."""
+
+import asyncio
+from pathlib import Path
+
+from pipelines.errors import ModelFailed
+from pipelines.onnx_engine import OnnxEngine, StreamingEngine, open_engine
+from pipelines.runner import Array, Chunk, Tensors
+
+
+class InProcessRunner:
+    """A `ModelRunner` over ONNX Runtime sessions, loaded when first called."""
+
+    def __init__(self, model_repository: Path, threads: int = 0) -> None:
+        self._repository = model_repository
+        self._threads = threads
+        self._engines: dict[str, OnnxEngine | StreamingEngine] = {}
+
+    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
+        return await asyncio.to_thread(self._infer, model, inputs, output, chunk)
+
+    def _infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None) -> Array:
+        try:
+            engine = self._engine(model)
+            if isinstance(engine, StreamingEngine):
+                if chunk is None:
+                    raise ValueError("a streaming model needs to know which chunk this is")
+                return engine.run(inputs, chunk.sequence_id, chunk.start, chunk.end)[output]
+            return engine.run(inputs)[output]
+        except Exception as error:
+            raise ModelFailed(f"{model}: {error}") from error
+
+    def _engine(self, model: str) -> OnnxEngine | StreamingEngine:
+        if model not in self._engines:
+            self._engines[model] = open_engine(self._repository / model / "1", self._threads)
+        return self._engines[model]

@@ -1,0 +1,108 @@
+"""One clip from request to frames: admission, text, sampling, decoding, with progress, deadline and cancellation."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from pipelines.admission import Admission
+from pipelines.errors import Cancelled, DeadlineExceeded
+from pipelines.families import Pipeline
+from pipelines.frames import Float32
+from pipelines.request import SamplingParams
+
+WAITING_POLL_SECONDS = 0.2
+
+
+@dataclass
+class Progress:
+    """How far a job is."""
+
+    steps: int
+    frames: int
+    steps_done: int = 0
+    frames_done: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.frames_done == self.frames
+
+
+@dataclass
+class Job:
+    """A clip being made.
+
+    Args:
+        is_cancelled: asks whether the client has gone away.
+        report: told after admission and after every step.
+        timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
+    """
+
+    pipeline: Pipeline
+    params: SamplingParams
+    is_cancelled: Callable[[], bool]
+    report: Callable[[Progress], Awaitable[None]]
+    timeout_seconds: float | None = None
+    progress: Progress = field(init=False)
+    timings: dict[str, float] = field(init=False, default_factory=dict)
+    """`queue_seconds`, `text_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once it is known"""
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.params.num_inference_steps, self.params.num_frames)
+        self._started = time.monotonic()
+
+    async def run(self, admission: Admission) -> AsyncGenerator[Float32]:
+        """Make the clip.
+
+        Yields:
+            float32 [n, height, width, 3] in 0..1, in display order; `progress` counts them already.
+
+        Raises:
+            PipelineError: why the job ended early.
+        """
+        async with admission.place(self._watch):
+            self.timings["queue_seconds"] = self._elapsed()
+            self.check()
+            with self._timed("text"):
+                text = await self.pipeline.encode_text(self.params)
+            with self._timed("denoise"):
+                latents = await self.pipeline.sample(self.params, text, self._after_step)
+            decode_started = self._elapsed()
+            async with aclosing(self.pipeline.decode(latents)) as chunks:
+                async for frames in chunks:
+                    self.check()
+                    self.progress.frames_done += len(frames)
+                    self.timings["total_seconds"] = self._elapsed()
+                    self.timings["decode_seconds"] = self.timings["total_seconds"] - decode_started
+                    yield frames
+
+    def check(self) -> None:
+        """Raise when the job should go no further."""
+        if self.is_cancelled():
+            raise Cancelled(f"cancelled after {self.progress.steps_done} of {self.progress.steps} steps")
+        if self.timeout_seconds is not None and self._elapsed() > self.timeout_seconds:
+            raise DeadlineExceeded(
+                f"not done within {self.timeout_seconds:g} seconds "
+                f"({self.progress.steps_done} of {self.progress.steps} steps)"
+            )
+
+    async def _after_step(self, steps_done: int) -> None:
+        self.progress.steps_done = steps_done
+        self.check()
+        await self.report(self.progress)
+
+    async def _watch(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(WAITING_POLL_SECONDS)
+            self.check()
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = self._elapsed()
+        yield
+        self.timings[f"{phase}_seconds"] = self._elapsed() - started
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started

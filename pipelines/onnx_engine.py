@@ -1,0 +1,111 @@
+"""ONNX Runtime sessions: one-shot models, and streaming ones that carry caches from chunk to chunk."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from pipelines.runner import Array, Tensors
+
+
+def open_session(path: Path, threads: int) -> ort.InferenceSession:
+    """Load a graph on the GPU where onnxruntime-gpu finds one, else on the CPU.
+
+    Args:
+        threads: intra-op threads; 0 takes one a core.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Several models share the cores and take turns: a thread that spins while it waits slows the others.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    providers = [name for name in wanted if name in ort.get_available_providers()]
+    return ort.InferenceSession(str(path), options, providers=providers)
+
+
+class OnnxEngine:
+    """A model that is one graph, `model.onnx`."""
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self._session = open_session(folder / "model.onnx", threads)
+        self._outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """All outputs for one set of inputs."""
+        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+
+
+class StreamingEngine:
+    """A model that is two graphs, `decoder_first.onnx` and `decoder_next.onnx`, and keeps caches between calls.
+
+    Both graphs take the chunk first, then (`next` only) the caches; both return the result first, then the caches
+    in the same order. The caches stay on the device that computed them.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self._first = open_session(folder / "decoder_first.onnx", threads)
+        self._next = open_session(folder / "decoder_next.onnx", threads)
+        self._output: str = self._first.get_outputs()[0].name
+        self._device = "cuda" if "CUDAExecutionProvider" in self._first.get_providers() else "cpu"
+        self._caches: dict[object, list[ort.OrtValue]] = {}
+        self._last_used: dict[object, float] = {}
+
+    def __len__(self) -> int:
+        """How many sequences hold caches."""
+        return len(self._caches)
+
+    def run(self, inputs: Tensors, sequence_id: object, start: bool, end: bool) -> dict[str, Array]:
+        """Process the next chunk of a sequence; a chunk without frames (axis 2) only ends it.
+
+        Raises:
+            LookupError: the sequence was never started, or has been forgotten.
+        """
+        (x,) = inputs.values()
+        if x.shape[2] == 0:
+            self._forget(sequence_id)
+            return {self._output: np.empty((1, 3, 0, 1, 1), np.float32)}
+        if start:
+            result, caches = self._call(self._first, x, [])
+        elif sequence_id in self._caches:
+            result, caches = self._call(self._next, x, self._caches[sequence_id])
+        else:
+            raise LookupError(f"sequence {sequence_id} was not started or has been idle for too long")
+        if end:
+            self._forget(sequence_id)
+        else:
+            self._caches[sequence_id] = caches
+            self._last_used[sequence_id] = time.monotonic()
+        return {self._output: result}
+
+    def forget_idle(self, seconds: float) -> None:
+        """Drop the caches of sequences that were not called for so long: their job has died."""
+        oldest = time.monotonic() - seconds
+        for sequence_id in [key for key, used in self._last_used.items() if used < oldest]:
+            self._forget(sequence_id)
+
+    def _forget(self, sequence_id: object) -> None:
+        self._caches.pop(sequence_id, None)
+        self._last_used.pop(sequence_id, None)
+
+    def _call(
+        self, session: ort.InferenceSession, x: Array, caches: list[ort.OrtValue]
+    ) -> tuple[Array, list[ort.OrtValue]]:
+        binding = session.io_binding()
+        names = [node.name for node in session.get_inputs()]
+        binding.bind_cpu_input(names[0], np.ascontiguousarray(x))
+        for name, cache in zip(names[1:], caches, strict=True):
+            binding.bind_ortvalue_input(name, cache)
+        for node in session.get_outputs():
+            binding.bind_output(node.name, self._device)
+        session.run_with_iobinding(binding)
+        result, *caches = binding.get_outputs()
+        return result.numpy(), caches
+
+
+def open_engine(folder: Path, threads: int = 0) -> OnnxEngine | StreamingEngine:
+    """The engine for the graphs in a model's version folder."""
+    if (folder / "decoder_first.onnx").exists():
+        return StreamingEngine(folder, threads)
+    return OnnxEngine(folder, threads)

@@ -1,0 +1,37 @@
+"""How sampling code calls the models of a checkpoint, wherever they run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Tensors = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Which part of a stateful model's sequence a call is: the model keeps its caches from `start` to `end`."""
+
+    sequence_id: int
+    """1..2^63, the same for every call of one sequence"""
+    start: bool = False
+    end: bool = False
+
+
+class ModelRunner(Protocol):
+    """Runs a model by name: over Triton BLS, or in this process."""
+
+    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
+        """The tensor `output` of one call.
+
+        Raises:
+            ModelFailed: the model could not be run.
+        """
+
+
+def float32(array: Array) -> NDArray[np.float32]:
+    """`array` as contiguous float32, copied only where it is not that already."""
+    return np.ascontiguousarray(array, dtype=np.float32)

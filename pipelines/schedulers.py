@@ -1,0 +1,35 @@
+"""Solvers of the flow ODE: diffusers' schedulers, made new for each job because they keep state from step to step."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+
+from pipelines.request import Solver
+
+SchedulerConfig = Mapping[str, Any]
+
+
+def read_config(folder: Path) -> SchedulerConfig:
+    """A checkpoint's `scheduler/scheduler_config.json`."""
+    config: SchedulerConfig = json.loads((folder / "scheduler_config.json").read_text())
+    return config
+
+
+def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, steps: int) -> Any:
+    """A scheduler at its first step.
+
+    Args:
+        config: the checkpoint's own; what it says of the solver (order, ...) is kept.
+        flow_shift: s in sigma' = s * sigma / (1 + (s - 1) * sigma).
+        steps: denoising steps.
+    """
+    if solver == "unipc":
+        scheduler = UniPCMultistepScheduler.from_config(config, flow_shift=flow_shift)
+    else:
+        scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, shift=flow_shift)
+    scheduler.set_timesteps(steps)
+    scheduler.set_begin_index(0)
+    return scheduler
