@@ -1,0 +1,138 @@
+"""`python -m launcher`: serve, or stop what serves."""
+
+import logging
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from launcher import ports as port_choice
+from launcher.errors import LauncherError
+from launcher.launch import launch
+from launcher.run_folder import stop_instance
+from launcher.settings import PROJECT_ROOT, Ports, Settings
+from launcher.stop_signal import StopSignal
+
+_RUNS = Path("run")
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    model_repository: Annotated[
+        Path,
+        typer.Option(
+            envvar="TRITONREEL_MODEL_REPOSITORY",
+            help="Folder with one Triton model a folder. Models that were not exported yet are left out.",
+            show_default="the project's model_repository",
+        ),
+    ] = PROJECT_ROOT / "model_repository",
+    host: Annotated[
+        str, typer.Option(envvar="TRITONREEL_HOST", help="Address of the HTTP API; 0.0.0.0 opens it to the network.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
+    http_port: Annotated[int, typer.Option(envvar="TRITONREEL_HTTP_PORT", help="Triton, HTTP.")] = 8003,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="TRITONREEL_LOG_LEVEL", help="Of the frontend; debug also makes Triton verbose.")
+    ] = LogLevel.INFO,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TRITONREEL_RUN_DIR",
+            help="Folder for this server's logs and state; each server needs its own.",
+            show_default="run/PORT",
+        ),
+    ] = None,
+    frontend: Annotated[bool, typer.Option(help="Start the HTTP API, or Triton alone.")] = True,
+    shm_region_mib: Annotated[
+        int,
+        typer.Option(
+            envvar="TRITONREEL_SHM_REGION_MIB",
+            min=1,
+            help="First size and growth step, in MiB, of each model process's shared memory.",
+        ),
+    ] = Settings.shm_region_mib,
+    restart_limit: Annotated[
+        int,
+        typer.Option(
+            envvar="TRITONREEL_RESTART_LIMIT",
+            min=0,
+            help=f"How often one process may die within {Settings.restart_window / 60:.0f} minutes before all ends.",
+        ),
+    ] = Settings.restart_limit,
+) -> None:
+    """Serve text-to-video on this machine: tritonserver with the exported models, and the HTTP API in front of it.
+
+    Both are watched, and started again when they die. Ctrl-C stops everything.
+
+    \b
+    Examples:
+      python -m launcher                              serve on http://127.0.0.1:8000
+      python -m launcher --host 0.0.0.0 --port 9000   another address
+      python -m launcher --port 0 --grpc-port 0 --metrics-port 0 --http-port 0
+                                                      a second server, on free ports
+      python -m launcher --no-frontend                Triton alone
+      python -m launcher stop                         stop what was started from this folder
+    """
+    if context.invoked_subcommand is not None:
+        return
+    _log_to_console()
+    stop_signal = StopSignal()
+    stop_signal.install()
+    try:
+        ports = port_choice.resolve(Ports(port, grpc_port, metrics_port, http_port))
+        settings = Settings(
+            run_dir=run_dir or _RUNS / str(ports.frontend if frontend else ports.grpc),
+            model_repository=model_repository,
+            host=host,
+            ports=ports,
+            log_level=log_level.value,
+            with_frontend=frontend,
+            shm_region_mib=shm_region_mib,
+            restart_limit=restart_limit,
+        )
+        launch(settings, stop_signal)
+    except LauncherError as error:
+        raise _failed(error) from None
+
+
+@app.command()
+def stop(
+    run_dir: Annotated[
+        Path | None, typer.Option(envvar="TRITONREEL_RUN_DIR", help="Of the server.", show_default="every run/PORT")
+    ] = None,
+) -> None:
+    """Stop servers that run, and clean up after servers that were killed."""
+    _log_to_console()
+    folders = [run_dir] if run_dir else sorted(_RUNS.glob("*"))
+    try:
+        stopped = [folder for folder in folders if stop_instance(folder)]
+    except LauncherError as error:
+        raise _failed(error) from None
+    typer.echo(f"Stopped the server in {', '.join(map(str, stopped))}." if stopped else "No server is running.")
+
+
+def _log_to_console() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _failed(error: LauncherError) -> typer.Exit:
+    typer.secho(str(error), err=True, fg=typer.colors.RED)
+    return typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,44 @@
+"""Triton's HTTP endpoints for health, model configuration and the model repository."""
+
+import httpx
+
+
+class RepositoryError(Exception):
+    """Triton refused; the message is its own."""
+
+
+class RepositoryApi:
+    """Client of one tritonserver. Methods raise httpx.TransportError while it is not reachable. Thread-safe."""
+
+    def __init__(self, port: int) -> None:
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5.0, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def server_ready(self) -> bool:
+        try:
+            return self._client.get("/v2/health/ready").is_success
+        except httpx.TransportError:
+            return False
+
+    def model_ready(self, model: str) -> bool:
+        """True once loaded. Stays true when the model's process dies: Triton does not notice that."""
+        return self._client.get(f"/v2/models/{model}/ready").is_success
+
+    def load(self, model: str) -> None:
+        """Returns when the model is loaded, which may take minutes. Raises RepositoryError with the model's error."""
+        self._post(f"/v2/repository/models/{model}/load", timeout=None)
+
+    def unload(self, model: str) -> None:
+        self._post(f"/v2/repository/models/{model}/unload", timeout=5.0)
+
+    def is_decoupled(self, model: str) -> bool:
+        """Whether the loaded `model` may answer one request with many responses."""
+        config = self._client.get(f"/v2/models/{model}/config").raise_for_status().json()
+        return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+
+    def _post(self, path: str, timeout: float | None) -> None:
+        response = self._client.post(path, timeout=timeout)
+        if not response.is_success:
+            raise RepositoryError(response.json().get("error", response.text))

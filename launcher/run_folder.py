@@ -1,0 +1,120 @@
+"""The folder of one instance: who runs there, and cleaning up after one that was killed."""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from launcher import shared_memory
+from launcher.errors import LauncherError, SetupError
+from launcher.stub_processes import kill_by_prefix
+
+logger = logging.getLogger(__name__)
+
+_STATE = "launcher.json"
+_LOCK = "lock"
+_STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class InstanceState:
+    """What a later launch needs to know of this one; `launcher.json` in the run folder."""
+
+    pid: int
+    shm_prefix: str
+
+
+class RunFolder:
+    """Held by one launcher at a time, through a lock that the kernel drops when the launcher dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Raises SetupError when a running launcher holds the folder."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _try_lock(self._folder)
+        if self._lock is None:
+            raise SetupError(
+                f"A server already runs in {self._folder}{_pid_note(self._folder)}. "
+                "Stop it with `make stop`, or choose another port with --port or another folder with --run-dir."
+            )
+        _clean_up(self._folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._lock is not None
+        (self._folder / _STATE).unlink(missing_ok=True)
+        self._lock.close()
+
+    def record(self, shm_prefix: str) -> None:
+        """Write down what must be cleaned up if this launcher is killed."""
+        state = self._folder / _STATE
+        partial = state.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(InstanceState(os.getpid(), shm_prefix))))
+        partial.replace(state)
+
+
+def stop_instance(folder: Path) -> bool:
+    """Stop the launcher that runs in `folder`; False when none does. Raises LauncherError when it does not end."""
+    if not (folder / _LOCK).exists():
+        return False
+    lock = _try_lock(folder)
+    if lock is not None:
+        with lock:
+            _clean_up(folder)
+        return False
+    state = _read_state(folder)
+    if state is None:
+        raise LauncherError(f"A server is starting or stopping in {folder}; try again in a moment.")
+    os.kill(state.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while time.monotonic() < deadline:
+        lock = _try_lock(folder)
+        if lock is not None:
+            lock.close()
+            return True
+        time.sleep(0.1)
+    raise LauncherError(f"The server in {folder} (pid {state.pid}) did not stop within {_STOP_SECONDS:.0f} s.")
+
+
+def _try_lock(folder: Path) -> IO[str] | None:
+    file = (folder / _LOCK).open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _read_state(folder: Path) -> InstanceState | None:
+    try:
+        return InstanceState(**json.loads((folder / _STATE).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def _pid_note(folder: Path) -> str:
+    state = _read_state(folder)
+    return f" (pid {state.pid})" if state else ""
+
+
+def _clean_up(folder: Path) -> None:
+    """Kill and remove what a launcher that was killed left behind."""
+    state = _read_state(folder)
+    if state is None:
+        return
+    logger.warning("the last launcher here (pid %d) was killed; removing what it left", state.pid)
+    kill_by_prefix(state.shm_prefix)
+    shared_memory.unlink_all(state.shm_prefix)
+    (folder / _STATE).unlink()

@@ -1,0 +1,47 @@
+"""What one launch is asked to do, parsed once by the command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports of one instance; see `launcher.ports.resolve` for 0."""
+
+    frontend: int = 8000
+    """the OpenAI-style HTTP API"""
+    grpc: int = 8001
+    """Triton: inference"""
+    metrics: int = 8002
+    """Triton: Prometheus metrics"""
+    http: int = 8003
+    """Triton: health, model repository API"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One instance: where its models, ports and files are."""
+
+    run_dir: Path
+    """logs, state file and assembled back ends of this instance; no two instances share one"""
+    model_repository: Path = PROJECT_ROOT / "model_repository"
+    backends: Path = PROJECT_ROOT / "backends"
+    """folders with the project's Python-based Triton back ends"""
+    host: str = "127.0.0.1"
+    """address that the frontend binds; Triton always binds 127.0.0.1"""
+    ports: Ports = Ports()
+    log_level: str = "info"
+    with_frontend: bool = True
+    shm_region_mib: int = 16
+    """first size, and growth step, of a model process's shared memory in MiB; Triton allocates it at once"""
+    response_cache_mib: int = 256
+    restart_limit: int = 5
+    """deaths of one thing within `restart_window` that are forgiven"""
+    restart_window: float = 300.0
+    """seconds"""
+
+    @property
+    def logs(self) -> Path:
+        return self.run_dir / "logs"

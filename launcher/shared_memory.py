@@ -1,0 +1,29 @@
+"""Shared-memory regions of model processes.
+
+tritonserver makes one region a model process and removes it when the process ends in order. After a kill it stays
+in /dev/shm until the machine restarts, so every launch names its regions with a prefix of its own and removes them.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+
+
+def new_prefix() -> str:
+    """A prefix that no other launch uses, alive or dead."""
+    return f"tritonreel_{os.getpid()}_{secrets.token_hex(4)}_"
+
+
+def regions(prefix: str) -> list[str]:
+    return sorted(region.name for region in SHM.glob(f"{prefix}*"))
+
+
+def unlink(region: str) -> None:
+    (SHM / region).unlink(missing_ok=True)
+
+
+def unlink_all(prefix: str) -> None:
+    for region in regions(prefix):
+        unlink(region)

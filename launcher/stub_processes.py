@@ -1,0 +1,64 @@
+"""The processes in which tritonserver runs Python models, one a model instance."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_STUB = "triton_python_backend_stub"
+
+
+@dataclass(frozen=True)
+class StubProcess:
+    model: str
+    region: str
+    """name of its shared-memory region in /dev/shm"""
+    process: psutil.Process
+
+    @property
+    def alive(self) -> bool:
+        """False as soon as it ended, even while tritonserver has not reaped it."""
+        try:
+            return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def live_stubs(server_pid: int) -> dict[str, list[StubProcess]]:
+    """The running model processes of one tritonserver, by model name."""
+    found: dict[str, list[StubProcess]] = defaultdict(list)
+    try:
+        children = psutil.Process(server_pid).children()
+    except psutil.NoSuchProcess:
+        return found
+    for child in children:
+        stub = _read(child)
+        if stub is not None:
+            found[stub.model].append(stub)
+    return found
+
+
+def kill_by_prefix(prefix: str) -> None:
+    """Kill every process, of whatever parent, that was started with a shared-memory prefix: server and stubs."""
+    victims = []
+    for process in psutil.process_iter():
+        try:
+            if any(prefix in argument for argument in process.cmdline()):
+                process.kill()
+                victims.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    psutil.wait_procs(victims, timeout=5.0)
+
+
+def _read(process: psutil.Process) -> StubProcess | None:
+    """None for other programs and for a zombie, which has no command line any more."""
+    try:
+        # <stub> <repository>/<model>/<version>/model.py <region> <sizes> ... <instance> <backend>
+        command = process.cmdline()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    if len(command) < 3 or Path(command[0]).name != _STUB:
+        return None
+    return StubProcess(model=Path(command[1]).parent.parent.name, region=command[2], process=process)

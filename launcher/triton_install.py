@@ -1,0 +1,96 @@
+"""Where the nvidia-pytriton wheel keeps tritonserver and its parts, and how this interpreter uses them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from launcher.errors import SetupError
+
+
+@dataclass(frozen=True)
+class TritonInstall:
+    """The parts of the wheel, for the Python that runs now."""
+
+    server: Path
+    """the tritonserver binary"""
+    python_backend: Path
+    """folder with libtriton_python.so"""
+    python_stub: Path
+    """the program that runs one model instance; it embeds this Python version"""
+    caches: Path
+    library_path: tuple[Path, ...]
+    """for LD_LIBRARY_PATH"""
+
+    def environment(self) -> dict[str, str]:
+        """The environment of tritonserver and, inherited, of its model processes.
+
+        The stub's embedded Python ignores PYTHONPATH; it finds its virtual environment by the first `python3` in PATH.
+        """
+        libraries = [str(folder) for folder in self.library_path]
+        if inherited := os.environ.get("LD_LIBRARY_PATH"):
+            libraries.append(inherited)
+        path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+        return os.environ | {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PATH": os.pathsep.join(path)}
+
+    def assemble_backends(self, project_backends: Path, into: Path) -> None:
+        """Make `into` a Triton backend folder: `python` from the wheel, and each folder of `project_backends`."""
+        shutil.rmtree(into, ignore_errors=True)
+        python = into / "python"
+        python.mkdir(parents=True)
+        for part in (*self.python_backend.glob("*.so"), *self.python_backend.glob("*.py"), self.python_stub):
+            (python / part.name).symlink_to(part)
+        for backend in project_backends.iterdir():
+            if backend.is_dir():
+                (into / backend.name).symlink_to(backend.resolve())
+
+
+def find_triton_install() -> TritonInstall:
+    """Locate the wheel and the shared libpython. Raises SetupError that names what to install."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    spec = find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        raise SetupError("tritonserver is not installed in this Python. Install it with: pip install nvidia-pytriton")
+    package = Path(spec.origin).parent
+    root = package / "tritonserver"
+    install = TritonInstall(
+        server=root / "bin" / "tritonserver",
+        python_backend=root / "backends" / "python",
+        python_stub=root / "python_backend_stubs" / version / "triton_python_backend_stub",
+        caches=root / "caches",
+        library_path=(package.parent / "nvidia_pytriton.libs", _libpython_folder(version)),
+    )
+    for part in (install.server, install.python_backend / "libtriton_python.so", install.python_stub):
+        if not part.exists():
+            raise SetupError(f"The nvidia-pytriton wheel lacks {part}; Tritonreel runs on Python 3.11 and 3.12.")
+    return install
+
+
+def _libpython_folder(version: str) -> Path:
+    """The folder of the shared libpython that the stub links. Raises SetupError when there is none."""
+    name = f"libpython{version}.so.1.0"
+    libdir = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
+    folders = [libdir, libdir / (sysconfig.get_config_var("MULTIARCH") or ""), Path(sys.base_prefix) / "lib"]
+    folders += [Path(folder) for folder in os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+    folders += _dynamic_linker_folders(name)
+    for folder in folders:
+        if (folder / name).exists():
+            return folder
+    raise SetupError(
+        f"{name} was not found; tritonserver's model processes need the shared Python library.\n"
+        f"Install it with: apt-get install libpython{version}\n"
+        f"or use a Python built with it (pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install {version})."
+    )
+
+
+def _dynamic_linker_folders(name: str) -> list[Path]:
+    """Folders in which the dynamic linker's cache has the library `name`."""
+    ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
+    if ldconfig is None:
+        return []
+    cache = subprocess.run([ldconfig, "-p"], capture_output=True, text=True, check=False).stdout
+    return [Path(line.split("=> ")[1]).parent for line in cache.splitlines() if name in line and "=> " in line]

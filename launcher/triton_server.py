@@ -1,0 +1,234 @@
+"""The tritonserver process with its models: start, watch, bring back, stop."""
+
+import logging
+import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from launcher import shared_memory
+from launcher.child_process import ChildProcess
+from launcher.errors import StartError
+from launcher.model_repository import ENSEMBLE, read_repository
+from launcher.repository_api import RepositoryApi, RepositoryError
+from launcher.settings import Ports, Settings
+from launcher.stop_signal import StopSignal
+from launcher.stub_processes import StubProcess, kill_by_prefix, live_stubs
+from launcher.triton_install import find_triton_install
+
+logger = logging.getLogger(__name__)
+
+_SERVER_START_SECONDS = 30.0
+_EXIT_TIMEOUT_SECONDS = 3  # tritonserver waits so long for requests in flight
+_STOP_GRACE_SECONDS = 6.0
+_PARALLEL_LOADS = 4
+_STILL_LOADING_SECONDS = 10.0
+
+
+class TritonServer:
+    """One tritonserver with every exported model of a repository. A context manager: started, then stopped.
+
+    Call `start` from a thread that lives as long as the server is to live.
+    """
+
+    def __init__(self, settings: Settings, stop_signal: StopSignal | None = None) -> None:
+        self._settings = settings
+        self._stop_signal = stop_signal or StopSignal()
+        self._process = ChildProcess(settings.logs / "triton.log")
+        self._api = RepositoryApi(settings.ports.http)
+        self._stubs: dict[str, list[StubProcess]] = {}
+        self._decoupled: set[str] = set()
+        self.models: tuple[str, ...] = ()
+        self.shm_prefix = shared_memory.new_prefix()
+
+    @property
+    def ports(self) -> Ports:
+        return self._settings.ports
+
+    @property
+    def log(self) -> Path:
+        return self._process.log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def watched_models(self) -> list[str]:
+        """Models that can be brought back alone.
+
+        Not the decoupled ones: streams that are open when such a model's process dies never end, so tritonserver
+        must end with it (`death`).
+        """
+        return [model for model in self.models if model not in self._decoupled]
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Start and stop
+
+    def start(self) -> None:
+        """Returns when every model is loaded. Raises SetupError or StartError, with nothing left running."""
+        install = find_triton_install()
+        models = read_repository(self._settings.model_repository)
+        self.models = models.exported
+        if models.missing:
+            logger.info("not exported, so not loaded: %s", ", ".join(models.missing))
+        backends = self._settings.run_dir.resolve() / "backends"
+        install.assemble_backends(self._settings.backends, backends)
+        try:
+            self._process.start(
+                [str(install.server), *self._arguments(backends, install.caches)], install.environment()
+            )
+            self._wait_for_server()
+            self._load_all()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Ends tritonserver and its model processes, and removes their shared memory."""
+        self._process.stop(signal.SIGINT, _STOP_GRACE_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends them at once: also requests in flight, whose clients get an error."""
+        self._process.kill()
+        kill_by_prefix(self.shm_prefix)
+        shared_memory.unlink_all(self.shm_prefix)
+        self._stubs.clear()
+
+    # Watch
+
+    def death(self) -> str | None:
+        """Why tritonserver must be started again, or None."""
+        if not self._process.running:
+            return f"tritonserver {self._process.exit_reason()}"
+        for model in sorted(self._decoupled):
+            if self.model_died(model):
+                return f"the process of {model} ended; the streams it had open end only with tritonserver"
+        return None
+
+    def model_died(self, model: str) -> bool:
+        """Whether a process of a loaded model ended. Triton 2.51 neither notices nor restarts it."""
+        known = self._stubs.get(model, [])
+        if known and all(stub.alive for stub in known):
+            return False
+        try:
+            loaded = self._api.model_ready(model)
+        except httpx.TransportError:
+            return False
+        running = live_stubs(self.pid).get(model, [])
+        if loaded and len(running) < max(1, len(known)):
+            return True
+        self._stubs[model] = running if loaded else []  # somebody (un)loaded it through Triton's API
+        return False
+
+    def reload(self, model: str) -> None:
+        """Bring back a model whose process died. Raises StartError when it does not load."""
+        for stub in self._stubs.pop(model, []):
+            if not stub.alive:
+                shared_memory.unlink(stub.region)
+        try:
+            self._api.unload(model)
+        except (httpx.TransportError, RepositoryError) as error:
+            raise StartError(f"tritonserver cannot unload {model}: {error}", self.log) from error
+        self._load([model])
+
+    # Parts
+
+    def _arguments(self, backends: Path, caches: Path) -> list[str]:
+        settings, ports = self._settings, self.ports
+        shm_bytes = settings.shm_region_mib * 2**20
+        arguments = [
+            f"--model-repository={settings.model_repository.resolve()}",
+            f"--backend-directory={backends}",
+            f"--cache-directory={caches}",
+            f"--cache-config=local,size={settings.response_cache_mib * 2**20}",
+            "--model-control-mode=explicit",
+            "--disable-auto-complete-config",
+            "--http-address=127.0.0.1",
+            f"--http-port={ports.http}",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={ports.grpc}",
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={ports.metrics}",
+            f"--backend-config=python,shm-region-prefix-name={self.shm_prefix}",
+            f"--backend-config=python,shm-default-byte-size={shm_bytes}",
+            f"--backend-config=python,shm-growth-byte-size={shm_bytes}",
+            "--backend-config=python,thread-pool-size=128",  # a BLS call or a response each holds one while it runs
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
+        ]
+        if not Path("/dev/nvidiactl").exists():
+            arguments += ["--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]
+        if settings.log_level == "debug":
+            arguments.append("--log-verbose=1")
+        return arguments
+
+    def _wait_for_server(self) -> None:
+        deadline = time.monotonic() + _SERVER_START_SECONDS
+        while not self._api.server_ready():
+            if not self._process.running:
+                raise self._start_error(f"tritonserver {self._process.exit_reason()} while starting.")
+            if time.monotonic() > deadline:
+                raise self._start_error(f"tritonserver was not ready after {_SERVER_START_SECONDS:.0f} s.")
+            self._stop_signal.sleep(0.05)
+        logger.info("tritonserver is up (pid %d), loading %d models", self.pid, len(self.models))
+
+    def _load_all(self) -> None:
+        self._load([model for model in self.models if model != ENSEMBLE])
+        self._load([model for model in self.models if model == ENSEMBLE])
+        self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
+
+    def _load(self, models: list[str]) -> None:
+        """Load `models`, some at a time, reporting each. Raises StartError that names those that failed."""
+        executor = ThreadPoolExecutor(_PARALLEL_LOADS, thread_name_prefix="load")
+        began = time.monotonic()
+        pending = {executor.submit(self._api.load, model): model for model in models}
+        errors: dict[str, BaseException] = {}
+        next_report = began + _STILL_LOADING_SECONDS
+        try:
+            while pending:
+                done = wait(pending, timeout=0.05).done
+                self._stop_signal.sleep(0)
+                self._collect(done, pending, errors, began)
+                if pending and time.monotonic() > next_report:
+                    logger.info(
+                        "still loading %s (%.0f s)", ", ".join(sorted(pending.values())), time.monotonic() - began
+                    )
+                    next_report += _STILL_LOADING_SECONDS
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+        if not self._process.running:
+            raise self._start_error(f"tritonserver {self._process.exit_reason()} while it loaded {', '.join(models)}.")
+        if errors:
+            raise StartError(
+                "\n".join(f"Model {name} did not load: {error}" for name, error in errors.items()), self.log
+            )
+        stubs = live_stubs(self.pid)
+        self._stubs |= {model: stubs.get(model, []) for model in models}
+
+    @staticmethod
+    def _collect(
+        done: set[Future[None]], pending: dict[Future[None], str], errors: dict[str, BaseException], began: float
+    ) -> None:
+        for future in done:
+            model = pending.pop(future)
+            error = future.exception()
+            if error is not None:
+                errors[model] = error
+            else:
+                logger.info("loaded %s (%.1f s)", model, time.monotonic() - began)
+
+    def _start_error(self, message: str) -> StartError:
+        return StartError(f"{message}\nIts last lines:\n{self._process.last_lines()}", self.log)
