@@ -43,10 +43,10 @@ class TritonInstall:
         python = into / "python"
         python.mkdir(parents=True)
         for part in (*self.python_backend.glob("*.so"), *self.python_backend.glob("*.py"), self.python_stub):
-            (python / part.name).symlink_to(part)
+            shutil.copy2(part, python)  # not a link: Triton refuses a library that lies outside its backend folder
         for backend in project_backends.iterdir():
             if backend.is_dir():
-                (into / backend.name).symlink_to(backend.resolve())
+                shutil.copytree(backend, into / backend.name)
 
 
 def find_triton_install() -> TritonInstall:
