@@ -1,0 +1,186 @@
+"""Every error that a client can see, and the one place that turns exceptions into responses.
+
+FrontendError                     status  type                   code
+├── UnknownFields                 422     invalid_request_error  unknown_parameter
+├── UnsupportedMediaType          415     invalid_request_error  unsupported_media_type
+├── PayloadTooLarge               413     invalid_request_error  payload_too_large
+├── ClientDisconnected            499     invalid_request_error  client_disconnected      nobody reads it; for the log
+├── EngineUnavailable             503     server_error           service_unavailable
+│   └── EngineStalled             503     server_error           engine_stalled
+└── EngineFailed                  500     server_error           internal_error
+pipelines.errors.PipelineError
+├── InvalidRequest                400     invalid_request_error  unsupported_value
+├── ModelNotFound                 404     invalid_request_error  model_not_found
+├── QueueFull                     429     rate_limit_error       queue_full
+├── DeadlineExceeded              504     server_error           deadline_exceeded
+├── Cancelled                     503     server_error           cancelled
+└── ModelFailed                   503     server_error           model_failed
+RequestValidationError            422     invalid_request_error  missing_required_parameter, invalid_type, invalid_value
+    malformed JSON                400     invalid_request_error  invalid_json
+HTTPException                     its own invalid_request_error  not_found, method_not_allowed, ...
+anything else                     500     server_error           internal_error
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from frontend.request_id import current_request_id
+from frontend.schemas.errors import ErrorBody, ErrorDetail, ErrorType
+from frontend.validation_message import code_of, field_of, sentence_of
+from pipelines.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelFailed,
+    ModelNotFound,
+    PipelineError,
+    QueueFull,
+)
+
+# Long enough for a supervisor to bring a dead process back, and for a place in the queue to become free.
+RETRY_AFTER_SECONDS = 5
+
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's status for a client that left before the answer; HTTP has none"""
+
+_log = structlog.get_logger(__name__)
+
+
+class FrontendError(Exception):
+    """Base of the frontend's own errors.
+
+    Args:
+        message: a sentence for the person who made the request.
+        field: the request field that it is about, if one is.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+
+
+class UnknownFields(FrontendError):
+    """The request has fields that the server does not know, and the server is set to refuse them."""
+
+
+class UnsupportedMediaType(FrontendError):
+    """The body is not declared as JSON."""
+
+
+class PayloadTooLarge(FrontendError):
+    """The body is larger than the server takes."""
+
+
+class ClientDisconnected(FrontendError):
+    """The client left before its answer was ready."""
+
+
+class EngineUnavailable(FrontendError):
+    """Triton or one of its models cannot be reached; the message is the reason."""
+
+
+class EngineStalled(EngineUnavailable):
+    """`generate` accepted a job and then stopped talking."""
+
+
+class EngineFailed(FrontendError):
+    """`generate` answered with something that its contract does not allow. The message is for the log only."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    status: int
+    type: ErrorType
+    code: str
+    retry: bool = False
+
+
+_INTERNAL = _Rule(500, "server_error", "internal_error")
+_RULES: dict[type[Exception], _Rule] = {
+    UnknownFields: _Rule(422, "invalid_request_error", "unknown_parameter"),
+    UnsupportedMediaType: _Rule(415, "invalid_request_error", "unsupported_media_type"),
+    PayloadTooLarge: _Rule(413, "invalid_request_error", "payload_too_large"),
+    ClientDisconnected: _Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),
+    EngineUnavailable: _Rule(503, "server_error", "service_unavailable", retry=True),
+    EngineStalled: _Rule(503, "server_error", "engine_stalled", retry=True),
+    InvalidRequest: _Rule(400, "invalid_request_error", "unsupported_value"),
+    ModelNotFound: _Rule(404, "invalid_request_error", "model_not_found"),
+    QueueFull: _Rule(429, "rate_limit_error", "queue_full", retry=True),
+    DeadlineExceeded: _Rule(504, "server_error", "deadline_exceeded"),
+    Cancelled: _Rule(503, "server_error", "cancelled", retry=True),
+    ModelFailed: _Rule(503, "server_error", "model_failed", retry=True),
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Answer every exception of the tree above in the envelope. `RequestLogMiddleware` does so for the unforeseen."""
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        return _http_response(request, error) if isinstance(error, HTTPException) else error_response(error)
+
+    for kind in (FrontendError, PipelineError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, handle)
+
+
+def error_response(error: Exception) -> JSONResponse:
+    """The envelope for `error`. Server errors are logged; unforeseen ones with their traceback."""
+    match error:
+        case RequestValidationError():
+            return _validation_response(error)
+        case FrontendError() | PipelineError():
+            rule = _RULES.get(type(error), _INTERNAL)
+            if rule is not _INTERNAL:
+                if rule.status >= 500:
+                    _log.warning("job failed", code=rule.code, reason=error.message)
+                message = f"{error.field}: {error.message}" if error.field else error.message
+                return _envelope(rule, message, error.field)
+    _log.error("internal error", exc_info=error)
+    return _envelope(_INTERNAL, f"Internal error. Its request id is {current_request_id()}.", None)
+
+
+def _validation_response(error: RequestValidationError) -> JSONResponse:
+    """422 naming every field that the schema rejects, or 400 when the body is not JSON at all."""
+    details = error.errors()
+    if details[0]["type"] == "json_invalid":
+        position = details[0]["loc"][-1]
+        message = f"The body is not valid JSON: {details[0]['ctx']['error']} at character {position}"
+        return _envelope(_Rule(400, "invalid_request_error", "invalid_json"), message, None)
+    rule = _Rule(422, "invalid_request_error", code_of(details[0]))
+    return _envelope(rule, "; ".join(sentence_of(detail) for detail in details), field_of(details[0]))
+
+
+def _http_response(request: Request, error: HTTPException) -> JSONResponse:
+    """What the router raises: no such route, no such method, a body that it could not read."""
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        # FastAPI raises this for a body that json.loads gave up on for another reason than its syntax.
+        rule = _Rule(400, "invalid_request_error", "invalid_json")
+        return _envelope(rule, f"The body is not valid JSON: {_unreadable(error.__cause__)}", None)
+    status = HTTPStatus(error.status_code)
+    rule = _Rule(status, "invalid_request_error", status.name.lower())
+    return _envelope(rule, f"{request.method} {request.url.path}: {status.phrase}", None, error.headers)
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    match cause:
+        case RecursionError():
+            return "it is nested too deeply"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case ValueError():
+            return "it has a number with too many digits"
+        case _:
+            return "it could not be read"
+
+
+def _envelope(rule: _Rule, message: str, param: str | None, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    detail = ErrorDetail(message=message, type=rule.type, param=param, code=rule.code)
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if rule.retry else {}
+    return JSONResponse(ErrorBody(error=detail).model_dump(), rule.status, headers={**(headers or {}), **retry})

@@ -1,0 +1,57 @@
+"""Which models are served, asked of the engine now and then."""
+
+import asyncio
+import time
+
+from frontend.engine import Engine
+from frontend.errors import EngineUnavailable
+from pipelines.errors import InvalidRequest, ModelNotFound
+from pipelines.model_card import ModelCard
+
+MAX_AGE_SECONDS = 5.0
+"""Triton may be restarted with other models"""
+
+
+class ModelCatalog:
+    """The cards of the served models. Concurrent callers share one call to the engine."""
+
+    def __init__(self, engine: Engine, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        self._engine = engine
+        self._max_age = max_age_seconds
+        self._cards: dict[str, ModelCard] = {}
+        self._fetched_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
+
+    async def cards(self) -> list[ModelCard]:
+        """Raises EngineUnavailable when the engine does not answer or serves nothing."""
+        if time.monotonic() - self._fetched_at > self._max_age:
+            if self._fetching is None or self._fetching.done():
+                self._fetching = asyncio.create_task(self._fetch())
+            await asyncio.shield(self._fetching)
+        return list(self._cards.values())
+
+    async def get(self, model: str) -> ModelCard:
+        """The card of the served id `model`. Raises ModelNotFound and what `cards` raises."""
+        cards = await self.cards()
+        for card in cards:
+            if card.id == model:
+                return card
+        raise ModelNotFound(f"there is no model {model!r}; served here: {_ids(cards)}", "model")
+
+    async def only(self) -> ModelCard:
+        """The card to use when a request names none. Raises InvalidRequest when several are served."""
+        cards = await self.cards()
+        if len(cards) > 1:
+            raise InvalidRequest(f"several models are served, name one of {_ids(cards)}", "model")
+        return cards[0]
+
+    async def _fetch(self) -> None:
+        cards = await self._engine.models()
+        if not cards:
+            raise EngineUnavailable("no model is loaded")
+        self._cards = {card.id: card for card in cards}
+        self._fetched_at = time.monotonic()
+
+
+def _ids(cards: list[ModelCard]) -> str:
+    return ", ".join(card.id for card in cards)

@@ -1,0 +1,30 @@
+"""`GET /metrics`."""
+
+import httpx
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
+
+from frontend.metrics import CONTENT_TYPE
+from frontend.services import ServicesDep
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    description="The frontend's own (`tritonreel_*`), then Triton's (`nv_*`) with those of `generate` (jobs waiting, "
+    "jobs running, step batches), left out while Triton cannot be reached.",
+    response_class=PlainTextResponse,
+)
+async def metrics(services: ServicesDep) -> Response:
+    return Response(services.metrics.text() + await _triton_text(services), media_type=CONTENT_TYPE)
+
+
+async def _triton_text(services: ServicesDep) -> str:
+    try:
+        response = await services.http.get(services.settings.triton_metrics_url)
+        response.raise_for_status()
+    except httpx.HTTPError as error:
+        return f"# Triton's metrics could not be read: {type(error).__name__}\n"
+    return response.text

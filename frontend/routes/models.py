@@ -1,0 +1,28 @@
+"""`GET /v1/models`."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from frontend.schemas.errors import ErrorBody
+from frontend.schemas.models import Model, ModelList
+from frontend.services import ServicesDep
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
+    503: {"model": ErrorBody, "description": "Triton is away, or no model is loaded; see Retry-After."}
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "No such model; the message names those served."}
+}
+
+
+@router.get("", summary="List the served models", responses=_UNAVAILABLE)
+async def list_models(services: ServicesDep) -> ModelList:
+    return ModelList(data=[Model.of(card, services.started_at) for card in await services.catalog.cards()])
+
+
+@router.get("/{model_id:path}", summary="Describe a served model", responses=_UNAVAILABLE | _NOT_FOUND)
+async def get_model(model_id: str, services: ServicesDep) -> Model:
+    return Model.of(await services.catalog.get(model_id), services.started_at)

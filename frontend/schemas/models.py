@@ -1,0 +1,30 @@
+"""`GET /v1/models`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from pipelines.model_card import Limits, ModelCard, SamplingDefaults
+
+
+class Model(BaseModel):
+    """OpenAI's model object, and what this model takes."""
+
+    id: str = Field(examples=["wan2.2-t2v-a14b"])
+    object: Literal["model"] = "model"
+    created: int = Field(description="Unix time at which this server started.")
+    owned_by: Literal["tritonreel"] = "tritonreel"
+    family: str = Field(description="The sampling code that runs it.", examples=["wan_t2v"])
+    defaults: SamplingDefaults = Field(description="What a request gets for the fields that it leaves out.")
+    limits: Limits = Field(description="How far a request may go.")
+
+    @classmethod
+    def of(cls, card: ModelCard, created: int) -> "Model":
+        return cls(id=card.id, created=created, family=card.family, defaults=card.defaults, limits=card.limits)
+
+
+class ModelList(BaseModel):
+    """OpenAI's list of models."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]

@@ -1,0 +1,34 @@
+"""What the routes work with, made once by `create_app`."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+import httpx
+from fastapi import Depends, Request
+
+from frontend.clip import ClipMaker
+from frontend.engine import Engine
+from frontend.metrics import Metrics
+from frontend.model_catalog import ModelCatalog
+from frontend.settings import Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """One set an application."""
+
+    settings: Settings
+    engine: Engine
+    catalog: ModelCatalog
+    clips: ClipMaker
+    metrics: Metrics
+    http: httpx.AsyncClient
+    started_at: int
+    """unix time"""
+
+
+def _services(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]

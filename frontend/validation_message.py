@@ -1,0 +1,53 @@
+"""Sentences for what a schema rejects: `n must be at most 10, got 11`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# pydantic's error types, and what each says with the error's own context. {ge} and the like come from the bound.
+_SENTENCES = {
+    "missing": "is required",
+    "int_type": "must be an integer",
+    "int_from_float": "must be an integer",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be greater than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must not be blank",  # the prompt's is the only pattern
+    "literal_error": "must be {expected}",
+}
+_LONGEST_VALUE = 40
+"""characters of the client's value that a message repeats at most"""
+
+
+def field_of(error: Mapping[str, Any]) -> str | None:
+    """The dotted name of the field that pydantic's `error` is about, None for the body as a whole."""
+    return ".".join(str(part) for part in error["loc"] if part != "body") or None
+
+
+def sentence_of(error: Mapping[str, Any]) -> str:
+    """What pydantic's `error` means to the person who wrote the request, field first."""
+    template = _SENTENCES.get(error["type"])
+    rule = template.format(**error.get("ctx", {})) if template else error["msg"]
+    value = error.get("input")
+    written = json.dumps(value) if isinstance(value, int | float | str) else ""
+    got = f", got {written}" if 0 < len(written) <= _LONGEST_VALUE else ""
+    return f"{field_of(error) or 'The body'} {rule}{got}"
+
+
+def code_of(error: Mapping[str, Any]) -> str:
+    """OpenAI's code for pydantic's `error`."""
+    kind: str = error["type"]
+    if kind == "missing":
+        return "missing_required_parameter"
+    return "invalid_type" if kind.endswith("_type") or kind == "int_from_float" else "invalid_value"
