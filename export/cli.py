@@ -1,0 +1,124 @@
+"""The command line of the export."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from export.errors import ExportError
+from export.options import EXTERNAL_ABOVE, Options, Target
+
+if TYPE_CHECKING:
+    from export.exporter import Exported
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of a diffusers checkpoint, the one with model_index.json.")
+    ],
+    family: Annotated[str, typer.Option(help="Kind of model that the checkpoint is: wan_t2v.")],
+    to: Annotated[Path, typer.Option(help="Model repository to export into; made when absent.")] = Path(
+        "model_repository"
+    ),
+    target: Annotated[
+        Target,
+        typer.Option(
+            help="onnxruntime: with ONNX Runtime's attention, whose memory grows with the clip, not with its square. "
+            "onnx: standard operators only, what TensorRT reads."
+        ),
+    ] = Target.ONNXRUNTIME,
+    model_id: Annotated[
+        str | None, typer.Option("--id", help="Id to serve the model under, instead of the checkpoint's own.")
+    ] = None,
+    external_above: Annotated[
+        int, typer.Option(hidden=True, min=0, help="Bytes of weights above which they go to <file>.data.")
+    ] = EXTERNAL_ABOVE,
+) -> None:
+    """Export a diffusers checkpoint to ONNX, into the folders that Triton serves.
+
+    Each component is traced, saved, and compared in ONNX Runtime with its torch module on fresh random inputs of
+    several sizes; a difference above 1e-4 fails the export. The repository changes only once everything has passed:
+    an export that fails or is interrupted leaves it as it was.
+
+    Example:
+
+      [bold]python -m export checkpoints/toy-wan-t2v --family wan_t2v --to model_repository[/bold]
+
+    makes wan_text_encoder/1/model.onnx, wan_t2v_transformer/1/model.onnx, wan_t2v_transformer_2/1/model.onnx,
+    decoder_first.onnx and decoder_next.onnx in wan_vae/1, and generate/1/wan_t2v with the model card, the tokenizer
+    and the scheduler. Weights are exported as float32, whatever the checkpoint stores; where they are more than 2 GB
+    they go to a file beside the graph.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        _run(console, checkpoint, family, to, Options(target, model_id, external_above))
+    except ExportError as error:
+        console.print("[bold red]Export failed:[/]", str(error), markup=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print(f"Interrupted; {to} is as it was.", markup=False)
+        raise typer.Exit(128 + signal.SIGINT) from None
+
+
+def _run(console: Console, folder: Path, family_name: str, repository: Path, options: Options) -> None:
+    started = time.monotonic()
+    with console.status("starting") as status:
+        # these take seconds to import, which --help should not
+        from export.exporter import export_checkpoint
+        from export.family import get_family
+
+        _quiet_libraries()
+
+        def report(exported: "Exported") -> None:
+            files = ", ".join(f"{exported.model}/1/{file}" for file in exported.files)
+            console.print(f"[green]✓[/] {exported.component}: {files}")
+
+        results = export_checkpoint(
+            folder, get_family(family_name), repository, options, on_stage=status.update, on_exported=report
+        )
+    console.print(_table(results))
+    console.print(f"{folder} is in {repository} after {time.monotonic() - started:.0f} s", markup=False)
+
+
+def _table(results: "list[Exported]") -> Table:
+    table = Table("model")
+    for heading in ("parameters", "size", "export", "compare", "inputs", "max diff"):
+        table.add_column(heading, justify="right")
+    for exported in results:
+        table.add_row(
+            exported.model,
+            f"{exported.parameters / 1e6:,.2f} M",
+            f"{exported.bytes / 1e6:,.1f} MB",
+            f"{exported.export_seconds:.1f} s",
+            f"{exported.compare_seconds:.1f} s",
+            str(len(exported.comparisons)),
+            f"{exported.max_difference:.1e}",
+        )
+    return table
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """SIGTERM unwinds the stack like Ctrl-C, so that the unfinished files are removed."""
+    sys.exit(128 + number)
+
+
+def _quiet_libraries() -> None:
+    """The model libraries' progress bars and warnings, and their look-ups on the network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    import diffusers
+    import transformers
+
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()

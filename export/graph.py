@@ -1,0 +1,93 @@
+"""One ONNX file: from a torch module to the file, and back into ONNX Runtime."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+OPSET = 23
+"""the first with Attention and RMSNormalization, and one that TensorRT reads"""
+
+_STACK_TRACE = "pkg.torch.onnx.stack_trace"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What to trace, and how the file's inputs and outputs are called."""
+
+    file: str
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    """arguments to trace with; no dynamic size in them is 1 or equal to another by accident"""
+    dynamic_shapes: Mapping[str, Any]
+    """parameter of `module.forward` -> {dimension: name}, as torch.export takes it"""
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+
+class Session:
+    """An ONNX file in ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = [value.name for value in self._session.get_inputs()]
+
+    def run(self, *arguments: NDArray[Any]) -> list[NDArray[Any]]:
+        """All outputs, for the inputs in the graph's order."""
+        feeds = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, arguments, strict=True)}
+        outputs: list[NDArray[Any]] = self._session.run(None, feeds)
+        return outputs
+
+
+def trace(graph: Graph) -> ir.Model:
+    """The canonical, standard-ONNX form of the module."""
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph.module.eval(),
+            graph.example,
+            dynamo=True,
+            dynamic_shapes=dict(graph.dynamic_shapes),
+            input_names=list(graph.inputs),
+            output_names=list(graph.outputs),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None  # it is None only for an export straight to a file
+    for node in program.model.graph:
+        # lines of the machine that exported; the module scopes beside them stay, they name the weights' owners
+        node.metadata_props.pop(_STACK_TRACE, None)
+    return program.model
+
+
+def save(model: ir.Model, path: Path, external_above: int) -> None:
+    """Write the file, with the weights in `<file>.data` beside it when they are more than so many bytes."""
+    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    ir.save(model, path, external_data=f"{path.name}.data" if weights > external_above else None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter logs and warns about its own internals."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

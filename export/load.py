@@ -1,0 +1,30 @@
+"""Loading a component's torch module, whatever its weights are stored as, in float32."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from export.errors import CheckpointError
+
+
+def load_module(model_class: Any, folder: Path) -> nn.Module:
+    """The module in `folder` of a diffusers or transformers class, ready for inference.
+
+    Raises:
+        CheckpointError: when files are damaged, or weights are missing or do not fit the configuration.
+    """
+    try:
+        module, info = model_class.from_pretrained(
+            folder, torch_dtype=torch.float32, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # the libraries raise many kinds for one thing: these files are no such model
+        raise CheckpointError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise CheckpointError(
+            f"{folder} lacks {len(missing)} weights of {model_class.__name__}, the first is {missing[0]}"
+        )
+    loaded: nn.Module = module.eval().requires_grad_(False)
+    return loaded

@@ -1,0 +1,146 @@
+"""WanTransformer3DModel in the form that is exported.
+
+The arithmetic is diffusers' own. Two modules are written so that the exporter makes a better graph of them:
+rotary embedding as a stack instead of a strided assignment, which would become ScatterND, and the frequencies
+of the timestep embedding as a constant, because exp() folded elsewhere differs in its last bit and
+sin(timestep * frequency) magnifies that. On CPUs the graph runs about a quarter faster.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from export.family import Comparison
+from export.forwards import replaced_forwards
+from export.graph import Graph, Session
+from export.load import load_module
+
+_FILE = "model.onnx"
+_MAX_PERIOD = 10_000
+
+
+def load(folder: Path) -> nn.Module:
+    from diffusers import WanTransformer3DModel
+
+    return load_module(WanTransformer3DModel, folder)
+
+
+def graphs(transformer: Any) -> list[Graph]:
+    return [
+        Graph(
+            file=_FILE,
+            module=ExportableWanTransformer(transformer),
+            example=_inputs(transformer, torch.Generator().manual_seed(0), batch=2, frames=3, size=(8, 12), tokens=7),
+            dynamic_shapes={
+                "hidden_states": {0: "batch", 2: "frames", 3: "height", 4: "width"},
+                "timestep": {0: "batch"},
+                "encoder_hidden_states": {0: "batch", 1: "tokens"},
+            },
+            inputs=["hidden_states", "timestep", "encoder_hidden_states"],
+            outputs=["sample"],
+        )
+    ]
+
+
+def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
+    generator = torch.Generator().manual_seed(1)
+    for batch, frames, size, tokens in (
+        (1, 1, (4, 4), 7),
+        (2, 3, (8, 12), 64),
+        (3, 5, (16, 10), 512),
+        (1, 21, (6, 8), 33),
+    ):
+        inputs = _inputs(transformer, generator, batch, frames, size, tokens)
+        with torch.no_grad():
+            expected = transformer(*inputs, return_dict=False)[0].numpy()
+        (sample,) = sessions[_FILE].run(*(tensor.numpy() for tensor in inputs))
+        height, width = size
+        yield Comparison(
+            f"{batch} x {frames} x {height} x {width} latents, {tokens} tokens", float(np.abs(sample - expected).max())
+        )
+
+
+def _inputs(
+    transformer: Any, generator: torch.Generator, batch: int, frames: int, size: tuple[int, int], tokens: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    config = transformer.config
+    return (
+        torch.randn(batch, config.in_channels, frames, *size, generator=generator),
+        torch.rand(batch, generator=generator) * 1000,
+        torch.randn(batch, tokens, config.text_dim, generator=generator),
+    )
+
+
+class ExportableWanTransformer(nn.Module):
+    """A WanTransformer3DModel with tensors in and a tensor out."""
+
+    frequencies: Tensor
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        self.transformer = transformer
+        half = transformer.config.freq_dim // 2
+        exponents = -math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / half
+        self.register_buffer("frequencies", torch.exp(exponents), persistent=False)
+
+    def forward(self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        """Predict the flow velocity.
+
+        Args:
+            hidden_states: float32 [batch, channels, frames, height, width], latents.
+            timestep: float32 [batch], 0..1000.
+            encoder_hidden_states: float32 [batch, tokens, text_dim].
+
+        Returns:
+            float32 [batch, out_channels, frames, height, width]
+        """
+        forwards: dict[nn.Module, Callable[..., Any]] = {
+            self.transformer.condition_embedder.timesteps_proj: self._embed_timesteps
+        }
+        for block in self.transformer.blocks:
+            for attention in (block.attn1, block.attn2):
+                forwards[attention] = partial(_attend, attention)
+        with replaced_forwards(forwards):
+            sample: Tensor = self.transformer(hidden_states, timestep, encoder_hidden_states, return_dict=False)[0]
+        return sample
+
+    def _embed_timesteps(self, timesteps: Tensor) -> Tensor:
+        """[n] -> [n, freq_dim]: cosines, then sines."""
+        angles = timesteps[:, None].float() * self.frequencies[None]
+        return torch.cat([torch.cos(angles), torch.sin(angles)], dim=-1)
+
+
+def _attend(
+    attention: Any,
+    hidden_states: Tensor,
+    encoder_hidden_states: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    rotary_emb: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """WanAttnProcessor for text-only conditioning; [batch, tokens, channels] in and out."""
+    context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+    heads = (attention.heads, -1)
+    query = attention.norm_q(attention.to_q(hidden_states)).unflatten(2, heads)
+    key = attention.norm_k(attention.to_k(context)).unflatten(2, heads)
+    value = attention.to_v(context).unflatten(2, heads)
+    if rotary_emb is not None:
+        query, key = _rotate(query, *rotary_emb), _rotate(key, *rotary_emb)
+    attended = functional.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=attention_mask
+    )
+    projected: Tensor = attention.to_out[0](attended.transpose(1, 2).flatten(2, 3))
+    return projected
+
+
+def _rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Rotate each pair (x[2i], x[2i+1]) of the last dimension; the tables hold every angle twice."""
+    even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
+    cos, sin = cosines[..., 0::2], sines[..., 1::2]
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
