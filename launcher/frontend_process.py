@@ -11,18 +11,18 @@ import httpx
 
 from launcher.child_process import ChildProcess
 from launcher.errors import StartError
-from launcher.settings import PROJECT_ROOT, Settings
+from launcher.settings import Settings
 from launcher.stop_signal import StopSignal
 
 logger = logging.getLogger(__name__)
 
 _START_SECONDS = 60.0
-_SHUTDOWN_SECONDS = 2  # uvicorn lets open requests finish for so long
-_STOP_GRACE_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 3  # open requests may finish for so long
+_STOP_GRACE_SECONDS = 6.0
 
 
 class FrontendProcess:
-    """uvicorn with `frontend.app:create_app`, told by environment variables where Triton is."""
+    """`python -m frontend`, told by environment variables where Triton is."""
 
     def __init__(self, settings: Settings, stop_signal: StopSignal) -> None:
         self._settings = settings
@@ -41,10 +41,7 @@ class FrontendProcess:
 
     def start(self) -> None:
         """Returns when `GET /health` answers 200. Raises StartError, with nothing left running."""
-        settings = self._settings
-        command = [sys.executable, "-m", "uvicorn", "frontend.app:create_app", "--factory"]
-        command += ["--host", settings.host, "--port", str(settings.ports.frontend), "--app-dir", str(PROJECT_ROOT)]
-        command += ["--timeout-graceful-shutdown", str(_SHUTDOWN_SECONDS)]
+        command = [sys.executable, "-m", "frontend"]
         self._process.start(command, os.environ | self._environment())
         try:
             self._wait_until_healthy()
@@ -67,6 +64,7 @@ class FrontendProcess:
             "TRITONREEL_HOST": self._settings.host,
             "TRITONREEL_PORT": str(ports.frontend),
             "TRITONREEL_LOG_LEVEL": self._settings.log_level,
+            "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": str(_SHUTDOWN_SECONDS),
         }
 
     def _wait_until_healthy(self) -> None:

@@ -11,7 +11,10 @@ class RepositoryApi:
     """Client of one tritonserver. Methods raise httpx.TransportError while it is not reachable. Thread-safe."""
 
     def __init__(self, port: int) -> None:
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=5.0, trust_env=False)
+        no_idle_connections = httpx.Limits(max_keepalive_connections=0)  # tritonserver's shutdown waits for them
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=5.0, trust_env=False, limits=no_idle_connections
+        )
 
     def close(self) -> None:
         self._client.close()
