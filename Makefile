@@ -1,0 +1,79 @@
+# `make` lists what there is. ARGS goes to the command behind a target: make serve ARGS="--port 9000"
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV ?= .venv
+# the first of these that is a Python which Tritonreel runs on
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && exit; done; echo python3)
+SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_BENCH := $(VENV)/.installed-bench
+EXPORTED := $(VENV)/.exported
+
+CHECKPOINT := checkpoints/toy-wan-t2v
+CARD := model_repository/generate/1/wan_t2v/card.json
+EXPORTED_FILES := $(CARD) $(addprefix model_repository/, wan_text_encoder/1/model.onnx wan_t2v_transformer/1/model.onnx \
+	wan_t2v_transformer_2/1/model.onnx wan_vae/1/decoder_first.onnx wan_vae/1/decoder_next.onnx)
+MISSING_FILES := $(filter-out $(wildcard $(EXPORTED_FILES)),$(EXPORTED_FILES))
+# empty unless another checkpoint was exported over the toy one: that is what `serve` serves then
+OTHER_CHECKPOINT := $(if $(wildcard $(CARD)),$(shell grep -L '"id": *"toy-wan-t2v"' $(CARD)))
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
+
+.PHONY: serve
+serve: $(INSTALLED) $(if $(OTHER_CHECKPOINT),,$(EXPORTED)) ## Set up everything and serve on http://127.0.0.1:8000
+	@exec $(BIN)/python -m launcher $(ARGS)
+
+.PHONY: stop
+stop: ## Stop what `make serve` started
+	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m launcher stop $(ARGS); else echo "No server is running."; fi
+
+.PHONY: test
+test: lint ## Lint, then run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(INSTALLED) ## Check format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+.PHONY: export
+export: $(EXPORTED) ## Export the toy checkpoint to model_repository
+
+.PHONY: bench
+bench: $(INSTALLED_BENCH) $(EXPORTED) ## Benchmark against diffusers
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: clean
+clean: stop ## Remove the virtual environment, logs and caches; exported models stay
+	rm -rf $(VENV) run bench-results .mypy_cache .ruff_cache .pytest_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(SUPPORTED)' || { \
+		echo "Tritonreel runs on Python 3.11 and 3.12, and $(PYTHON) is $$($(PYTHON) --version 2>&1 | head -1)."; \
+		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "Installing into $(VENV); the first time this takes some minutes."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(INSTALLED_BENCH): $(INSTALLED)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
+	@touch $@
+
+$(EXPORTED): $(wildcard export/*.py) pipelines/model_card.py $(shell find $(CHECKPOINT) -type f) \
+		$(if $(MISSING_FILES),FORCE) | $(INSTALLED)
+	$(BIN)/python -m export $(CHECKPOINT) --family wan_t2v --to model_repository
+	@touch $@
+
+FORCE:
