@@ -145,9 +145,10 @@ def _missing_companions(family: Family, repository: Path) -> list[str]:
     for configuration in configurations:
         if not any((root / configuration).is_file() for root in (repository, OWN_REPOSITORY)):
             raise RepositoryError(f"there is no {configuration}, neither in {repository} nor in {OWN_REPOSITORY}")
-    code = f"{_GENERATE}/{_VERSION}/model.py"
+    code = OWN_REPOSITORY / _GENERATE / _VERSION
+    modules = [f"{_GENERATE}/{_VERSION}/{path.name}" for path in sorted(code.glob("*.py"))]
     return [
         path
-        for path in (*configurations, code)
+        for path in (*configurations, *modules)
         if not (repository / path).is_file() and (OWN_REPOSITORY / path).is_file()
     ]
