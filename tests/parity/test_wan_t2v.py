@@ -113,11 +113,11 @@ def test_equals_diffusers(case: str, in_process: InProcess, diffusers_frames: An
 
 
 @pytest.mark.parametrize("case", TWO_EXPERT_CASES)
-def test_two_experts_equal_diffusers(case: str, layout: str, in_process: InProcess, diffusers_frames: Any) -> None:
-    if layout != "two-experts":
-        pytest.skip("this layout has one expert")
+def test_two_experts_equal_diffusers(case: str, tiny: Callable[[str], Any], reference: Callable[[Path], Any]) -> None:
+    exported = tiny("two-experts")
+    in_process = InProcess(exported.repository)
     params = in_process.params(**TWO_EXPERT_CASES[case])
-    assert_equal(in_process.frames(params)[0], diffusers_frames(params))
+    assert_equal(in_process.frames(params)[0], reference(exported.checkpoint).frames(params))
 
 
 def test_jobs_that_share_batches_equal_diffusers(in_process: InProcess, diffusers_frames: Any) -> None:

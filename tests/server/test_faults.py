@@ -1,0 +1,89 @@
+"""Processes are killed while a job runs: its client hears of it soon, and the server comes back by itself."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from .running_server import RunningServer
+
+PROMPT = "a red circle moving right on a black background"
+LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
+SOON = 15.0  # seconds
+
+
+async def kill_during_a_job(server: RunningServer, victim: psutil.Process) -> tuple[httpx.Response, float]:
+    """The answer to a job whose server lost a process, and the seconds that it took after the kill."""
+    async with httpx.AsyncClient(timeout=60) as client:
+        job = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=LONG))
+        while server.metric("jobs_running") == 0:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        assert not job.done()
+        victim.kill()
+        killed = time.monotonic()
+        return await job, time.monotonic() - killed
+
+
+def shared_memory_regions(server: RunningServer) -> int:
+    """How many regions the server's processes hold in /dev/shm."""
+    prefix = server.stub("generate").cmdline()[2].rsplit("-", 4)[0][:-8]
+    return len(list(Path("/dev/shm").glob(f"{prefix}*")))
+
+
+@pytest.mark.parametrize("model", ["wan_t2v_transformer", "generate", "tritonserver"])
+async def test_a_killed_process_fails_its_job_and_comes_back(fragile_server: RunningServer, model: str) -> None:
+    server = fragile_server
+    server.wait_until_healthy()
+    regions = shared_memory_regions(server)
+    victim = server.tritonserver() if model == "tritonserver" else server.stub(model)
+
+    response, seconds = await kill_during_a_job(server, victim)
+
+    assert seconds < SOON
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+    error: dict[str, Any] = response.json()["error"]
+    assert error["message"]
+    assert "Traceback" not in error["message"]
+    await back_to_work(server)
+    assert shared_memory_regions(server) == regions
+    assert server.metric("jobs_running") == 0
+
+
+async def test_a_killed_frontend_comes_back(fragile_server: RunningServer) -> None:
+    fragile_server.wait_until_healthy()
+    fragile_server.process("-m frontend").kill()
+    await back_to_work(fragile_server)
+
+
+async def test_a_job_beside_a_dead_model_is_refused_with_a_reason_and_health_says_so(
+    fragile_server: RunningServer,
+) -> None:
+    fragile_server.wait_until_healthy()
+    fragile_server.tritonserver().kill()
+
+    answers = [httpx.get(f"{fragile_server.url}/health", timeout=10) for _ in range(3)]
+
+    assert any(answer.status_code == 503 for answer in answers)
+    assert httpx.get(f"{fragile_server.url}/health/live").status_code == 200
+    await back_to_work(fragile_server)
+
+
+async def back_to_work(server: RunningServer, seconds: float = 30) -> None:
+    """The server makes clips again without help."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            response = server.post(prompt=PROMPT, num_inference_steps=2)
+            if response.status_code == 200:
+                return
+            assert response.status_code == 503, response.text
+        except httpx.TransportError:
+            pass  # the frontend itself was the victim
+        assert time.monotonic() < deadline, "the server did not come back"
+        await asyncio.sleep(0.2)

@@ -1,0 +1,166 @@
+"""`generate` over gRPC on the real tritonserver: what it streams, what it refuses, and how jobs end."""
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from .grpc_client import GenerateError, generate, stream
+from .running_server import RunningServer
+
+PROMPT = "a red circle moving right on a black background"
+LONG = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 33, "num_inference_steps": 200}
+
+
+async def until(condition: Any, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        await asyncio.sleep(0.05)
+
+
+async def test_progress_comes_after_every_step_and_frames_as_they_are_decoded(server: RunningServer) -> None:
+    clip = await generate(server.grpc, prompt=PROMPT, seed=1, num_frames=17, num_inference_steps=6)
+
+    progress = [response.progress for response in clip.responses]
+    steps = sorted({counts[0] for counts in progress if counts})
+    assert steps == list(range(7))
+    assert progress == sorted(progress)
+    chunks = [response.frames.shape for response in clip.responses if response.frames is not None]
+    assert chunks == [(1, 64, 64, 3)] + [(4, 64, 64, 3)] * 4
+    assert progress[-1] == [6, 6, 17, 17]
+
+
+async def test_info_says_what_was_really_used(server: RunningServer) -> None:
+    info = (await generate(server.grpc, prompt=PROMPT, num_frames=8, guidance_scale=6.5)).info
+
+    assert info["model"] == "toy-wan-t2v"
+    assert info["params"]["num_frames"] == 5
+    assert (info["params"]["guidance_scale"], info["params"]["guidance_scale_2"]) == (6.5, 6.5)
+    assert info["params"]["seed"] >= 0
+    timings = info["timings"]
+    parts = sum(timings[f"{phase}_seconds"] for phase in ("queue", "text", "denoise", "decode"))
+    assert 0 < parts <= timings["total_seconds"] + 1e-3
+
+
+async def test_describe_returns_the_cards(server: RunningServer) -> None:
+    info = (await generate(server.grpc, task="describe")).info
+    (card,) = info["models"]
+    assert (card["id"], card["family"], card["defaults"]["num_frames"]) == ("toy-wan-t2v", "wan_t2v", 9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({}, "invalid_request[prompt]"),
+        ({"prompt": "  "}, "invalid_request[prompt]"),
+        ({"prompt": PROMPT, "width": 40}, "invalid_request[width]"),
+        ({"prompt": PROMPT, "num_frames": 165}, "invalid_request[num_frames]"),
+        ({"prompt": PROMPT, "guidance_scale": float("nan")}, "invalid_request[guidance_scale]"),
+        ({"prompt": PROMPT, "seed": -1}, "invalid_request[seed]"),
+        ({"prompt": PROMPT, "model": "no-such-model"}, "model_not_found[model]"),
+        ({"prompt": PROMPT, "timeout_seconds": 0.01}, "deadline_exceeded"),
+    ],
+)
+async def test_refusals_name_the_field(server: RunningServer, fields: dict[str, Any], error: str) -> None:
+    with pytest.raises(GenerateError) as refused:
+        await generate(server.grpc, **fields)
+    assert str(refused.value).startswith(error)
+
+
+async def test_equal_prompts_are_encoded_once(server: RunningServer) -> None:
+    prompt = f"a yellow triangle rising {time.time()}"
+    await generate(server.grpc, prompt=prompt, num_inference_steps=1)
+    before = server.metric("nv_cache_num_hits_per_model", model="wan_text_encoder")
+
+    await generate(server.grpc, prompt=prompt, num_inference_steps=1)
+
+    assert server.metric("nv_cache_num_hits_per_model", model="wan_text_encoder") == before + 2  # and the negative
+
+
+async def test_concurrent_jobs_share_batches_and_stay_equal(server: RunningServer) -> None:
+    requests = [{"prompt": PROMPT, "seed": seed, "num_inference_steps": 30} for seed in range(4)]
+    alone = [await generate(server.grpc, **request) for request in requests]
+    batches, rows = server.metric("step_batch_size_count"), server.metric("step_batch_size_sum")
+
+    together = await asyncio.gather(*(generate(server.grpc, **request) for request in requests))
+
+    mean = (server.metric("step_batch_size_sum") - rows) / (server.metric("step_batch_size_count") - batches)
+    assert mean > 6  # eight at best: four jobs with two guidance branches
+    for one, other in zip(alone, together, strict=True):
+        difference = np.abs(one.frames.astype(int) - other.frames)
+        assert difference.max() <= 1
+
+
+async def test_a_cancelled_stream_stops_its_job_before_the_next_step(server: RunningServer) -> None:
+    cancelled = server.metric("cancelled_total")
+    async with aclosing(stream(server.grpc, **LONG)) as responses:
+        async for response in responses:
+            if response.progress and response.progress[0] == 3:
+                break
+
+    await until(lambda: server.metric("jobs_running") == 0, seconds=3)
+
+    assert server.metric("cancelled_total") == cancelled + 1
+    steps = server.metric("step_seconds_count")
+    await asyncio.sleep(0.3)
+    assert server.metric("step_seconds_count") == steps
+
+
+async def test_a_stream_cancelled_while_decoding_leaves_no_caches(server: RunningServer) -> None:
+    many = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 161, "num_inference_steps": 1}
+    async with aclosing(stream(server.grpc, **many)) as responses:
+        async for response in responses:
+            if response.frames is not None:
+                break
+
+    await until(lambda: server.metric("jobs_running") == 0, seconds=5)
+
+    clip = await generate(server.grpc, prompt=PROMPT, num_inference_steps=1)
+    assert clip.frames.shape == (9, 64, 64, 3)
+
+
+async def test_a_long_silence_is_filled_with_heartbeats(small_server: RunningServer) -> None:
+    running = asyncio.create_task(generate(small_server.grpc, **LONG))
+    await until(lambda: small_server.metric("jobs_running") == 1)
+
+    waiting = asyncio.create_task(generate(small_server.grpc, prompt=PROMPT))
+    clip = await waiting
+
+    still_waiting = [r for r in clip.responses if r.progress == [0, 12, 0, 9]]
+    assert len(still_waiting) >= 2
+    assert clip.info["timings"]["queue_seconds"] > 1
+    await running
+
+
+async def test_a_full_queue_refuses_and_the_rest_goes_on(small_server: RunningServer) -> None:
+    jobs = [asyncio.create_task(generate(small_server.grpc, **LONG))]
+    await until(lambda: small_server.metric("jobs_running") == 1)
+    jobs += [asyncio.create_task(generate(small_server.grpc, prompt=PROMPT)) for _ in range(2)]
+    await until(lambda: small_server.metric("jobs_waiting") == 2)
+
+    with pytest.raises(GenerateError, match="queue_full: 1 jobs run and 2 wait"):
+        await generate(small_server.grpc, prompt=PROMPT)
+    async with httpx.AsyncClient() as client:
+        refused = await client.post(f"{small_server.url}/v1/videos/generations", json={"prompt": PROMPT})
+
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+    for clip in await asyncio.gather(*jobs):
+        assert len(clip.frames) in (9, 33)
+
+
+async def test_a_waiting_job_whose_client_leaves_is_forgotten(small_server: RunningServer) -> None:
+    first = asyncio.create_task(generate(small_server.grpc, **LONG))
+    await until(lambda: small_server.metric("jobs_running") == 1)
+    second = asyncio.create_task(generate(small_server.grpc, prompt=PROMPT))
+    await until(lambda: small_server.metric("jobs_waiting") == 1)
+
+    second.cancel()
+
+    await until(lambda: small_server.metric("jobs_waiting") == 0, seconds=3)
+    assert len((await first).frames) == 33

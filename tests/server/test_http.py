@@ -1,0 +1,128 @@
+"""The product over HTTP, whole: request in, MP4 out."""
+
+import asyncio
+import base64
+import io
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from openai import OpenAI
+
+from .running_server import RunningServer
+
+PROMPT = "a red circle moving right on a black background"
+LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
+
+
+class Video:
+    """A decoded MP4."""
+
+    def __init__(self, b64_json: str) -> None:
+        self.bytes = base64.b64decode(b64_json)
+        with av.open(io.BytesIO(self.bytes)) as container:
+            stream = container.streams.video[0]
+            self.rate = stream.average_rate
+            self.codec = stream.codec_context.name
+            self.frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+
+
+def test_a_prompt_becomes_a_clip_of_the_models_own_size(server: RunningServer) -> None:
+    response = server.post(prompt=PROMPT)
+
+    assert response.status_code == 200
+    body = response.json()
+    video = Video(body["data"][0]["b64_json"])
+    assert video.frames.shape == (9, 64, 64, 3)
+    assert (video.rate, video.codec) == (8, "h264")
+    assert (body["model"], body["size"], body["num_frames"], body["fps"]) == ("toy-wan-t2v", "64x64", 9, 8)
+    assert body["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape", "rate"),
+    [
+        ({"size": "96x48", "num_frames": 18, "fps": 24}, (17, 48, 96, 3), 24),
+        ({"size": "96x48", "width": 80, "seconds": 2, "fps": 10}, (21, 48, 80, 3), 10),
+        ({"video_params": {"width": 48, "height": 32, "num_frames": 5, "fps": 30}}, (5, 32, 48, 3), 30),
+        ({"num_frames": 1, "fps": 1}, (1, 64, 64, 3), 1),
+    ],
+)
+def test_size_frames_and_rate_are_as_asked(
+    server: RunningServer, asked: dict[str, Any], shape: tuple[int, ...], rate: int
+) -> None:
+    response = server.post(prompt=PROMPT, num_inference_steps=2, **asked)
+    assert response.status_code == 200, response.text
+    video = Video(response.json()["data"][0]["b64_json"])
+    assert (video.frames.shape, video.rate) == (shape, rate)
+    assert response.json()["num_frames"] == shape[0]
+
+
+def test_n_clips_have_seeds_in_a_row_and_equal_single_ones(server: RunningServer) -> None:
+    both = server.post(prompt=PROMPT, n=2, seed=40).json()["data"]
+    second = server.post(prompt=PROMPT, seed=41).json()["data"][0]
+
+    assert [clip["seed"] for clip in both] == [40, 41]
+    assert both[0]["b64_json"] != both[1]["b64_json"]
+    difference = np.abs(Video(both[1]["b64_json"]).frames.astype(int) - Video(second["b64_json"]).frames)
+    assert difference.mean() < 0.5
+
+
+def test_the_solver_and_the_negative_prompt_change_the_clip(server: RunningServer) -> None:
+    plain, euler, negative = (
+        Video(server.post(prompt=PROMPT, seed=1, **more).json()["data"][0]["b64_json"]).frames.astype(int)
+        for more in ({}, {"extra_body": {"solver": "euler"}}, {"negative_prompt": "red"})
+    )
+    assert np.abs(plain - euler).max() > 10
+    assert np.abs(plain - negative).max() > 10
+
+
+def test_the_request_id_reaches_tritons_log(server: RunningServer) -> None:
+    response = server.post(prompt=PROMPT, headers={"X-Request-Id": "find-me-again-123"})
+    assert response.headers["x-request-id"] == "find-me-again-123"
+    assert "find-me-again-123" in (server.run_dir / "logs" / "triton.log").read_text()
+
+
+def test_a_bad_request_is_answered_before_any_job(server: RunningServer) -> None:
+    before = server.metric("nv_inference_request_success", model="wan_text_encoder")
+    for body, status, param in [
+        ({"prompt": " "}, 422, "prompt"),
+        ({"prompt": PROMPT, "size": "100x64"}, 400, "size"),
+        ({"prompt": PROMPT, "num_frames": 1000}, 400, "num_frames"),
+        ({"prompt": PROMPT, "model": "sora-2"}, 404, "model"),
+        ({"prompt": PROMPT, "lora": {"name": "x"}}, 400, "lora"),
+    ]:
+        response = server.post(**body)
+        assert (response.status_code, response.json()["error"]["param"]) == (status, param), response.text
+    assert server.metric("nv_inference_request_success", model="wan_text_encoder") == before
+
+
+async def test_a_client_that_leaves_stops_its_job(server: RunningServer) -> None:
+    cancelled = server.metric("cancelled_total")
+    async with httpx.AsyncClient(timeout=60) as client:
+        request = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=LONG))
+        while server.metric("jobs_running") == 0:
+            await asyncio.sleep(0.05)
+        request.cancel()
+        await asyncio.wait([request])
+
+    for _ in range(60):
+        if server.metric("jobs_running") == 0:
+            break
+        await asyncio.sleep(0.05)
+    assert server.metric("jobs_running") == 0
+    assert server.metric("cancelled_total") == cancelled + 1
+
+
+def test_the_openai_sdk_lists_the_model(server: RunningServer) -> None:
+    client = OpenAI(base_url=f"{server.url}/v1", api_key="unused")
+    assert [model.id for model in client.models.list()] == ["toy-wan-t2v"]
+    assert client.models.retrieve("toy-wan-t2v").owned_by
+
+
+def test_metrics_show_both_the_frontend_and_generate(server: RunningServer) -> None:
+    text = httpx.get(f"{server.url}/metrics").text
+    for name in ("tritonreel_http_requests_total", "jobs_running", "step_batch_size_sum", "nv_inference_count"):
+        assert f"\n{name}" in text
