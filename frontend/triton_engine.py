@@ -49,7 +49,7 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_GONE = ("is not healthy", "is not ready", "is not found", "unavailable", "Server is stopping")
+_GONE = ("is not healthy", "is not ready", "unknown model", "unavailable", "Server is stopping")
 """parts of Triton's messages about a model that cannot be run now"""
 
 _CARDS = TypeAdapter(list[ModelCard])
