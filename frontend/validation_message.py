@@ -38,7 +38,10 @@ def field_of(error: Mapping[str, Any]) -> str | None:
 def sentence_of(error: Mapping[str, Any]) -> str:
     """What pydantic's `error` means to the person who wrote the request, field first."""
     template = _SENTENCES.get(error["type"])
-    rule = template.format(**error.get("ctx", {})) if template else error["msg"]
+    context = {
+        name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in error.get("ctx", {}).items()
+    }
+    rule = template.format(**context) if template else error["msg"]
     value = error.get("input")
     written = json.dumps(value) if isinstance(value, int | float | str) else ""
     got = f", got {written}" if 0 < len(written) <= _LONGEST_VALUE else ""

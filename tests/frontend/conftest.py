@@ -1,0 +1,78 @@
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import httpx
+import pytest
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from frontend.app import create_app
+from frontend.logging import configure_logging
+from frontend.settings import Settings
+from tests.frontend.fake_engine import FakeEngine
+
+Serve = Callable[[FastAPI], AbstractContextManager[str]]
+NOWHERE = "http://127.0.0.1:9/metrics"
+"""the discard port: nobody listens"""
+
+
+@pytest.fixture(autouse=True)
+def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Log as the server does, and where pytest can see it."""
+    before = logging.getLogger().handlers
+    configure_logging("info", "json")
+    logging.getLogger().handlers += before
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers = before
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(triton_metrics_url=NOWHERE, max_body_bytes=100_000)
+
+
+@pytest.fixture
+def app(settings: Settings, engine: FakeEngine) -> FastAPI:
+    return create_app(settings, engine)
+
+
+def client_of(app: FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://test")
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(app) as client:
+        yield client
+
+
+@contextmanager
+def _serving(app: FastAPI) -> Iterator[str]:
+    """A real uvicorn on a free port, in a thread; yields its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=2))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started:
+        assert time.monotonic() < deadline, "uvicorn did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def serve() -> Serve:
+    return _serving

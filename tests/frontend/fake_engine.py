@@ -1,0 +1,105 @@
+"""An engine in this process: it obeys the `Engine` protocol, makes grey frames, and records what was asked of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict
+
+import numpy as np
+
+from frontend.engine import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
+from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults
+from pipelines.request import SamplingParams
+
+CHUNK_FRAMES = 4
+
+
+def model_card(model_id: str = "toy-wan-t2v", *, experts: int = 2) -> ModelCard:
+    """A small card: 64x48, 9 frames at 8 fps, sizes in multiples of 16, at most 161 frames."""
+    return ModelCard(
+        id=model_id,
+        family="wan_t2v",
+        defaults=SamplingDefaults(
+            width=64,
+            height=48,
+            num_frames=9,
+            fps=8,
+            num_inference_steps=3,
+            guidance_scale=4.0,
+            guidance_scale_2=3.0 if experts == 2 else None,
+            negative_prompt="ugly",
+            flow_shift=12.0,
+            boundary_ratio=0.875 if experts == 2 else None,
+        ),
+        limits=Limits(size_multiple=16, max_frames=161, max_pixel_frames=256 * 256 * 161),
+        latents=LatentSpace(channels=1, temporal_stride=4, spatial_stride=8, mean=(0.0,), std=(1.0,)),
+        components=Components(
+            text_encoder="wan_text_encoder",
+            transformer="wan_t2v_transformer",
+            transformer_2="wan_t2v_transformer_2" if experts == 2 else None,
+            vae="wan_vae",
+        ),
+        max_sequence_length=8,
+        num_train_timesteps=1000,
+    )
+
+
+class FakeEngine:
+    """Makes every clip at once, unless told otherwise by its public attributes."""
+
+    def __init__(self, cards: list[ModelCard] | None = None) -> None:
+        self.cards = [model_card()] if cards is None else cards
+        self.describe_error: Exception | None = None
+        self.error_for: Callable[[SamplingParams], Exception | None] = lambda params: None
+        """what a job fails with after its first step"""
+        self.step_gate = asyncio.Event()
+        """jobs wait for it before their second step"""
+        self.step_gate.set()
+        self.drop_frames = 0
+        self.opened = False
+        self.describe_calls = 0
+        self.jobs: dict[str, SamplingParams] = {}
+        """by request id"""
+        self.timeouts: list[float] = []
+        self.cancelled: list[str] = []
+
+    async def open(self) -> None:
+        self.opened = True
+
+    async def close(self) -> None:
+        self.opened = False
+
+    async def models(self) -> list[ModelCard]:
+        self.describe_calls += 1
+        if self.describe_error is not None:
+            raise self.describe_error
+        return self.cards
+
+    async def check_ready(self) -> None:
+        await self.models()
+
+    async def generate(
+        self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
+    ) -> AsyncGenerator[Event, None]:
+        self.jobs[request_id] = params
+        self.timeouts.append(timeout_seconds)
+        try:
+            yield Progress(1, params.num_inference_steps, 0, params.num_frames)
+            error = self.error_for(params)
+            if error is not None:
+                raise error
+            await self.step_gate.wait()
+            frames = params.num_frames - self.drop_frames
+            for first in range(0, frames, CHUNK_FRAMES):
+                count = min(CHUNK_FRAMES, frames - first)
+                yield Frames(np.full((count, params.height, params.width, 3), first, np.uint8))
+            yield Done(_info(model, params))
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.append(request_id)
+            raise
+
+
+def _info(model: str, params: SamplingParams) -> JobInfo:
+    timings = JobTimings(
+        queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0
+    )
+    return JobInfo(model=model, params=UsedParams.model_validate(asdict(params)), timings=timings)

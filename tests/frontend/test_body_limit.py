@@ -1,0 +1,67 @@
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from frontend.app import create_app
+from frontend.settings import Settings
+from tests.frontend.conftest import client_of
+from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.test_video_request import URL, error_of
+
+LIMIT = 1000
+
+
+@pytest.fixture
+def app(engine: FakeEngine) -> FastAPI:
+    return create_app(Settings(max_body_bytes=LIMIT), engine)
+
+
+def body_of(size: int) -> bytes:
+    return b'{"prompt": "x"' + b" " * (size - 15) + b"}"
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    """Chunked transfer: no Content-Length."""
+    for first in range(0, len(body), 100):
+        yield body[first : first + 100]
+
+
+@pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 200), (LIMIT + 1, 413), (100 * LIMIT, 413)])
+async def test_the_limit_holds_declared_or_counted(app: FastAPI, size: int, status: int, pieces: bool) -> None:
+    content = in_pieces(body_of(size)) if pieces else body_of(size)
+    async with client_of(app) as client:
+        response = await client.post(URL, content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == status
+    if status == 413:
+        error = error_of(response)
+        assert (error["code"], error["message"]) == ("payload_too_large", f"The body must have at most {LIMIT} bytes")
+
+
+async def test_it_holds_where_no_route_reads_the_body(client: httpx.AsyncClient) -> None:
+    response = await client.post("/nothing", content=b"x" * (LIMIT + 1))
+    assert response.status_code == 413
+    assert error_of(response)["code"] == "payload_too_large"
+
+
+async def test_reading_stops_at_the_limit(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1000 * LIMIT:
+            sent += 100
+            yield b" " * 100
+
+    response = await client.post(URL, content=endless(), headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert sent <= 2 * LIMIT
+
+
+@pytest.mark.parametrize("declared", ["many", "-5", "9" * 5000])
+async def test_a_senseless_content_length_does_no_harm(client: httpx.AsyncClient, declared: str) -> None:
+    headers = {"Content-Type": "application/json", "Content-Length": declared}
+    assert (await client.post(URL, content=body_of(LIMIT), headers=headers)).status_code == 200
+    assert (await client.post(URL, content=body_of(LIMIT + 1), headers=headers)).status_code == 413

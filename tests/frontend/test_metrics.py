@@ -1,0 +1,94 @@
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from frontend.app import create_app
+from frontend.settings import Settings
+from tests.frontend.conftest import client_of
+from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.test_video_request import URL, post
+
+TRITON_TEXT = '# HELP nv_x Some\n# TYPE nv_x gauge\nnv_x{model="generate"} 3\n'
+
+
+class _TritonMetrics(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(TRITON_TEXT.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def triton_metrics_url() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), _TritonMetrics)
+    Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/metrics"
+    server.shutdown()
+    server.server_close()
+
+
+async def samples(client: httpx.AsyncClient) -> dict[str, float]:
+    """Every sample of /metrics, as `name{label=value,...}`."""
+    response = await client.get("/metrics")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    return {
+        sample.name + "".join(f" {name}={value}" for name, value in sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+async def test_what_was_made_is_counted(client: httpx.AsyncClient) -> None:
+    await post(client, n=2, num_frames=5)
+    found = await samples(client)
+    assert found["tritonreel_clips_total"] == 2
+    assert found["tritonreel_frames_total"] == 10
+    assert found["tritonreel_encode_seconds_count"] == 2
+    assert found["tritonreel_jobs_in_flight"] == 0
+
+
+async def test_requests_are_counted_by_route_and_status(client: httpx.AsyncClient) -> None:
+    await post(client)
+    await post(client, n=11)
+    await client.get("/v1/models/a")
+    await client.get("/v1/models/b")
+    await client.get("/no/such/path")
+    await client.request("BREW", "/pot")
+    found = await samples(client)
+    counts = {name: value for name, value in found.items() if name.startswith("tritonreel_http_requests_total")}
+    assert counts == {
+        f"tritonreel_http_requests_total method=POST route={URL} status=200": 1,
+        f"tritonreel_http_requests_total method=POST route={URL} status=422": 1,
+        "tritonreel_http_requests_total method=GET route=/v1/models/{model_id:path} status=404": 2,
+        "tritonreel_http_requests_total method=GET route=none status=404": 1,
+        "tritonreel_http_requests_total method=other route=none status=404": 1,
+    }
+    assert found[f"tritonreel_http_request_seconds_count method=POST route={URL}"] == 2
+
+
+async def test_failed_jobs_are_no_longer_in_flight(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+    engine.error_for = lambda params: RuntimeError()
+    await post(client, n=3)
+    found = await samples(client)
+    assert (found["tritonreel_jobs_in_flight"], found["tritonreel_clips_total"]) == (0, 0)
+
+
+async def test_tritons_own_are_beside_ours(triton_metrics_url: str) -> None:
+    async with client_of(create_app(Settings(triton_metrics_url=triton_metrics_url), FakeEngine())) as client:
+        found = await samples(client)
+    assert found["nv_x model=generate"] == 3
+    assert "tritonreel_clips_total" in found
+
+
+async def test_triton_may_be_away(client: httpx.AsyncClient) -> None:
+    text = (await client.get("/metrics")).text
+    assert "tritonreel_clips_total" in text
+    assert text.endswith("# Triton's metrics could not be read: ConnectError\n")
