@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+import psutil
+
 from launcher import shared_memory
 from launcher.errors import LauncherError, SetupError
-from launcher.stub_processes import kill_by_prefix
+from launcher.stub_processes import kill_leftovers
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class InstanceState:
     """What a later launch needs to know of this one; `launcher.json` in the run folder."""
 
     pid: int
+    started: float
+    """when that process started, in seconds since the epoch: tells it from a later one with its pid"""
     shm_prefix: str
 
 
@@ -60,7 +64,7 @@ class RunFolder:
         """Write down what must be cleaned up if this launcher is killed."""
         state = self._folder / _STATE
         partial = state.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(InstanceState(os.getpid(), shm_prefix))))
+        partial.write_text(json.dumps(asdict(InstanceState(os.getpid(), psutil.Process().create_time(), shm_prefix))))
         partial.replace(state)
 
 
@@ -74,7 +78,7 @@ def stop_instance(folder: Path) -> bool:
             _clean_up(folder)
         return False
     state = _read_state(folder)
-    if state is None:
+    if state is None or not _is_running(state):
         raise LauncherError(f"A server is starting or stopping in {folder}; try again in a moment.")
     os.kill(state.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
@@ -98,10 +102,20 @@ def _try_lock(folder: Path) -> IO[str] | None:
 
 
 def _read_state(folder: Path) -> InstanceState | None:
+    """None when there is none, or it is not one: then nothing can be known to be ours."""
     try:
-        return InstanceState(**json.loads((folder / _STATE).read_text()))
-    except FileNotFoundError:
+        state = InstanceState(**json.loads((folder / _STATE).read_text()))
+        shared_memory.check_prefix(state.shm_prefix)
+    except (FileNotFoundError, ValueError, TypeError):
         return None
+    return state
+
+
+def _is_running(state: InstanceState) -> bool:
+    try:
+        return psutil.Process(state.pid).create_time() == state.started
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _pid_note(folder: Path) -> str:
@@ -115,6 +129,6 @@ def _clean_up(folder: Path) -> None:
     if state is None:
         return
     logger.warning("the last launcher here (pid %d) was killed; removing what it left", state.pid)
-    kill_by_prefix(state.shm_prefix)
+    kill_leftovers(state.shm_prefix)
     shared_memory.unlink_all(state.shm_prefix)
     (folder / _STATE).unlink()

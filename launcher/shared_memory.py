@@ -5,6 +5,7 @@ in /dev/shm until the machine restarts, so every launch names its regions with a
 """
 
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -16,7 +17,14 @@ def new_prefix() -> str:
     return f"tritonreel_{os.getpid()}_{secrets.token_hex(4)}_"
 
 
+def check_prefix(prefix: str) -> None:
+    """Raises ValueError unless `new_prefix` made it: what is removed or killed by prefix is certainly ours."""
+    if not re.fullmatch(r"tritonreel_[0-9]+_[0-9a-f]{8}_", prefix):
+        raise ValueError(f"not the prefix of a launch: {prefix!r}")
+
+
 def regions(prefix: str) -> list[str]:
+    check_prefix(prefix)
     return sorted(region.name for region in SHM.glob(f"{prefix}*"))
 
 

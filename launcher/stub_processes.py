@@ -6,7 +6,13 @@ from pathlib import Path
 
 import psutil
 
+from launcher.shared_memory import check_prefix
+
+_SERVER = "tritonserver"
 _STUB = "triton_python_backend_stub"
+
+PREFIX_ARGUMENT = "--backend-config=python,shm-region-prefix-name="
+"""tritonserver's option, up to the value"""
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,28 @@ def live_stubs(server_pid: int) -> dict[str, list[StubProcess]]:
     return found
 
 
-def kill_by_prefix(prefix: str) -> None:
-    """Kill every process, of whatever parent, that was started with a shared-memory prefix: server and stubs."""
+def kill_leftovers(prefix: str) -> None:
+    """Kill the tritonserver of a launch and its model processes, whoever is their parent now.
+
+    `prefix`: of the launch's shared-memory regions. Raises ValueError for anything else, before it kills.
+    """
+    check_prefix(prefix)
     victims = []
     for process in psutil.process_iter():
         try:
-            if any(prefix in argument for argument in process.cmdline()):
+            if _belongs_to(process.cmdline(), prefix):
                 process.kill()
                 victims.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     psutil.wait_procs(victims, timeout=5.0)
+
+
+def _belongs_to(command: list[str], prefix: str) -> bool:
+    program = Path(command[0]).name if command else ""
+    if program == _STUB:
+        return len(command) > 2 and command[2].startswith(prefix)
+    return program == _SERVER and PREFIX_ARGUMENT + prefix in command
 
 
 def _read(process: psutil.Process) -> StubProcess | None:

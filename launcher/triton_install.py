@@ -62,7 +62,7 @@ def find_triton_install() -> TritonInstall:
         python_backend=root / "backends" / "python",
         python_stub=root / "python_backend_stubs" / version / "triton_python_backend_stub",
         caches=root / "caches",
-        library_path=(package.parent / "nvidia_pytriton.libs", _libpython_folder(version)),
+        library_path=(package.parent / "nvidia_pytriton.libs", libpython_folder(version)),
     )
     for part in (install.server, install.python_backend / "libtriton_python.so", install.python_stub):
         if not part.exists():
@@ -70,7 +70,7 @@ def find_triton_install() -> TritonInstall:
     return install
 
 
-def _libpython_folder(version: str) -> Path:
+def libpython_folder(version: str) -> Path:
     """The folder of the shared libpython that the stub links. Raises SetupError when there is none."""
     name = f"libpython{version}.so.1.0"
     libdir = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")

@@ -17,7 +17,7 @@ from launcher.model_repository import ENSEMBLE, read_repository
 from launcher.repository_api import RepositoryApi, RepositoryError
 from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
-from launcher.stub_processes import StubProcess, kill_by_prefix, live_stubs
+from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class TritonServer:
     def kill(self) -> None:
         """Ends them at once: also requests in flight, whose clients get an error."""
         self._process.kill()
-        kill_by_prefix(self.shm_prefix)
+        kill_leftovers(self.shm_prefix)
         shared_memory.unlink_all(self.shm_prefix)
         self._stubs.clear()
 
@@ -163,7 +163,7 @@ class TritonServer:
             f"--grpc-port={ports.grpc}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={ports.metrics}",
-            f"--backend-config=python,shm-region-prefix-name={self.shm_prefix}",
+            PREFIX_ARGUMENT + self.shm_prefix,
             f"--backend-config=python,shm-default-byte-size={shm_bytes}",
             f"--backend-config=python,shm-growth-byte-size={shm_bytes}",
             "--backend-config=python,thread-pool-size=128",  # a BLS call or a response each holds one while it runs

@@ -1,0 +1,119 @@
+"""What dies is brought back; what keeps dying ends everything."""
+
+import queue
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from tritonclient import grpc
+
+from launcher.shared_memory import regions
+from tests.launcher.conftest import COUNT, Launched, wait_until, write_model
+
+Launch = Callable[..., Launched]
+
+
+def serves(launched: Launched) -> bool:
+    try:
+        return launched.increment(1) == 2
+    except httpx.HTTPError:
+        return False
+
+
+def test_killed_model_process_is_replaced_and_its_region_removed(launch: Launch, repository: Path) -> None:
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    server, stub = launched.tritonserver(), launched.stub("increment")
+
+    stub.process.kill()
+
+    launched.wait_for("the process of model increment ended; bringing it back now")
+    launched.wait_for("model increment is back")
+    assert launched.increment(1) == 2
+    assert launched.tritonserver() == server
+    assert len(launched.shm_regions) == 1
+    assert stub.region not in launched.shm_regions
+
+
+def test_killed_tritonserver_is_started_again(launch: Launch, repository: Path) -> None:
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    regions_before = launched.shm_regions
+    launched.tritonserver().kill()
+    launched.wait_for("tritonserver was killed by SIGKILL; bringing it back now")
+    launched.wait_for("tritonserver is back")
+    assert launched.increment(1) == 2
+    assert len(launched.shm_regions) == 1
+    assert launched.shm_regions != regions_before
+
+
+def test_open_stream_of_a_killed_decoupled_model_ends_with_an_error(launch: Launch, repository: Path) -> None:
+    write_model(repository, "count", COUNT, decoupled=True)
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+    tensor = grpc.InferInput("x", [1], "FP32")
+    tensor.set_data_from_numpy(np.array([600], np.float32))
+    with grpc.InferenceServerClient(f"127.0.0.1:{launched.ports.grpc}") as client:
+        client.start_stream(lambda result, error: answers.put((result, error)))
+        client.async_stream_infer("count", [tensor])
+        _, error = answers.get(timeout=5)
+        assert error is None
+
+        launched.stub("count").process.kill()
+
+        killed = time.monotonic()
+        while error is None:
+            _, error = answers.get(timeout=5)
+        assert time.monotonic() - killed < 5
+    launched.wait_for("tritonserver is back")
+    assert launched.increment(1) == 2
+
+
+def test_model_unloaded_by_an_operator_is_left_alone(launch: Launch, repository: Path) -> None:
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    api = f"http://127.0.0.1:{launched.ports.http}/v2/repository/models/increment"
+    httpx.post(f"{api}/unload", trust_env=False).raise_for_status()
+    wait_until(lambda: not serves(launched), 5, "unloaded")
+    time.sleep(1.2)  # two rounds of the supervisor
+    assert not serves(launched)
+    httpx.post(f"{api}/load", trust_env=False).raise_for_status()
+    time.sleep(1.2)
+    assert "bringing it back" not in launched.output
+
+    launched.stub("increment").process.kill()
+    launched.wait_for("model increment is back")
+    assert launched.increment(1) == 2
+
+
+@pytest.mark.parametrize("name", ["model increment", "tritonserver"])
+def test_what_keeps_dying_ends_the_launcher(launch: Launch, repository: Path, name: str) -> None:
+    launched = launch(repository, "--no-frontend", "--restart-limit", "1")
+    launched.wait_for("ready in")
+    prefix = launched.shm_prefix
+
+    def victim() -> Any:
+        return launched.tritonserver() if name == "tritonserver" else launched.stub("increment").process
+
+    victim().kill()
+    launched.wait_for(f"{name} is back")
+    victim().kill()
+
+    assert launched.wait_for_exit() == 1
+    assert f"{name} died 2 times within 300 s. Giving up." in launched.output
+    assert f"The whole log: {launched.run_dir / 'logs' / 'triton.log'}" in launched.output
+    assert regions(prefix) == []
+
+
+def test_model_that_does_not_load_again_ends_the_launcher(launch: Launch, repository: Path) -> None:
+    launched = launch(repository, "--no-frontend", "--restart-limit", "1")
+    launched.wait_for("ready in")
+    (repository / "increment" / "1" / "model.py").write_text("raise RuntimeError('the disk is gone')")
+    launched.stub("increment").process.kill()
+    assert launched.wait_for_exit() == 1
+    assert "the disk is gone" in launched.output
