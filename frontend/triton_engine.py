@@ -4,7 +4,6 @@ The contract of the stream is in model_repository/generate/config.pbtxt.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -52,7 +51,11 @@ _CHANNEL_OPTIONS = [
 _GONE = ("is not healthy", "is not ready", "unknown model", "unavailable", "Server is stopping")
 """parts of Triton's messages about a model that cannot be run now"""
 
-_CARDS = TypeAdapter(list[ModelCard])
+
+class _Description(BaseModel):
+    """What `describe` answers."""
+
+    models: list[ModelCard]
 
 
 class TritonEngine:
@@ -82,20 +85,23 @@ class TritonEngine:
                 info = response.as_numpy("info")
                 if info is not None:
                     try:
-                        return _CARDS.validate_python(json.loads(info[0])["models"], strict=False)
-                    except (ValueError, KeyError) as error:
+                        return _Description.model_validate_json(info[0]).models
+                    except ValidationError as error:
                         raise EngineFailed(f"unreadable description of the models: {error}") from error
         raise EngineFailed("`describe` ended without an answer")
 
     async def check_ready(self) -> None:
         try:
             async with asyncio.timeout(2 * DESCRIBE_TIMEOUT_SECONDS):
-                if not await self._client.is_server_ready():
-                    raise EngineUnavailable(f"Triton at {self._url} is not ready")
-                needed = {name for card in await self.models() for name in _component_names(card)}
-                for name in sorted(needed):
+                cards = await self.models()
+                if not cards:
+                    raise EngineUnavailable("no model is loaded")
+                for name in sorted({name for card in cards for name in _component_names(card)}):
                     if not await self._client.is_model_ready(name):
                         raise EngineUnavailable(f"Triton's model {name!r} is not ready")
+                # Last: it is false for one missing model, and does not say which.
+                if not await self._client.is_server_ready():
+                    raise EngineUnavailable(f"Triton at {self._url} is not ready")
         except InferenceServerException as error:
             raise self._unreachable(error.message()) from error
         except TimeoutError:

@@ -47,7 +47,8 @@ def check_supported(request: VideoGenerationRequest, *, refuse_unknown: bool) ->
         UnknownFields: naming the unknown fields, if the server refuses them.
     """
     if refuse_unknown and (unknown := _named(request.unknown_fields())):
-        raise UnknownFields(f"unknown fields: {', '.join(unknown)}", unknown[0])
+        others = f", nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
+        raise UnknownFields(f"is not a field that this server knows{others}", unknown[0])
     if request.stream:
         raise InvalidRequest("streaming is not supported yet, leave it out or say false", "stream")
     if request.response_format not in (None, "b64_json"):

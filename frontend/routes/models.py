@@ -10,19 +10,20 @@ from frontend.services import ServicesDep
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-_UNAVAILABLE: dict[int | str, dict[str, Any]] = {
-    503: {"model": ErrorBody, "description": "Triton is away, or no model is loaded; see Retry-After."}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    503: {"model": ErrorBody, "description": "Triton is away, or no model is loaded; see Retry-After."},
+    "default": {"model": ErrorBody, "description": "Any other error."},
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "No such model; the message names those served."}
 }
 
 
-@router.get("", summary="List the served models", responses=_UNAVAILABLE)
+@router.get("", summary="List the served models", responses=_ERRORS)
 async def list_models(services: ServicesDep) -> ModelList:
     return ModelList(data=[Model.of(card, services.started_at) for card in await services.catalog.cards()])
 
 
-@router.get("/{model_id:path}", summary="Describe a served model", responses=_UNAVAILABLE | _NOT_FOUND)
+@router.get("/{model_id:path}", summary="Describe a served model", responses=_NOT_FOUND | _ERRORS)
 async def get_model(model_id: str, services: ServicesDep) -> Model:
     return Model.of(await services.catalog.get(model_id), services.started_at)

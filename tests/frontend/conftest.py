@@ -14,6 +14,7 @@ from frontend.app import create_app
 from frontend.logging import configure_logging
 from frontend.settings import Settings
 from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.scripted_triton import Scripted
 
 Serve = Callable[[FastAPI], AbstractContextManager[str]]
 NOWHERE = "http://127.0.0.1:9/metrics"
@@ -76,3 +77,14 @@ def _serving(app: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def serve() -> Serve:
     return _serving
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
+    """A tritonserver that tests share; none harms it."""
+    scripted = Scripted(tmp_path_factory.mktemp("triton"))
+    try:
+        scripted.server.start()
+        yield scripted
+    finally:
+        scripted.server.kill()

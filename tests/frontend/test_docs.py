@@ -27,3 +27,7 @@ def test_every_route_has_a_summary_and_a_tag(app: FastAPI) -> None:
         for operation in operations.values():
             assert operation["tags"], path
             assert len(operation["summary"]) > 10, path
+
+
+def test_errors_are_documented_as_they_are(app: FastAPI) -> None:
+    assert "HTTPValidationError" not in app.openapi()["components"]["schemas"]

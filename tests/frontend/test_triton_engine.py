@@ -1,0 +1,260 @@
+"""The engine against a real tritonserver, whose `generate` does as the prompt says."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc.aio import InferenceServerClient
+
+from frontend.engine import Done, Event, Frames, Progress
+from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
+from frontend.triton_engine import TritonEngine
+from pipelines.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
+from pipelines.model_card import ModelCard
+from pipelines.request import MAX_SEED, SamplingParams, parse
+from pipelines.request import resolve as resolve_request
+from tests.frontend.scripted_triton import CARD, Scripted
+
+STALL_SECONDS = 1.0
+
+
+def params(prompt: str = "a fox", **fields: Any) -> SamplingParams:
+    return resolve_request(parse({"prompt": prompt, "seed": 1, **fields}), CARD)
+
+
+@pytest.fixture
+def fragile(tmp_path: Path) -> Iterator[Scripted]:
+    """A server of its own, for a test that kills parts of it."""
+    scripted = Scripted(tmp_path)
+    try:
+        scripted.server.start()
+        yield scripted
+    finally:
+        scripted.server.kill()
+
+
+@pytest.fixture
+async def engine(triton: Scripted) -> AsyncIterator[TritonEngine]:
+    async with engine_at(triton.url) as engine:
+        yield engine
+
+
+@asynccontextmanager
+async def engine_at(url: str) -> AsyncIterator[TritonEngine]:
+    """An open engine."""
+    engine = TritonEngine(url, stall_timeout_seconds=STALL_SECONDS)
+    await engine.open()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def events_of(
+    engine: TritonEngine, job: SamplingParams, request_id: str = "test", timeout_seconds: float = 60
+) -> list[Event]:
+    stream = engine.generate(CARD.id, job, request_id=request_id, timeout_seconds=timeout_seconds)
+    async with aclosing(stream) as events:
+        return [event async for event in events]
+
+
+# A job that goes well
+
+
+async def test_events_come_in_order(engine: TritonEngine) -> None:
+    events = await events_of(engine, params(num_frames=9, num_inference_steps=2))
+    assert [type(event) for event in events] == [Progress] * 3 + [Frames, Progress] * 3 + [Done]
+    assert events[:3] == [Progress(step, 2, 0, 9) for step in range(3)]
+    pixels = np.concatenate([event.pixels for event in events if isinstance(event, Frames)])
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (9, 48, 64, 3)
+    assert pixels[:, 0, 0, 0].tolist() == list(range(9))
+
+
+async def test_the_report_says_what_was_used_and_how_long_it_took(engine: TritonEngine) -> None:
+    done = (await events_of(engine, params(seed=5)))[-1]
+    assert isinstance(done, Done)
+    assert (done.info.model, done.info.params.seed, done.info.params.guidance_scale_2) == (CARD.id, 5, 3.0)
+    assert done.info.timings.decode_seconds == 0.4
+
+
+async def test_every_parameter_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+    job = params(
+        "ein Fuchs 🦊\0\n",
+        negative_prompt="",
+        width=32,
+        height=16,
+        num_frames=5,
+        num_inference_steps=7,
+        guidance_scale=0.1,
+        guidance_scale_2=0.3,
+        seed=MAX_SEED,
+        flow_shift=12.7,
+        boundary_ratio=0.9,
+        solver="euler",
+    )
+    await events_of(engine, job, "every.parameter_1", timeout_seconds=12.5)
+    fields = asdict(job) | {"model": CARD.id, "timeout_seconds": 12.5}
+    assert {"request_id": "every.parameter_1", "fields": fields} in triton.log()
+
+
+async def test_what_is_none_is_not_sent(engine: TritonEngine, triton: Scripted) -> None:
+    one_expert = SamplingParams(**asdict(params()) | {"guidance_scale_2": None, "boundary_ratio": None})
+    await events_of(engine, one_expert, "none")
+    (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "none"]
+    assert not sent.keys() & {"guidance_scale_2", "boundary_ratio"}
+
+
+async def test_large_frames_and_many_jobs_at_once(engine: TritonEngine) -> None:
+    job = params(width=800, height=480, num_frames=17)
+    results = await asyncio.gather(*(events_of(engine, job, str(i)) for i in range(4)))
+    for events in results:
+        assert sum(len(event.pixels) for event in events if isinstance(event, Frames)) == 17
+
+
+# Jobs that end otherwise
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QueueFull("8 jobs run and 32 wait: too many"),
+        InvalidRequest("must be a multiple of 16, got 24", "width"),
+        DeadlineExceeded("not done in 5 s"),
+        ModelFailed("wan_vae: out of memory"),
+    ],
+    ids=lambda error: error.code,
+)
+async def test_errors_keep_their_kind_and_field(engine: TritonEngine, error: PipelineError) -> None:
+    with pytest.raises(type(error)) as raised:
+        await events_of(engine, params(f"error {error.to_text()}"))
+    assert (raised.value.message, raised.value.field) == (error.message, error.field)
+
+
+@pytest.mark.parametrize("prompt", ["error internal: KeyError: 'x'", "error oops", "no report", "bad report"])
+async def test_other_answers_are_faults(engine: TritonEngine, prompt: str) -> None:
+    with pytest.raises(EngineFailed):
+        await events_of(engine, params(prompt))
+
+
+async def test_a_silent_job_is_given_up(engine: TritonEngine) -> None:
+    started = time.monotonic()
+    with pytest.raises(EngineStalled, match="stopped responding"):
+        await events_of(engine, params("silence"))
+    assert STALL_SECONDS <= time.monotonic() - started < STALL_SECONDS + 1
+
+
+async def test_a_job_that_speaks_is_not(engine: TritonEngine) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2 * STALL_SECONDS):
+            await events_of(engine, params("slow"), "speaks")
+
+
+@pytest.mark.parametrize("way", ["cancel", "close"])
+async def test_leaving_cancels_the_job_in_triton(engine: TritonEngine, triton: Scripted, way: str) -> None:
+    if way == "cancel":
+        task = asyncio.create_task(events_of(engine, params("slow"), way))
+        await triton.logged(request_id=way)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        async with aclosing(engine.generate(CARD.id, params("slow"), request_id=way, timeout_seconds=60)) as events:
+            async for _ in events:
+                break
+    await triton.logged(cancelled=way)
+
+
+# What is served
+
+
+async def test_models_are_described(engine: TritonEngine) -> None:
+    models = await engine.models()
+    assert models == [CARD]
+    assert isinstance(models[0], ModelCard)
+
+
+async def test_all_is_ready(engine: TritonEngine) -> None:
+    await engine.check_ready()
+
+
+async def test_without_a_server_it_is_unavailable_at_once() -> None:
+    async with engine_at("127.0.0.1:9") as engine:
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9 cannot be reached"):
+            await engine.check_ready()
+        with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9 cannot be reached"):
+            await engine.models()
+        with pytest.raises(EngineUnavailable, match=r"127\.0\.0\.1:9 cannot be reached"):
+            await events_of(engine, params())
+        assert time.monotonic() - started < 1
+
+
+async def test_a_closed_engine_says_so() -> None:
+    with pytest.raises(EngineUnavailable, match="closed"):
+        await TritonEngine("127.0.0.1:9", stall_timeout_seconds=1).models()
+
+
+# Parts that die
+
+
+async def test_a_missing_leaf_model_is_named(fragile: Scripted) -> None:
+    async with engine_at(fragile.url) as engine, InferenceServerClient(fragile.url) as triton_client:
+        await triton_client.unload_model("leaf")
+        with pytest.raises(EngineUnavailable, match="'leaf' is not ready"):
+            await engine.check_ready()
+        await triton_client.load_model("leaf")
+        await engine.check_ready()
+
+
+async def test_a_missing_generate_is_named(fragile: Scripted) -> None:
+    async with engine_at(fragile.url) as engine, InferenceServerClient(fragile.url) as triton_client:
+        await triton_client.unload_model("generate")
+        with pytest.raises(EngineUnavailable, match="'generate' is not available"):
+            await engine.check_ready()
+        with pytest.raises(EngineUnavailable, match="'generate' is not available"):
+            await events_of(engine, params())
+
+
+async def test_when_generate_dies_its_jobs_end_and_nobody_calls_it_ready(fragile: Scripted) -> None:
+    async with engine_at(fragile.url) as engine:
+        others = [asyncio.create_task(events_of(engine, params("slow"), str(i))) for i in range(2)]
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailable):
+            await events_of(engine, params("die"))
+        results = await asyncio.gather(*others, return_exceptions=True)
+        assert [type(result) for result in results] == [EngineStalled] * 2
+        with pytest.raises(EngineUnavailable):
+            await engine.check_ready()
+        with pytest.raises(EngineUnavailable):
+            await events_of(engine, params())
+        assert time.monotonic() - started < 6
+
+
+async def test_when_tritonserver_dies_its_jobs_end_and_the_next_one_serves(fragile: Scripted) -> None:
+    async with engine_at(fragile.url) as engine:
+        job = asyncio.create_task(events_of(engine, params("slow")))
+        await asyncio.sleep(0.2)
+        fragile.server.kill()
+        with pytest.raises(EngineUnavailable):
+            await asyncio.wait_for(job, 2)
+        with pytest.raises(EngineUnavailable):
+            await engine.check_ready()
+        await asyncio.to_thread(fragile.server.start)
+        started = time.monotonic()
+        while time.monotonic() - started < 3:
+            try:
+                assert await engine.models() == [CARD]
+                break
+            except EngineUnavailable:
+                await asyncio.sleep(0.1)
+        else:
+            pytest.fail("the engine did not find the new server")
+        assert isinstance((await events_of(engine, params()))[-1], Done)
