@@ -1,6 +1,5 @@
 """The command line of the export."""
 
-import os
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from export.errors import ExportError
 from export.options import EXTERNAL_ABOVE, Options, Target
+from export.quiet import quiet_libraries
 
 if TYPE_CHECKING:
     from export.exporter import Exported
@@ -78,7 +78,7 @@ def _run(console: Console, folder: Path, family_name: str, repository: Path, opt
         from export.exporter import export_checkpoint
         from export.family import get_family
 
-        _quiet_libraries()
+        quiet_libraries()
 
         def report(exported: "Exported") -> None:
             files = ", ".join(f"{exported.model}/1/{file}" for file in exported.files)
@@ -111,14 +111,3 @@ def _table(results: "list[Exported]") -> Table:
 def _terminate(number: int, frame: FrameType | None) -> None:
     """SIGTERM unwinds the stack like Ctrl-C, so that the unfinished files are removed."""
     sys.exit(128 + number)
-
-
-def _quiet_libraries() -> None:
-    """The model libraries' progress bars and warnings, and their look-ups on the network."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    import diffusers
-    import transformers
-
-    for library in (diffusers, transformers):
-        library.utils.logging.set_verbosity_error()
-        library.utils.logging.disable_progress_bar()
