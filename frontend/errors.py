@@ -139,7 +139,7 @@ def error_response(error: Exception) -> JSONResponse:
             rule = _RULES.get(type(error), _INTERNAL)
             if rule is not _INTERNAL:
                 if rule.status >= 500:
-                    _log.warning("job failed", code=rule.code, reason=error.message)
+                    _log.warning("request failed", code=rule.code, reason=error.message)
                 message = f"{error.field}: {error.message}" if error.field else error.message
                 return _envelope(rule, message, error.field)
     _log.error("internal error", exc_info=error)
