@@ -1,0 +1,37 @@
+"""The benchmark's picture."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.http_benchmark import CONCURRENT, HttpResult
+from benchmarks.perf_analyzer import Level
+
+
+def draw(http: HttpResult, levels: list[Level], path: Path) -> None:
+    """Bars: clips a second of diffusers and of the server. Line: perf_analyzer's concurrency levels."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
+    bars = {
+        "diffusers": 1 / np.median(http.lone_diffusers),
+        "HTTP, one\nrequest": 1 / np.median(http.lone),
+        "diffusers, four\nin turn": CONCURRENT / np.median(http.four_diffusers),
+        "HTTP, four\nat once": CONCURRENT / np.median(http.four),
+    }
+    colours = ["silver", "tab:green", "silver", "tab:green"]
+    left.bar(list(bars), [float(rate) for rate in bars.values()], color=colours)
+    left.set_ylabel("clips a second")
+    left.set_title("Against diffusers, same weights")
+    if levels:
+        right.plot([level.concurrency for level in levels], [level.clips_per_second for level in levels], "o-")
+        right.set_ylim(bottom=0)
+        right.set_xlabel("jobs in flight")
+        right.set_ylabel("clips a second")
+        right.set_title("perf_analyzer over `generate`")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
