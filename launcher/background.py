@@ -2,7 +2,6 @@
 
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,7 +12,8 @@ from typing import Self
 import httpx
 import psutil
 
-from launcher.settings import PROJECT_ROOT
+from launcher.ports import resolve
+from launcher.settings import PROJECT_ROOT, Ports
 
 
 class BackgroundServer:
@@ -26,14 +26,15 @@ class BackgroundServer:
     """
 
     def __init__(self, repository: Path, run_dir: Path, *options: str) -> None:
-        self.port, self.grpc_port, self.metrics_port, self.http_port = _free_ports(4)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.grpc = f"127.0.0.1:{self.grpc_port}"
+        ports = resolve(Ports(0, 0, 0, 0))
+        self.url = f"http://127.0.0.1:{ports.frontend}"
+        self.grpc = f"127.0.0.1:{ports.grpc}"
+        self._metrics = f"http://127.0.0.1:{ports.metrics}/metrics"
         self.run_dir = run_dir
         self._command = [
             *(sys.executable, "-m", "launcher", "--model-repository", str(repository), "--run-dir", str(run_dir)),
-            *("--port", str(self.port), "--grpc-port", str(self.grpc_port)),
-            *("--metrics-port", str(self.metrics_port), "--http-port", str(self.http_port)),
+            *("--port", str(ports.frontend), "--grpc-port", str(ports.grpc)),
+            *("--metrics-port", str(ports.metrics), "--http-port", str(ports.http)),
             *options,
         ]
         self._output = run_dir / "launcher.out"
@@ -64,7 +65,7 @@ class BackgroundServer:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric of Triton's metrics port over everything that has these labels."""
-        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics").text
+        text = httpx.get(self._metrics).text
         lines = [line for line in text.splitlines() if re.match(rf"{name}[ {{]", line)]
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(float(line.split()[-1]) for line in lines if all(label in line for label in wanted))
@@ -86,14 +87,3 @@ class BackgroundServer:
             self._process.wait(30)
         finally:
             self._process.kill()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
