@@ -74,7 +74,6 @@ def plan_video(request: VideoGenerationRequest, card: ModelCard) -> VideoPlan:
         values["num_frames"] = frames_in(seconds, fps)
         options.sources["num_frames"] = options.sources["seconds"]
     try:
-        _check_frame_count(values.get("num_frames"), card)
         first = resolve(parse({"prompt": request.prompt, **values}), card)
     except InvalidRequest as error:
         raise InvalidRequest(error.message, options.sources.get(error.field or "", error.field)) from None
@@ -122,12 +121,6 @@ def _fill(options: _Options, group: VideoParams, prefix: str) -> None:
         if value is not None and name not in options.values and not (length_known and name in _LENGTH):
             options.values[name] = value
             options.sources[name] = prefix + name
-
-
-def _check_frame_count(num_frames: int | None, card: ModelCard) -> None:
-    """The count as asked must be within the limit, though rounding it down might bring it there."""
-    if num_frames is not None and num_frames > card.limits.max_frames:
-        raise InvalidRequest(f"must be at most {card.limits.max_frames} frames, got {num_frames}", "num_frames")
 
 
 def _named(unknown: list[str]) -> list[str]:

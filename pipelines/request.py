@@ -84,13 +84,16 @@ def resolve(request: SamplingRequest, card: ModelCard) -> SamplingParams:
         InvalidRequest: naming the field and what is allowed.
     """
     own = card.defaults
+    num_frames = _first(request.num_frames, own.num_frames)
+    if num_frames > card.limits.max_frames:
+        raise InvalidRequest(f"must be at most {card.limits.max_frames} frames, got {num_frames}", "num_frames")
     guidance_scale, guidance_scale_2 = _guidance_pair(request, card)
     params = SamplingParams(
         prompt=request.prompt,
         negative_prompt=_first(request.negative_prompt, own.negative_prompt),
         width=_first(request.width, own.width),
         height=_first(request.height, own.height),
-        num_frames=round_frames(_first(request.num_frames, own.num_frames), card.latents.temporal_stride),
+        num_frames=round_frames(num_frames, card.latents.temporal_stride),
         num_inference_steps=_first(request.num_inference_steps, own.num_inference_steps),
         guidance_scale=guidance_scale,
         guidance_scale_2=guidance_scale_2,
@@ -135,8 +138,6 @@ def _check_size(params: SamplingParams, card: ModelCard) -> None:
     for field, pixels in (("width", params.width), ("height", params.height)):
         if pixels % limits.size_multiple:
             raise InvalidRequest(f"must be a multiple of {limits.size_multiple}, got {pixels}", field)
-    if params.num_frames > limits.max_frames:
-        raise InvalidRequest(f"must be at most {limits.max_frames}, got {params.num_frames}", "num_frames")
     pixel_frames = params.width * params.height * params.num_frames
     if pixel_frames > limits.max_pixel_frames:
         raise InvalidRequest(
