@@ -73,10 +73,10 @@ class HttpBenchmark:
         kept: dict[str, list[Measured]] = {"lone_diffusers": [], "lone": [], "four_diffusers": [], "four": []}
         server_mib = diffusers_mib = 0.0
         for seed in range(rounds):
-            kept["lone_diffusers"].append(self._measure(lambda s=seed: self._diffusers(s)))
-            kept["lone"].append(self._measure(lambda s=seed: self._lone(s)))
-            kept["four_diffusers"].append(self._measure(lambda s=seed: self._four_diffusers(s)))
-            kept["four"].append(self._measure(lambda s=seed: self._four(s)))
+            kept["lone_diffusers"].append(self._measure(self._diffusers, seed))
+            kept["lone"].append(self._measure(self._lone, seed))
+            kept["four_diffusers"].append(self._measure(self._four_diffusers, seed))
+            kept["four"].append(self._measure(self._four, seed))
             server_mib = max(server_mib, memory_mib(self._server.processes()))
             diffusers_mib = max(diffusers_mib, memory_mib([self._worker.process]))
         used = {name: clean(all_rounds) for name, all_rounds in kept.items()}
@@ -92,9 +92,9 @@ class HttpBenchmark:
             foreign_cores=max(each.foreign_cores for those in used.values() for each in those),
         )
 
-    def _measure(self, work: Callable[[], None]) -> Measured:
+    def _measure(self, work: Callable[[int], None], seed: int) -> Measured:
         with measured([*self._server.processes(), self._worker.process]) as result:
-            work()
+            work(seed)
         return result
 
     def _diffusers(self, seed: int) -> None:
