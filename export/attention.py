@@ -70,7 +70,7 @@ def _replace(graph: ir.Graph, node: ir.Node) -> None:
         new.metadata_props.update(node.metadata_props)
 
     for user in output.consumers():
-        if _swaps_heads_and_tokens(user):
+        if _swaps_heads_and_tokens(user) and not user.outputs[0].is_graph_output():
             user.outputs[0].replace_all_uses_with(tokens_first)
     ir.convenience.replace_nodes_and_values(graph, node, [node], tape.nodes, [output], [heads_first])
 

@@ -46,20 +46,28 @@ def main(
 ) -> None:
     """Export a diffusers checkpoint to ONNX, into the folders that Triton serves.
 
-    Each component is traced, saved, and compared in ONNX Runtime with its torch module on fresh random inputs of
-    several sizes; a difference above 1e-4 fails the export. The repository changes only once everything has passed:
-    an export that fails or is interrupted leaves it as it was.
+    Each component is traced, saved, and compared in ONNX Runtime with its
+    torch module on fresh random inputs of several sizes; a difference above
+    1e-4 fails the export. The repository changes only once everything has
+    passed: an export that fails or is interrupted leaves it as it was.
 
     Example:
 
-      [bold]python -m export checkpoints/toy-wan-t2v --family wan_t2v --to model_repository[/bold]
+      [bold]python -m export checkpoints/toy-wan-t2v --family wan_t2v[/bold]
 
-    makes wan_text_encoder/1/model.onnx, wan_t2v_transformer/1/model.onnx, wan_t2v_transformer_2/1/model.onnx,
-    decoder_first.onnx and decoder_next.onnx in wan_vae/1, and generate/1/wan_t2v with the model card, the tokenizer
-    and the scheduler. Weights are exported as float32, whatever the checkpoint stores; where they are more than 2 GB
-    they go to a file beside the graph.
+    writes, into model_repository/,
+
+      wan_text_encoder/1/model.onnx
+      wan_t2v_transformer/1/model.onnx
+      wan_t2v_transformer_2/1/model.onnx
+      wan_vae/1/decoder_first.onnx and decoder_next.onnx
+      generate/1/wan_t2v/: the model card, the tokenizer, the scheduler
+
+    Weights become float32, whatever the checkpoint stores; more than 2 GB of
+    them go to a file beside the graph.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
     console = Console(highlight=False, soft_wrap=True)
     try:
         _run(console, checkpoint, family, to, Options(target, model_id, external_above))
@@ -67,7 +75,7 @@ def main(
         console.print("[bold red]Export failed:[/]", str(error), markup=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        console.print(f"Interrupted; {to} is as it was.", markup=False)
+        console.print("Interrupted; nothing half-written is left.")
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
@@ -92,9 +100,10 @@ def _run(console: Console, folder: Path, family_name: str, repository: Path, opt
 
 
 def _table(results: "list[Exported]") -> Table:
-    table = Table("model")
-    for heading in ("parameters", "size", "export", "compare", "inputs", "max diff"):
-        table.add_column(heading, justify="right")
+    table = Table()
+    table.add_column("model", no_wrap=True)
+    for heading in ("parameters", "size", "export", "compare", "max diff"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for exported in results:
         table.add_row(
             exported.model,
@@ -102,7 +111,6 @@ def _table(results: "list[Exported]") -> Table:
             f"{exported.bytes / 1e6:,.1f} MB",
             f"{exported.export_seconds:.1f} s",
             f"{exported.compare_seconds:.1f} s",
-            str(len(exported.comparisons)),
             f"{exported.max_difference:.1e}",
         )
     return table

@@ -16,7 +16,7 @@ from export.errors import ParityError, RepositoryError
 from export.family import Comparison, Family, Part
 from export.graph import Session, save, trace
 from export.options import Options, Target
-from export.staging import Staging
+from export.staging import staged
 
 OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 """the project's own, which holds the configuration of every Triton model"""
@@ -70,7 +70,7 @@ def export_checkpoint(
     card = family.card(checkpoint, own.model_copy(update={"id": options.model_id or own.id}))
     companions = _missing_companions(family, repository)
 
-    with Staging(repository) as staging:
+    with staged(repository) as staging:
         results = []
         for part in family.parts:
             if part.component in checkpoint.models:

@@ -9,16 +9,23 @@ from torch import nn
 from export.errors import CheckpointError
 
 
-def load_module(model_class: Any, folder: Path) -> nn.Module:
-    """The module in `folder` of a diffusers or transformers class, ready for inference.
+def load_diffusers(model_class: Any, folder: Path) -> nn.Module:
+    """The module in `folder` of a diffusers class, ready for inference.
 
     Raises:
         CheckpointError: when files are damaged, or weights are missing or do not fit the configuration.
     """
+    return _load(model_class, folder, torch_dtype=torch.float32)
+
+
+def load_transformers(model_class: Any, folder: Path) -> nn.Module:
+    """As `load_diffusers`, for a class of transformers."""
+    return _load(model_class, folder, dtype=torch.float32)
+
+
+def _load(model_class: Any, folder: Path, **dtype: torch.dtype) -> nn.Module:
     try:
-        module, info = model_class.from_pretrained(
-            folder, torch_dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
+        module, info = model_class.from_pretrained(folder, local_files_only=True, output_loading_info=True, **dtype)
     except Exception as error:  # the libraries raise many kinds for one thing: these files are no such model
         raise CheckpointError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
     missing = sorted(info["missing_keys"])

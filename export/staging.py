@@ -1,6 +1,6 @@
 """Building a model repository's new folders beside it, and putting them in place all at once.
 
-Everything is made in `.<repository>.export-<pid>` next to the repository, on the same file system, and moved in
+Everything is made in a folder `.<repository>.export-...` next to the repository, on the same file system, and moved in
 by renames only when all of it is finished. Before the first rename the plan is written down, so that an export
 that dies between two renames is finished by the next one; one that dies earlier leaves the repository as it was.
 """
@@ -9,9 +9,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from tempfile import mkdtemp
 
 from export.errors import RepositoryError
 
@@ -20,47 +21,57 @@ _NEW = "new"
 _REPLACED = "replaced"
 
 
-class Staging:
-    """The folder in which one export works. Leaving the context removes it, published or not."""
+@contextmanager
+def staged(repository: Path) -> Iterator["Staging"]:
+    """A folder for one export to work in; it is gone afterwards, published or not.
 
-    def __init__(self, repository: Path) -> None:
-        self.repository = repository.absolute()
-        self.folder = self.repository.parent / f".{self.repository.name}.export-{os.getpid()}"
-        self._units: list[str] = []
-
-    def __enter__(self) -> "Staging":
+    Raises:
+        RepositoryError: when the repository or what is beside it cannot be written.
+    """
+    repository = repository.absolute()
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        if repository.stat().st_dev != repository.parent.stat().st_dev:
+            raise RepositoryError(f"{repository} is a mount point; export into a folder inside it")
+        _clear_stale(repository)
+        folder = Path(mkdtemp(prefix=_prefix(repository), dir=repository.parent))
+        lock = _try_lock(folder)
+    except OSError as error:
+        raise RepositoryError(f"cannot write beside {repository}: {error}") from error
+    try:
+        yield Staging(folder, repository)
+    except OSError as error:
+        raise RepositoryError(f"a file cannot be written or read: {error}") from error
+    finally:
         try:
-            self.repository.mkdir(parents=True, exist_ok=True)
-            if self.repository.stat().st_dev != self.repository.parent.stat().st_dev:
-                raise RepositoryError(f"{self.repository} is a mount point; export into a folder inside it")
-            _clear_stale(self.repository)
-            (self.folder / _NEW).mkdir(parents=True)
-        except OSError as error:
-            raise RepositoryError(f"cannot write beside {self.repository}: {error}") from error
-        self._lock = _try_lock(self.folder)
-        return self
+            _settle(folder, repository)
+        finally:
+            if lock is not None:
+                os.close(lock)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        _settle(self.folder, self.repository)
-        if self._lock is not None:
-            os.close(self._lock)
+
+class Staging:
+    """Collects the units, files and folders, that one export puts into the repository."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self._folder = folder
+        self._repository = repository
+        self._units: list[str] = []
 
     def new(self, unit: str) -> Path:
         """Where to build a file or folder that will be `repository/unit`; its parent exists."""
         self._units.append(unit)
-        path = self.folder / _NEW / unit
+        path = self._folder / _NEW / unit
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def publish(self, remove: Iterable[str] = ()) -> None:
         """Put every new unit in place, instead of what was there, and take away those of `remove`."""
         plan = json.dumps({"install": self._units, "remove": list(remove)})
-        draft = self.folder / f"{_PLAN}.draft"
+        draft = self._folder / f"{_PLAN}.draft"
         draft.write_text(plan)
-        draft.rename(self.folder / _PLAN)
-        _carry_out(self.folder, self.repository)
+        draft.rename(self._folder / _PLAN)
+        _carry_out(self._folder, self._repository)
 
 
 def _carry_out(folder: Path, repository: Path) -> None:
@@ -95,11 +106,15 @@ def _settle(folder: Path, repository: Path) -> None:
 
 def _clear_stale(repository: Path) -> None:
     """Settle what exports left that were killed. A live one holds the lock on its folder."""
-    for folder in repository.parent.glob(f".{repository.name}.export-*"):
-        lock = _try_lock(folder)
+    for folder in repository.parent.iterdir():
+        lock = _try_lock(folder) if folder.name.startswith(_prefix(repository)) else None
         if lock is not None:
             _settle(folder, repository)
             os.close(lock)
+
+
+def _prefix(repository: Path) -> str:
+    return f".{repository.name}.export-"
 
 
 def _try_lock(folder: Path) -> int | None:

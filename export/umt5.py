@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from export.family import Comparison
 from export.graph import Graph, Session
-from export.load import load_module
+from export.load import load_transformers
 
 _FILE = "model.onnx"
 
@@ -18,7 +18,7 @@ _FILE = "model.onnx"
 def load(folder: Path) -> nn.Module:
     from transformers import UMT5EncoderModel
 
-    return load_module(UMT5EncoderModel, folder)
+    return load_transformers(UMT5EncoderModel, folder)
 
 
 class ExportableEncoder(nn.Module):

@@ -20,7 +20,7 @@ from torch.nn import functional
 from export.family import Comparison
 from export.forwards import replaced_forwards
 from export.graph import Graph, Session
-from export.load import load_module
+from export.load import load_diffusers
 
 _FILE = "model.onnx"
 _MAX_PERIOD = 10_000
@@ -29,7 +29,7 @@ _MAX_PERIOD = 10_000
 def load(folder: Path) -> nn.Module:
     from diffusers import WanTransformer3DModel
 
-    return load_module(WanTransformer3DModel, folder)
+    return load_diffusers(WanTransformer3DModel, folder)
 
 
 def graphs(transformer: Any) -> list[Graph]:

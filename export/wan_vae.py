@@ -21,7 +21,7 @@ from torch.nn import functional
 from export.family import Comparison
 from export.forwards import replaced_forwards
 from export.graph import Graph, Session
-from export.load import load_module
+from export.load import load_diffusers
 
 CACHED_FRAMES = 2
 _FIRST = "decoder_first.onnx"
@@ -31,7 +31,7 @@ _NEXT = "decoder_next.onnx"
 def load(folder: Path) -> nn.Module:
     from diffusers import AutoencoderKLWan
 
-    return load_module(AutoencoderKLWan, folder)
+    return load_diffusers(AutoencoderKLWan, folder)
 
 
 def decoder_graphs(vae: Any) -> list[Graph]:

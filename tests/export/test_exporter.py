@@ -1,0 +1,153 @@
+"""A finished export: every graph right where Triton will load it, and a failed one that changes nothing."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from export import umt5
+from export.checkpoint import open_checkpoint
+from export.defaults import OwnDefaults
+from export.errors import ParityError, RepositoryError
+from export.exporter import OWN_REPOSITORY, TOLERANCE, export_checkpoint
+from export.family import Family, Part
+from export.graph import Session
+from export.options import Options, Target
+from export.tiny import LayoutName, build
+from export.wan_t2v import WAN_T2V
+from pipelines.model_card import Components, ModelCard
+
+from .conftest import CommandLineExport
+
+PARTS = {part.component: part for part in WAN_T2V.parts}
+FILES = {
+    "text_encoder": ["model.onnx"],
+    "transformer": ["model.onnx", "model.onnx.data"],
+    "transformer_2": ["model.onnx", "model.onnx.data"],
+    "vae": ["decoder_first.onnx", "decoder_first.onnx.data", "decoder_next.onnx", "decoder_next.onnx.data"],
+}
+"""what the shared export made: the text encoder's weights are below the external-data threshold, the rest above"""
+
+
+def sessions(version: Path) -> Mapping[str, Session]:
+    return {path.name: Session(path) for path in version.glob("*.onnx")}
+
+
+@pytest.mark.parametrize("component", PARTS)
+def test_what_was_moved_into_the_repository_computes_what_diffusers_does(
+    component: str, exported: CommandLineExport, tiny_checkpoint: Path
+) -> None:
+    part = PARTS[component]
+    version = exported.repository / part.model / "1"
+    assert sorted(path.name for path in version.iterdir()) == FILES[component]
+
+    comparisons = list(part.compare(part.load(tiny_checkpoint / component), sessions(version)))
+    assert len(comparisons) >= 4
+    assert max(comparison.max_difference for comparison in comparisons) < TOLERANCE / 5
+
+
+@pytest.mark.parametrize("component", PARTS)
+def test_inputs_and_outputs_are_those_of_the_triton_configuration(component: str, exported: CommandLineExport) -> None:
+    model = exported.repository / PARTS[component].model
+    configuration = (model / "config.pbtxt").read_text()
+    for path in (model / "1").glob("*.onnx"):
+        session = onnxruntime.InferenceSession(path)
+        for value in (*session.get_inputs(), *session.get_outputs()):
+            assert value.name.startswith("cache_") or f'name: "{value.name}"' in configuration
+
+
+def test_the_decoders_hand_over_their_caches_in_order(exported: CommandLineExport) -> None:
+    version = exported.repository / "wan_vae" / "1"
+    first = onnxruntime.InferenceSession(version / "decoder_first.onnx")
+    later = onnxruntime.InferenceSession(version / "decoder_next.onnx")
+    names = [value.name for value in first.get_outputs()]
+    count = len(names) - 1
+    assert names == ["frames", *(f"cache_{i}" for i in range(count))]
+    assert [value.name for value in later.get_inputs()] == ["latents", *(f"cache_in_{i}" for i in range(count))]
+    assert [value.name for value in later.get_outputs()] == ["frames", *(f"cache_out_{i}" for i in range(count))]
+
+
+def test_card_tokenizer_and_scheduler_are_beside_generate(exported: CommandLineExport, tiny_checkpoint: Path) -> None:
+    folder = exported.repository / "generate" / "1" / "wan_t2v"
+    card = ModelCard.read(folder)
+    assert card.id == "tiny-two-experts"
+    assert card.components == Components(
+        text_encoder="wan_text_encoder",
+        transformer="wan_t2v_transformer",
+        transformer_2="wan_t2v_transformer_2",
+        vae="wan_vae",
+    )
+    for copied in ("tokenizer/tokenizer.json", "scheduler/scheduler_config.json"):
+        assert (folder / copied).read_bytes() == (tiny_checkpoint / copied).read_bytes()
+
+
+def test_a_new_repository_gets_the_configurations_and_generate_s_code(exported: CommandLineExport) -> None:
+    for path in ("wan_vae/config.pbtxt", "generate/config.pbtxt", "generate/1/model.py"):
+        assert (exported.repository / path).read_bytes() == (OWN_REPOSITORY / path).read_bytes()
+    assert [path.name for path in exported.repository.parent.iterdir()] == [exported.repository.name]
+
+
+def of_text_encoder(tiny_checkpoint: Path, **changes: object) -> Family:
+    """The family with nothing but its text encoder, which takes seconds to export."""
+    card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults())
+    part: Part = dataclasses.replace(PARTS["text_encoder"], **changes)  # type: ignore[arg-type]
+    make_card: Callable[..., ModelCard] = lambda checkpoint, own: card.model_copy(update={"id": own.id})  # noqa: E731
+    return dataclasses.replace(WAN_T2V, parts=(part,), card=make_card)
+
+
+def test_a_graph_that_computes_something_else_fails_with_the_figure(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    build(tmp_path / "other", LayoutName.TWO_EXPERTS, seed=1)
+    other = umt5.load(tmp_path / "other" / "text_encoder")
+    family = of_text_encoder(tiny_checkpoint, graphs=lambda module: umt5.graphs(other))
+    version = tmp_path / "repository" / "wan_text_encoder" / "1"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_text("the one that is served")
+
+    figure = r"wan_text_encoder differs from UMT5EncoderModel by \d.* on 1 x 1 tokens; at most 0.0001 is allowed"
+    with pytest.raises(ParityError, match=figure):
+        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+    assert (version / "model.onnx").read_text() == "the one that is served"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "repository"]
+    assert [path.name for path in (tmp_path / "repository").iterdir()] == ["wan_text_encoder"]
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    version = repository / "wan_text_encoder" / "1"
+    version.mkdir(parents=True)
+    (version / "decoder_first.onnx").write_text("of an earlier export")
+    (repository / "wan_text_encoder" / "config.pbtxt").write_text("edited by hand")
+    heard: list[str] = []
+
+    (result,) = export_checkpoint(
+        tiny_checkpoint,
+        of_text_encoder(tiny_checkpoint),
+        repository,
+        Options(target=target, model_id="named", external_above=0),
+        on_stage=heard.append,
+    )
+
+    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.onnx.data"]
+    assert result.bytes == sum(path.stat().st_size for path in version.iterdir())
+    assert result.max_difference <= TOLERANCE
+    assert (repository / "wan_text_encoder" / "config.pbtxt").read_text() == "edited by hand"
+    assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "named"
+    assert heard[0] == "text_encoder: loading"
+
+
+def test_a_model_without_a_triton_configuration_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    family = of_text_encoder(tiny_checkpoint, model="clip_text_encoder")
+    with pytest.raises(RepositoryError, match=r"there is no clip_text_encoder/config\.pbtxt"):
+        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_nan_is_no_match(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    broken = umt5.load(tiny_checkpoint / "text_encoder")
+    next(broken.parameters()).fill_(float("nan"))
+    family = of_text_encoder(tiny_checkpoint, graphs=lambda module: umt5.graphs(broken))
+    with pytest.raises(ParityError, match="differs from UMT5EncoderModel by nan"):
+        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
