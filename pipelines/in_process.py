@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from threading import Lock
 
 from pipelines.errors import ModelFailed
 from pipelines.onnx_engine import OnnxEngine, StreamingEngine, open_engine
@@ -15,6 +16,7 @@ class InProcessRunner:
         self._repository = model_repository
         self._threads = threads
         self._engines: dict[str, OnnxEngine | StreamingEngine] = {}
+        self._loading = Lock()  # calls come from several threads, and a streaming model must be loaded once
 
     async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
         return await asyncio.to_thread(self._infer, model, inputs, output, chunk)
@@ -31,6 +33,7 @@ class InProcessRunner:
             raise ModelFailed(f"{model}: {error}") from error
 
     def _engine(self, model: str) -> OnnxEngine | StreamingEngine:
-        if model not in self._engines:
-            self._engines[model] = open_engine(self._repository / model / "1", self._threads)
-        return self._engines[model]
+        with self._loading:
+            if model not in self._engines:
+                self._engines[model] = open_engine(self._repository / model / "1", self._threads)
+            return self._engines[model]

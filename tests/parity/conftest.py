@@ -22,7 +22,7 @@ class Reference:
         self._pipeline.set_progress_bar_config(disable=True)
         self._scheduler_config = self._pipeline.scheduler.config
 
-    def frames(self, params: SamplingParams) -> NDArray[np.float32]:
+    def frames(self, params: SamplingParams, max_sequence_length: int) -> NDArray[np.float32]:
         """float32 [frames, height, width, 3], 0..1."""
         pipeline, config = self._pipeline, self._scheduler_config
         pipeline.scheduler = (
@@ -41,6 +41,7 @@ class Reference:
             guidance_scale=params.guidance_scale,
             guidance_scale_2=params.guidance_scale_2,
             generator=torch.Generator().manual_seed(params.seed),
+            max_sequence_length=max_sequence_length,
             output_type="np",
         )
         frames: NDArray[np.float32] = output.frames[0]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipelines.runner import Array
 from pipelines.step_batcher import StepBatcher
 
 TOLERANCE = 1e-4
+LAYOUTS = ["two-experts", "one-expert"]
 
 PROMPT = "a red circle moving right on a black background"
 # Each case changes what the default request leaves to the model.
@@ -82,56 +84,59 @@ class InProcess:
         return await asyncio.gather(*map(make, jobs))
 
 
-@pytest.fixture(scope="module", params=["two-experts", "one-expert"])
-def layout(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+class Compared:
+    """A checkpoint in both implementations."""
+
+    def __init__(self, exported: Any, reference: Any) -> None:
+        self.in_process = InProcess(exported.repository)
+        self._reference = reference
+
+    def assert_equal(self, *requests: dict[str, Any]) -> None:
+        """Make clips at the same time, and compare each with diffusers'."""
+        jobs = [self.in_process.params(**request) for request in requests]
+        for params, made in zip(jobs, self.in_process.frames(*jobs), strict=True):
+            expected = self._reference.frames(params, self.in_process.card.max_sequence_length)
+            assert made.shape == expected.shape
+            assert float(np.abs(made - expected).max()) <= TOLERANCE
+            assert float(expected.std()) > 0.01, "the reference shows nothing, so the comparison says nothing"
 
 
 @pytest.fixture(scope="module")
-def in_process(layout: str, tiny: Callable[[str], Any]) -> InProcess:
-    return InProcess(tiny(layout).repository)
+def compared(tiny: Callable[[str], Any], reference: Callable[[Path], Any]) -> Callable[[str], Compared]:
+    """By layout."""
+
+    @cache
+    def compare(layout: str) -> Compared:
+        exported = tiny(layout)
+        return Compared(exported, reference(exported.checkpoint))
+
+    return compare
 
 
-@pytest.fixture(scope="module")
-def diffusers_frames(
-    layout: str, tiny: Callable[[str], Any], reference: Callable[[Path], Any]
-) -> Callable[[SamplingParams], NDArray[np.float32]]:
-    frames: Callable[[SamplingParams], NDArray[np.float32]] = reference(tiny(layout).checkpoint).frames
-    return frames
-
-
-def assert_equal(made: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    assert made.shape == expected.shape
-    assert float(np.abs(made - expected).max()) <= TOLERANCE
-    assert float(expected.std()) > 0.01, "the reference shows nothing, so the comparison says nothing"
-
-
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", CASES)
-def test_equals_diffusers(case: str, in_process: InProcess, diffusers_frames: Any) -> None:
-    params = in_process.params(**CASES[case])
-    assert_equal(in_process.frames(params)[0], diffusers_frames(params))
+def test_equals_diffusers(case: str, layout: str, compared: Callable[[str], Compared]) -> None:
+    compared(layout).assert_equal(CASES[case])
 
 
 @pytest.mark.parametrize("case", TWO_EXPERT_CASES)
-def test_two_experts_equal_diffusers(case: str, tiny: Callable[[str], Any], reference: Callable[[Path], Any]) -> None:
-    exported = tiny("two-experts")
-    in_process = InProcess(exported.repository)
-    params = in_process.params(**TWO_EXPERT_CASES[case])
-    assert_equal(in_process.frames(params)[0], reference(exported.checkpoint).frames(params))
+def test_two_experts_equal_diffusers(case: str, compared: Callable[[str], Compared]) -> None:
+    compared("two-experts").assert_equal(TWO_EXPERT_CASES[case])
 
 
-def test_jobs_that_share_batches_equal_diffusers(in_process: InProcess, diffusers_frames: Any) -> None:
-    jobs = [
-        in_process.params(seed=1),
-        in_process.params(seed=2, num_inference_steps=9),
-        in_process.params(seed=3, guidance_scale=1.0),
-        in_process.params(seed=4, width=80),
-    ]
-    for params, made in zip(jobs, in_process.frames(*jobs), strict=True):
-        assert_equal(made, diffusers_frames(params))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_jobs_that_share_batches_equal_diffusers(layout: str, compared: Callable[[str], Compared]) -> None:
+    compared(layout).assert_equal(
+        {"seed": 1}, {"seed": 2, "num_inference_steps": 9}, {"seed": 3, "guidance_scale": 1.0}, {"seed": 4, "width": 80}
+    )
 
 
-def test_the_seed_decides(in_process: InProcess) -> None:
+def test_the_trained_toy_equals_diffusers(toy: Any, reference: Callable[[Path], Any]) -> None:
+    Compared(toy, reference(toy.checkpoint)).assert_equal({}, {"negative_prompt": "red", "width": 96})
+
+
+def test_the_seed_decides(compared: Callable[[str], Compared]) -> None:
+    in_process = compared("one-expert").in_process
     first, again, other = (
         in_process.frames(in_process.params(seed=seed, num_inference_steps=2))[0] for seed in (5, 5, 6)
     )
