@@ -1,8 +1,7 @@
 """The benchmark's picture."""
 
 from pathlib import Path
-
-import numpy as np
+from statistics import median
 
 from benchmarks.http_benchmark import CONCURRENT, HttpResult
 from benchmarks.perf_analyzer import Level
@@ -17,13 +16,13 @@ def draw(http: HttpResult, levels: list[Level], path: Path) -> None:
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4))
     bars = {
-        "diffusers": 1 / np.median(http.lone_diffusers),
-        "HTTP, one\nrequest": 1 / np.median(http.lone),
-        "diffusers, four\nin turn": CONCURRENT / np.median(http.four_diffusers),
-        "HTTP, four\nat once": CONCURRENT / np.median(http.four),
+        "diffusers": 1 / median(r.diffusers_lone for r in http.rounds),
+        "HTTP, one\nrequest": 1 / median(r.lone.wall for r in http.rounds),
+        "diffusers, four\nin turn": CONCURRENT / median(r.diffusers_four for r in http.rounds),
+        "HTTP, four\nat once": CONCURRENT / median(r.four for r in http.rounds),
     }
     colours = ["silver", "tab:green", "silver", "tab:green"]
-    left.bar(list(bars), [float(rate) for rate in bars.values()], color=colours)
+    left.bar(list(bars), list(bars.values()), color=colours)
     left.set_ylabel("clips a second")
     left.set_title("Against diffusers, same weights")
     if levels:

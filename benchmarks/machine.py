@@ -3,11 +3,11 @@
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -28,41 +28,34 @@ def describe() -> str:
     return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, {versions}"
 
 
-@dataclass
-class Measured:
-    """Wall seconds of a stretch of work, and how many cores' time other programs took meanwhile."""
+class ForeignCpu:
+    """How much of the machine other programs used during a block. A context manager.
 
-    seconds: float = 0.0
-    foreign_cores: float = 0.0
+    Args:
+        own: the processes that are measured; this one is counted with them.
+    """
 
+    def __init__(self, own: Iterable[psutil.Process]) -> None:
+        self._processes = [psutil.Process(), *own]
+        self.cores = 0.0
+        """mean number of cores, known after the block"""
 
-@contextmanager
-def measured(own: Iterable[psutil.Process]) -> Iterator[Measured]:
-    """Time a block, and the CPU time spent meanwhile by anything but this process and `own`."""
-    processes = [psutil.Process(), *own]
-    result = Measured()
-    busy, mine, started = _busy_seconds(), _cpu_seconds(processes), time.perf_counter()
-    yield result
-    result.seconds = time.perf_counter() - started
-    foreign = _busy_seconds() - busy - (_cpu_seconds(processes) - mine)
-    result.foreign_cores = max(0.0, foreign / result.seconds)
+    def __enter__(self) -> Self:
+        self._started, self._before = time.perf_counter(), self._foreign_seconds()
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        seconds = time.perf_counter() - self._started
+        self.cores = max(0.0, (self._foreign_seconds() - self._before) / seconds)
 
-def clean(rounds: list[Measured]) -> list[Measured]:
-    """The rounds that other programs did not disturb; all of them when fewer than three are left."""
-    undisturbed = [each for each in rounds if each.foreign_cores <= FOREIGN_CORES_ALLOWED]
-    return undisturbed if len(undisturbed) >= 3 else rounds
+    def _foreign_seconds(self) -> float:
+        times = psutil.cpu_times()
+        busy = sum(times) - times.idle - times.iowait - times.guest - times.guest_nice
+        return float(busy - sum(sum(process.cpu_times()[:2]) for process in self._processes))
 
 
 def memory_mib(processes: Iterable[psutil.Process]) -> float:
     """Proportional set size of all of them: shared pages are counted once."""
     return sum(float(process.memory_full_info().pss) for process in processes) / 2**20
-
-
-def _busy_seconds() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
-
-
-def _cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)

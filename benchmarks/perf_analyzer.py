@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.prompts import prompt
+
 WHEEL = "tritonclient==2.51.0"
 LIBRARIES = ("libb64.so.0d", "libcudart.so.12")
-COLOURS, SHAPES = ("red", "green", "blue", "yellow"), ("circle", "square", "triangle")
-MOTIONS = ("moving right", "moving left", "rising", "falling", "growing", "shrinking")
+PROMPTS = 32
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> L
         folder: where the raw report goes.
     """
     prompts, report = folder / "prompts.json", folder / f"perf_analyzer-{concurrency}.json"
-    prompts.write_text(json.dumps({"data": _requests()}))
+    prompts.write_text(json.dumps({"data": [{"prompt": [prompt(i)], "seed": [i]} for i in range(PROMPTS)]}))
     command = [
         *(str(binary), "-m", "generate", "-u", url, "-i", "grpc", "--async", "--streaming"),
         *("--input-data", str(prompts), "--concurrency-range", str(concurrency)),
@@ -85,11 +86,3 @@ def read_report(report: dict[str, Any], concurrency: int) -> Level:
         p95=float(np.percentile(latencies, 95)),
         clips_per_second=len(spans) / wall,
     )
-
-
-def _requests() -> list[dict[str, list[str] | list[int]]]:
-    return [
-        {"prompt": [f"a {colour} {shape} {MOTIONS[(i + j) % len(MOTIONS)]}"], "seed": [10 * i + j]}
-        for i, colour in enumerate(COLOURS)
-        for j, shape in enumerate(SHAPES)
-    ]

@@ -1,6 +1,7 @@
 """The benchmark's figures as Markdown."""
 
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -29,8 +30,9 @@ class Goal:
 
 
 def http_goals(result: HttpResult) -> list[Goal]:
-    lone = _p(result.lone, 50) / _p(result.lone_diffusers, 50)
-    four = _p(result.four_diffusers, 50) / _p(result.four, 50)
+    """Ratios of the two sides of one round, the median over the rounds."""
+    lone = median(r.lone.wall / r.diffusers_lone for r in result.rounds)
+    four = median(r.diffusers_four / r.four for r in result.rounds)
     overhead = result.overhead_per_step * 1000
     return [
         Goal("one request, wall time relative to diffusers", lone, 0.7, at_most=True, unit="x"),
@@ -50,22 +52,23 @@ def goals_table(goals: list[Goal]) -> str:
 
 def http_table(result: HttpResult) -> str:
     """Latency, throughput and memory of both sides, and where a lone request spends its time."""
+    rounds, steps = result.rounds, result.steps
     rows = [
         "| | p50 s | p95 s | clips/s | steps/s | MiB |",
         "|---|---|---|---|---|---|",
-        _http_row("diffusers, one clip", result.lone_diffusers, 1, result.steps, result.diffusers_mib),
-        _http_row("HTTP, one request", result.lone, 1, result.steps, result.server_mib),
-        _http_row("diffusers, four in turn", result.four_diffusers, CONCURRENT, result.steps, result.diffusers_mib),
-        _http_row("HTTP, four at once", result.four, CONCURRENT, result.steps, result.server_mib),
+        _row("diffusers, one clip", [r.diffusers_lone for r in rounds], 1, steps, result.diffusers_mib),
+        _row("HTTP, one request", [r.lone.wall for r in rounds], 1, steps, result.server_mib),
+        _row("diffusers, four in turn", [r.diffusers_four for r in rounds], CONCURRENT, steps, result.diffusers_mib),
+        _row("HTTP, four at once", [r.four for r in rounds], CONCURRENT, steps, result.server_mib),
     ]
-    spent = ", ".join(f"{name.removesuffix('_seconds')} {s * 1000:.1f}" for name, s in result.breakdown.items())
+    spent = {name: median(r.lone.timings[name] for r in rounds) for name in rounds[0].lone.timings}
+    foreign = max(r.foreign_cores for r in rounds)
     notes = (
-        f"Mean step batch with four requests: {result.mean_step_batch:.1f} rows. "
-        f"Median milliseconds of one request: {spent}. "
-        f"Rounds kept: {len(result.lone)} of {result.rounds}; other programs took at most "
-        f"{result.foreign_cores:.2f} cores in them."
+        f"Mean step batch with four requests: {result.mean_step_batch:.1f} rows. Median milliseconds of one request: "
+        + ", ".join(f"{name.removesuffix('_seconds')} {seconds * 1000:.1f}" for name, seconds in spent.items())
+        + f". {len(rounds)} rounds, {result.dropped} dropped; other programs took at most {foreign:.2f} cores."
     )
-    if result.foreign_cores > FOREIGN_CORES_ALLOWED:
+    if foreign > FOREIGN_CORES_ALLOWED:
         notes += " **The machine was busy: these figures do not count.**"
     return "\n".join([*rows, "", notes])
 
@@ -81,10 +84,6 @@ def perf_analyzer_table(levels: list[Level], frames: int) -> str:
     )
 
 
-def _http_row(what: str, seconds: list[float], clips: int, steps: int, mib: float) -> str:
-    rate = clips / _p(seconds, 50)
-    return f"| {what} | {_p(seconds, 50):.3f} | {_p(seconds, 95):.3f} | {rate:.2f} | {rate * steps:.0f} | {mib:.0f} |"
-
-
-def _p(values: list[float], percent: float) -> float:
-    return float(np.percentile(values, percent))
+def _row(what: str, seconds: list[float], clips: int, steps: int, mib: float) -> str:
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return f"| {what} | {p50:.3f} | {p95:.3f} | {clips / p50:.2f} | {clips * steps / p50:.0f} | {mib:.0f} |"

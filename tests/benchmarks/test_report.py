@@ -4,48 +4,48 @@ import dataclasses
 
 import pytest
 
-from benchmarks.http_benchmark import HttpResult
-from benchmarks.machine import Measured, clean
+from benchmarks.http_benchmark import HttpResult, LoneRequest, Round, keep_undisturbed
 from benchmarks.perf_analyzer import read_report
 from benchmarks.report import goals_table, http_goals, http_table, memory_goal
 
-RESULT = HttpResult(
-    rounds=5,
-    steps=12,
-    lone=[0.1, 0.2, 0.3],
-    lone_diffusers=[0.4, 0.4, 0.4],
-    four=[0.5],
-    four_diffusers=[1.5],
-    breakdown={"denoise_seconds": 0.08},
-    overhead_per_step=0.002,
-    mean_step_batch=7.5,
-    server_mib=900,
-    diffusers_mib=500,
+ROUND = Round(
+    diffusers_lone=0.4,
+    lone=LoneRequest(wall=0.2, timings={"denoise_seconds": 0.1}, transformer=0.076),
+    diffusers_four=1.5,
+    four=0.5,
+    batches=12,
+    rows=90,
     foreign_cores=0.02,
 )
+RESULT = HttpResult(rounds=(ROUND,) * 3, dropped=1, steps=12, server_mib=900, diffusers_mib=500)
 
 
-def test_goals_are_ratios_of_medians() -> None:
+def with_round(**changes: object) -> HttpResult:
+    return dataclasses.replace(RESULT, rounds=(dataclasses.replace(ROUND, **changes),) * 3)
+
+
+def test_goals_are_ratios_within_a_round() -> None:
     lone, four, overhead = http_goals(RESULT)
     assert (lone.figure, lone.is_met) == (pytest.approx(0.5), True)
     assert (four.figure, four.is_met) == (pytest.approx(3.0), True)
     assert (overhead.figure, overhead.is_met) == (pytest.approx(2.0), True)
+    assert RESULT.mean_step_batch == 7.5
 
 
 def test_a_missed_goal_is_shown_as_missed() -> None:
-    slow = dataclasses.replace(RESULT, lone=[0.3], four=[1.0], overhead_per_step=0.006)
+    slow = with_round(diffusers_lone=0.28, four=1.0, lone=dataclasses.replace(ROUND.lone, transformer=0.01))
     assert goals_table([*http_goals(slow), memory_goal(100, 121)]).count("**missed**") == 4
 
 
 def test_a_busy_machine_is_named() -> None:
     assert "do not count" not in http_table(RESULT)
-    assert "do not count" in http_table(dataclasses.replace(RESULT, foreign_cores=0.4))
+    assert "do not count" in http_table(with_round(foreign_cores=0.4))
 
 
 def test_disturbed_rounds_are_dropped_unless_hardly_any_is_left() -> None:
-    quiet, busy = [Measured(1.0, 0.01)] * 3, [Measured(9.0, 0.5)] * 2
-    assert clean(quiet + busy) == quiet
-    assert clean(quiet[:2] + busy) == quiet[:2] + busy
+    busy = dataclasses.replace(ROUND, foreign_cores=0.5)
+    assert keep_undisturbed([ROUND, busy, ROUND, ROUND]) == [ROUND] * 3
+    assert keep_undisturbed([ROUND, busy, ROUND]) == [ROUND, busy, ROUND]
 
 
 def test_a_clips_latency_ends_with_its_last_response() -> None:

@@ -18,6 +18,8 @@ class Reference:
     """`WanPipeline` on a checkpoint, float32, asked in the terms of our own request."""
 
     def __init__(self, checkpoint: Path) -> None:
+        # torch's threads spin while they wait; beside anything else on the machine two are slower than one
+        torch.set_num_threads(1)
         self._pipeline = WanPipeline.from_pretrained(checkpoint, dtype=torch.float32)
         self._pipeline.set_progress_bar_config(disable=True)
         self._scheduler_config = self._pipeline.scheduler.config

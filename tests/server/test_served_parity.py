@@ -25,6 +25,7 @@ TOY_DEFAULTS = {"width": 64, "height": 64, "num_frames": 9, "num_inference_steps
 
 @pytest.fixture(scope="module")
 def expected(toy: Any) -> list[NDArray[np.uint8]]:
+    torch.set_num_threads(1)  # two that spin would slow the server down, which runs beside them
     pipeline = WanPipeline.from_pretrained(toy.checkpoint, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return [diffusers_frames(pipeline, request) for request in REQUESTS]
