@@ -68,7 +68,7 @@ def decoder_graphs(vae: Any) -> list[Graph]:
 def compare_decoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
     """Clips of several lengths, streamed in chunks of several lengths, against diffusers' own decode."""
     generator = torch.Generator().manual_seed(1)
-    for batch, frames, height, width in ((1, 1, 8, 8), (2, 4, 6, 4), (1, 7, 5, 9)):
+    for batch, frames, height, width in ((1, 1, 8, 8), (2, 4, 6, 4), (1, 5, 5, 7)):
         latents = torch.randn(batch, vae.config.z_dim, frames, height, width, generator=generator)
         with torch.no_grad():
             expected = vae.decode(latents, return_dict=False)[0].numpy()

@@ -1,14 +1,14 @@
 """A finished export: every graph right where Triton will load it, and a failed one that changes nothing."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
 import pytest
 
 from export import umt5
-from export.checkpoint import open_checkpoint
+from export.checkpoint import Checkpoint, open_checkpoint
 from export.defaults import OwnDefaults
 from export.errors import ParityError, RepositoryError
 from export.exporter import OWN_REPOSITORY, TOLERANCE, export_checkpoint
@@ -92,9 +92,12 @@ def test_a_new_repository_gets_the_configurations_and_generate_s_code(exported: 
 def of_text_encoder(tiny_checkpoint: Path, **changes: object) -> Family:
     """The family with nothing but its text encoder, which takes seconds to export."""
     card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults())
+
+    def card_with_id(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
+        return card.model_copy(update={"id": own.id})
+
     part: Part = dataclasses.replace(PARTS["text_encoder"], **changes)  # type: ignore[arg-type]
-    make_card: Callable[..., ModelCard] = lambda checkpoint, own: card.model_copy(update={"id": own.id})  # noqa: E731
-    return dataclasses.replace(WAN_T2V, parts=(part,), card=make_card)
+    return dataclasses.replace(WAN_T2V, parts=(part,), card=card_with_id)
 
 
 def test_a_graph_that_computes_something_else_fails_with_the_figure(tiny_checkpoint: Path, tmp_path: Path) -> None:
