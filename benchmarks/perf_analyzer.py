@@ -61,6 +61,7 @@ def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> L
     """
     prompts, report = folder / "prompts.json", folder / f"perf_analyzer-{concurrency}.json"
     prompts.write_text(json.dumps({"data": [{"prompt": [prompt(i)], "seed": [i]} for i in range(PROMPTS)]}))
+    report.unlink(missing_ok=True)  # perf_analyzer does not overwrite it
     command = [
         *(str(binary), "-m", "generate", "-u", url, "-i", "grpc", "--async", "--streaming"),
         *("--input-data", str(prompts), "--concurrency-range", str(concurrency)),
@@ -69,7 +70,7 @@ def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> L
     environment = os.environ | {"LD_LIBRARY_PATH": str(binary.parent.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"perf_analyzer failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        raise RuntimeError(f"perf_analyzer failed:\n{done.stdout[-2000:]}\n{done.stderr[:2000]}")
     return read_report(json.loads(report.read_text()), concurrency)
 
 

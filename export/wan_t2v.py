@@ -40,15 +40,17 @@ _SOLVERS = {"UniPCMultistepScheduler": ("unipc", "flow_shift"), "FlowMatchEulerD
 def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
     _check_fit(checkpoint)
     transformer, vae = checkpoint.config("transformer"), checkpoint.config("vae")
-    stride, patch = vae["scale_factor_temporal"], transformer["patch_size"]
+    stride = vae["scale_factor_temporal"]
+    size_multiple = vae["scale_factor_spatial"] * transformer["patch_size"][1]
     try:
         card = ModelCard(
             id=own.id or _ID,
             family=NAME,
             defaults=_sampling_defaults(checkpoint, own),
             limits=Limits(
-                size_multiple=vae["scale_factor_spatial"] * patch[1],
-                # the rotary tables end there
+                size_multiple=size_multiple,
+                # the rotary tables have one entry a patch along each axis
+                max_side=transformer["rope_max_seq_len"] * size_multiple,
                 max_frames=min(own.max_frames or _MAX_FRAMES, (transformer["rope_max_seq_len"] - 1) * stride + 1),
                 max_pixel_frames=own.max_pixel_frames or _MAX_PIXEL_FRAMES,
             ),

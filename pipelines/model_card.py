@@ -43,6 +43,8 @@ class Limits(_Frozen):
 
     size_multiple: int
     """width and height are multiples of this many pixels (VAE stride times transformer patch)"""
+    max_side: int
+    """width and height at most, in pixels: the transformer's rotary tables end there"""
     max_frames: int
     max_pixel_frames: int
     """width * height * num_frames at most"""

@@ -138,6 +138,8 @@ def _check_size(params: SamplingParams, card: ModelCard) -> None:
     for field, pixels in (("width", params.width), ("height", params.height)):
         if pixels % limits.size_multiple:
             raise InvalidRequest(f"must be a multiple of {limits.size_multiple}, got {pixels}", field)
+        if pixels > limits.max_side:
+            raise InvalidRequest(f"must be at most {limits.max_side}, got {pixels}", field)
     pixel_frames = params.width * params.height * params.num_frames
     if pixel_frames > limits.max_pixel_frames:
         raise InvalidRequest(

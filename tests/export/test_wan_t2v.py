@@ -69,7 +69,8 @@ def test_one_expert_has_neither_a_second_guidance_nor_a_boundary(checkpoint: Pat
 
 def test_clips_end_where_the_rotary_tables_do(checkpoint: Path) -> None:
     edit(checkpoint / "transformer" / "config.json", rope_max_seq_len=8)
-    assert card_of(checkpoint).limits.max_frames == 7 * 4 + 1
+    limits = card_of(checkpoint).limits
+    assert (limits.max_frames, limits.max_side) == (7 * 4 + 1, 8 * 16)
 
 
 def test_a_flow_match_euler_scheduler_makes_euler_the_solver(checkpoint: Path) -> None:

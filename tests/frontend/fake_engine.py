@@ -30,7 +30,7 @@ def model_card(model_id: str = "toy-wan-t2v", *, experts: int = 2) -> ModelCard:
             flow_shift=12.0,
             boundary_ratio=0.875 if experts == 2 else None,
         ),
-        limits=Limits(size_multiple=16, max_frames=161, max_pixel_frames=256 * 256 * 161),
+        limits=Limits(size_multiple=16, max_side=4096, max_frames=161, max_pixel_frames=256 * 256 * 161),
         latents=LatentSpace(channels=1, temporal_stride=4, spatial_stride=8, mean=(0.0,), std=(1.0,)),
         components=Components(
             text_encoder="wan_text_encoder",

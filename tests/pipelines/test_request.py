@@ -24,7 +24,7 @@ TWO_EXPERTS = ModelCard(
         flow_shift=3.0,
         boundary_ratio=0.875,
     ),
-    limits=Limits(size_multiple=16, max_frames=33, max_pixel_frames=64 * 64 * 33),
+    limits=Limits(size_multiple=16, max_side=4096, max_frames=33, max_pixel_frames=64 * 64 * 33),
     latents=LatentSpace(channels=16, temporal_stride=4, spatial_stride=8, mean=(0.0,) * 16, std=(1.0,) * 16),
     components=Components(
         text_encoder="wan_text_encoder",
@@ -104,6 +104,8 @@ def test_frames_are_rounded_down_to_4k_plus_1(asked: int, made: int) -> None:
     [
         ({"width": 40}, "width"),
         ({"height": 8}, "height"),
+        ({"width": 4112, "height": 16, "num_frames": 1}, "width"),
+        ({"width": 16, "height": 4112, "num_frames": 1}, "height"),
         ({"num_frames": 34}, "num_frames"),
         ({"width": 80, "height": 64, "num_frames": 33}, "size"),
     ],
