@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 import numpy as np
 import torch
 
+from pipelines.errors import ModelFailed
 from pipelines.frames import Float32, to_unit_range
 from pipelines.model_card import LatentSpace
 from pipelines.runner import Chunk, ModelRunner, float32
@@ -38,5 +40,7 @@ async def decode(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner,
             done = i == last
             yield to_unit_range(frames)
     finally:
-        if not done:  # a job that ends early leaves no caches behind
-            await runner.infer(model, {"latents": np.empty_like(z[:, :, :0])}, "frames", Chunk(sequence_id, end=True))
+        if not done:  # a job that ends early leaves no caches behind; why it ended is what its client should hear
+            with suppress(ModelFailed):
+                nothing = np.empty_like(z[:, :, :0])
+                await runner.infer(model, {"latents": nothing}, "frames", Chunk(sequence_id, end=True))

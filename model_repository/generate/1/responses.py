@@ -41,14 +41,18 @@ class Responder:
 
     def __init__(self, sender: Any) -> None:
         self._sender = sender
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # hands itself on in the order of asking
         self._finished = False
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def is_cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
 
     async def progress(self, progress: Progress) -> None:
-        await self._send([_progress_tensor(progress)])
+        """Send how far the job is now; the job goes on meanwhile."""
+        task = asyncio.create_task(self._send([_progress_tensor(progress)]))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
 
     async def frames(self, frames: NDArray[np.uint8], progress: Progress, info: dict[str, Any] | None) -> None:
         """Send decoded frames [n, height, width, 3]; with `info` they are the last."""
