@@ -13,6 +13,7 @@ import httpx
 from launcher import shared_memory
 from launcher.child_process import ChildProcess
 from launcher.errors import StartError
+from launcher.load_watch import LoadWatch
 from launcher.model_repository import ENSEMBLE, read_repository
 from launcher.repository_api import RepositoryApi, RepositoryError
 from launcher.settings import Ports, Settings
@@ -26,7 +27,7 @@ _SERVER_START_SECONDS = 30.0
 _EXIT_TIMEOUT_SECONDS = 3  # tritonserver waits so long for requests in flight
 _STOP_GRACE_SECONDS = 6.0
 _PARALLEL_LOADS = 4
-_STILL_LOADING_SECONDS = 10.0
+_STILL_LOADING_SECONDS = 5.0
 
 
 class TritonServer:
@@ -197,6 +198,7 @@ class TritonServer:
         pending = {executor.submit(self._api.load, model): model for model in models}
         errors: dict[str, BaseException] = {}
         next_report = began + _STILL_LOADING_SECONDS
+        watch = LoadWatch(self.pid)
         try:
             while pending:
                 done = wait(pending, timeout=0.05).done
@@ -207,6 +209,9 @@ class TritonServer:
                         "still loading %s (%.0f s)", ", ".join(sorted(pending.values())), time.monotonic() - began
                     )
                     next_report += _STILL_LOADING_SECONDS
+                    if stalled := watch.stalled(list(pending.values())):
+                        self.kill()  # nothing less ends a load that hangs
+                        raise StartError(f"{', '.join(stalled)} hung while loading", self.log)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         if not self._process.running:
