@@ -107,7 +107,7 @@ class Launched:
         (stub,) = live_stubs(self.tritonserver().pid)[model]
         return stub
 
-    def wait_for(self, text: str, seconds: float = 20) -> None:
+    def wait_for(self, text: str, seconds: float = 60) -> None:
         """Until the console shows `text`."""
         deadline = time.monotonic() + seconds
         while text not in self.output:
@@ -115,7 +115,7 @@ class Launched:
             assert time.monotonic() < deadline, f"no {text!r} within {seconds} s:\n{self.output}"
             time.sleep(0.05)
 
-    def wait_for_exit(self, seconds: float = 20) -> int:
+    def wait_for_exit(self, seconds: float = 60) -> int:
         try:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:

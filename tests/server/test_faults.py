@@ -13,7 +13,7 @@ from .running_server import RunningServer
 
 PROMPT = "a red circle moving right on a black background"
 LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
-SOON = 15.0  # seconds
+SOON = 20.0  # seconds
 
 
 async def kill_during_a_job(server: RunningServer, victim: psutil.Process) -> tuple[httpx.Response, float]:

@@ -108,7 +108,7 @@ async def test_a_client_that_leaves_stops_its_job(server: RunningServer) -> None
         request.cancel()
         await asyncio.wait([request])
 
-    for _ in range(60):
+    for _ in range(200):
         if server.metric("jobs_running") == 0:
             break
         await asyncio.sleep(0.05)
