@@ -10,7 +10,6 @@ from launcher.ports import resolve
 from launcher.settings import Ports, Settings
 from launcher.shared_memory import regions
 from launcher.triton_server import TritonServer
-
 from tests.launcher.conftest import INCREMENT, write_model
 
 SLEEPER = """
