@@ -55,7 +55,7 @@ async def test_rows_come_back_to_the_job_that_sent_them() -> None:
 
 async def test_concurrent_jobs_share_every_batch() -> None:
     transformer = Transformer()
-    batcher = StepBatcher(transformer, max_rows=16)
+    batcher = StepBatcher(transformer, max_rows=16, gather_seconds=5)
 
     traces = await asyncio.gather(*(sample(batcher, job, steps=6) for job in range(3)))
 
@@ -65,10 +65,11 @@ async def test_concurrent_jobs_share_every_batch() -> None:
 
 async def test_jobs_out_of_phase_fall_into_step() -> None:
     transformer = Transformer(seconds=0.05)
-    batcher = StepBatcher(transformer, max_rows=16)
+    batcher = StepBatcher(transformer, max_rows=16, gather_seconds=5)
 
     async def late() -> list[float]:
-        await asyncio.sleep(0.075)  # in the middle of the first job's second step
+        while len(transformer.batches) < 2:  # the first job's second step runs
+            await asyncio.sleep(0.001)
         return await sample(batcher, 7, steps=6)
 
     await asyncio.gather(sample(batcher, 0, steps=8), late())
