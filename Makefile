@@ -18,7 +18,7 @@ EXPORTED := $(VENV)/.exported
 CHECKPOINT := checkpoints/toy-wan-t2v
 CARD := model_repository/generate/1/wan_t2v/card.json
 EXPORTED_FILES := $(CARD) $(addprefix model_repository/, wan_text_encoder/1/model.onnx wan_t2v_transformer/1/model.onnx \
-	wan_t2v_transformer_2/1/model.onnx wan_vae/1/decoder_first.onnx wan_vae/1/decoder_next.onnx)
+	wan_t2v_transformer_2/1/model.onnx wan_vae/1/first.onnx wan_vae/1/next.onnx)
 MISSING_FILES := $(filter-out $(wildcard $(EXPORTED_FILES)),$(EXPORTED_FILES))
 # empty unless another checkpoint was exported over the toy one: that is what `serve` serves then
 OTHER_CHECKPOINT := $(if $(wildcard $(CARD)),$(shell grep -L '"id": *"toy-wan-t2v"' $(CARD)))

@@ -60,7 +60,7 @@ def main(
       wan_text_encoder/1/model.onnx
       wan_t2v_transformer/1/model.onnx
       wan_t2v_transformer_2/1/model.onnx
-      wan_vae/1/decoder_first.onnx and decoder_next.onnx
+      wan_vae/1/first.onnx and next.onnx
       generate/1/wan_t2v/: the model card, the tokenizer, the scheduler
 
     Weights become float32, whatever the checkpoint stores; more than 2 GB of

@@ -24,8 +24,8 @@ from export.graph import Graph, Session
 from export.load import load_diffusers
 
 CACHED_FRAMES = 2
-_FIRST = "decoder_first.onnx"
-_NEXT = "decoder_next.onnx"
+_FIRST = "first.onnx"
+_NEXT = "next.onnx"
 
 
 def load(folder: Path) -> nn.Module:

@@ -38,15 +38,15 @@ class OnnxEngine:
 
 
 class StreamingEngine:
-    """A model that is two graphs, `decoder_first.onnx` and `decoder_next.onnx`, and keeps caches between calls.
+    """A model that is two graphs, `first.onnx` and `next.onnx`, and keeps caches between calls.
 
     Both graphs take the chunk first, then (`next` only) the caches; both return the result first, then the caches
     in the same order. The caches stay on the device that computed them.
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
-        self._first = open_session(folder / "decoder_first.onnx", threads)
-        self._next = open_session(folder / "decoder_next.onnx", threads)
+        self._first = open_session(folder / "first.onnx", threads)
+        self._next = open_session(folder / "next.onnx", threads)
         self._output: str = self._first.get_outputs()[0].name
         self._device = "cuda" if "CUDAExecutionProvider" in self._first.get_providers() else "cpu"
         self._caches: dict[object, list[ort.OrtValue]] = {}
@@ -65,7 +65,7 @@ class StreamingEngine:
         (x,) = inputs.values()
         if x.shape[2] == 0:
             self._forget(sequence_id)
-            return {self._output: np.empty((1, 3, 0, 1, 1), np.float32)}
+            return {self._output: np.empty((0,) * 5, np.float32)}
         if start:
             result, caches = self._call(self._first, x, [])
         elif sequence_id in self._caches:
@@ -106,6 +106,6 @@ class StreamingEngine:
 
 def open_engine(folder: Path, threads: int = 0) -> OnnxEngine | StreamingEngine:
     """The engine for the graphs in a model's version folder."""
-    if (folder / "decoder_first.onnx").exists():
+    if (folder / "first.onnx").exists():
         return StreamingEngine(folder, threads)
     return OnnxEngine(folder, threads)

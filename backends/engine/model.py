@@ -1,6 +1,6 @@
 """Triton backend `engine`: runs the ONNX graphs of a model's version folder with ONNX Runtime.
 
-`1/model.onnx` is run once a request; `generate` makes the batches. `1/decoder_first.onnx` and `decoder_next.onnx` are
+`1/model.onnx` is run once a request; `generate` makes the batches. `1/first.onnx` and `next.onnx` are
 a streaming model: config.pbtxt gives it `sequence_batching`, and its caches stay here from chunk to chunk.
 
 config.pbtxt parameters (optional):

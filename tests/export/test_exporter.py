@@ -26,7 +26,7 @@ FILES = {
     "text_encoder": ["model.onnx"],
     "transformer": ["model.onnx", "model.onnx.data"],
     "transformer_2": ["model.onnx", "model.onnx.data"],
-    "vae": ["decoder_first.onnx", "decoder_first.onnx.data", "decoder_next.onnx", "decoder_next.onnx.data"],
+    "vae": ["first.onnx", "first.onnx.data", "next.onnx", "next.onnx.data"],
 }
 """what the shared export made: the text encoder's weights are below the external-data threshold, the rest above"""
 
@@ -60,8 +60,8 @@ def test_inputs_and_outputs_are_those_of_the_triton_configuration(component: str
 
 def test_the_decoders_hand_over_their_caches_in_order(exported: CommandLineExport) -> None:
     version = exported.repository / "wan_vae" / "1"
-    first = onnxruntime.InferenceSession(version / "decoder_first.onnx")
-    later = onnxruntime.InferenceSession(version / "decoder_next.onnx")
+    first = onnxruntime.InferenceSession(version / "first.onnx")
+    later = onnxruntime.InferenceSession(version / "next.onnx")
     names = [value.name for value in first.get_outputs()]
     count = len(names) - 1
     assert names == ["frames", *(f"cache_{i}" for i in range(count))]
@@ -121,7 +121,7 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
     repository = tmp_path / "repository"
     version = repository / "wan_text_encoder" / "1"
     version.mkdir(parents=True)
-    (version / "decoder_first.onnx").write_text("of an earlier export")
+    (version / "first.onnx").write_text("of an earlier export")
     (repository / "wan_text_encoder" / "config.pbtxt").write_text("edited by hand")
     heard: list[str] = []
 
