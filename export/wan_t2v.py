@@ -46,6 +46,7 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
         card = ModelCard(
             id=own.id or _ID,
             family=NAME,
+            tasks=("text-to-video",),
             defaults=_sampling_defaults(checkpoint, own),
             limits=Limits(
                 size_multiple=size_multiple,

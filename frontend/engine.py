@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams, Solver
+from pipelines.lora_spec import LoraInfo, LoraRequest
+from pipelines.model_card import ModelCard, Solver
+from pipelines.request import SamplingParams
 
 
 class UsedParams(BaseModel):
-    """What a clip was really made with."""
+    """What a clip or picture was really made with; None for what its model has no use for."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,12 +22,14 @@ class UsedParams(BaseModel):
     height: int
     num_frames: int
     num_inference_steps: int
-    guidance_scale: float
+    guidance_scale: float | None = None
     guidance_scale_2: float | None = None
+    true_cfg_scale: float | None = None
     seed: int
-    flow_shift: float
+    flow_shift: float | None = None
     boundary_ratio: float | None = None
     solver: Solver
+    lora: tuple[LoraRequest, ...] = ()
 
 
 class JobTimings(BaseModel):
@@ -36,6 +39,7 @@ class JobTimings(BaseModel):
 
     queue_seconds: float
     text_seconds: float
+    image_seconds: float = 0.0
     denoise_seconds: float
     decode_seconds: float
     total_seconds: float
@@ -95,6 +99,14 @@ class Engine(Protocol):
 
         Raises:
             EngineUnavailable: within a few seconds when nobody answers.
+        """
+        ...
+
+    async def loras(self) -> list[LoraInfo]:
+        """The adapters that jobs can use now.
+
+        Raises:
+            EngineUnavailable: as `models`.
         """
         ...
 

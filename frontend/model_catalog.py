@@ -6,7 +6,7 @@ import time
 from frontend.engine import Engine
 from frontend.errors import EngineUnavailable
 from pipelines.errors import InvalidRequest, ModelNotFound
-from pipelines.model_card import ModelCard
+from pipelines.model_card import ModelCard, Task
 
 MAX_AGE_SECONDS = 5.0
 """Triton may be restarted with other models"""
@@ -38,12 +38,24 @@ class ModelCatalog:
                 return card
         raise ModelNotFound(f"there is no model {model!r}; served here: {_ids(cards)}", "model")
 
-    async def only(self) -> ModelCard:
-        """The card to use when a request names none. Raises InvalidRequest when several are served."""
+    async def choose(self, model: str | None, task: Task, field: str = "model") -> ModelCard:
+        """The card of `model`, or of the first served model that does `task` when the request names none.
+
+        Args:
+            field: the request field that asks for the task, for the error.
+
+        Raises:
+            ModelNotFound, InvalidRequest: the latter names the served models that do `task`.
+        """
         cards = await self.cards()
-        if len(cards) > 1:
-            raise InvalidRequest(f"several models are served, name one of {_ids(cards)}", "model")
-        return cards[0]
+        able = [card for card in cards if task in card.tasks]
+        card = await self.get(model) if model is not None else next(iter(able), None)
+        if card is not None and task in card.tasks:
+            return card
+        if card is None:
+            raise InvalidRequest(f"no served model does {task}; served here: {_described(cards)}", field)
+        instead = f"use {' or '.join(c.id for c in able)}" if able else "and no served model does that"
+        raise InvalidRequest(f"{card.id} does {' and '.join(card.tasks)}; for {task} {instead}", field)
 
     async def _fetch(self) -> None:
         cards = await self._engine.models()
@@ -51,6 +63,10 @@ class ModelCatalog:
             raise EngineUnavailable("no model is loaded")
         self._cards = {card.id: card for card in cards}
         self._fetched_at = time.monotonic()
+
+
+def _described(cards: list[ModelCard]) -> str:
+    return ", ".join(f"{card.id} ({', '.join(card.tasks)})" for card in cards)
 
 
 def _ids(cards: list[ModelCard]) -> str:

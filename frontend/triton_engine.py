@@ -4,10 +4,10 @@ The contract of the stream is in model_repository/generate/config.pbtxt.
 """
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
@@ -19,6 +19,7 @@ from tritonclient.utils import InferenceServerException
 from frontend.engine import Done, Event, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from pipelines.errors import PipelineError
+from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import ModelCard
 from pipelines.request import SamplingParams
 
@@ -34,6 +35,7 @@ _TYPES = {
     "num_inference_steps": "INT32",
     "guidance_scale": "FP64",
     "guidance_scale_2": "FP64",
+    "true_cfg_scale": "FP64",
     "flow_shift": "FP64",
     "boundary_ratio": "FP64",
     "timeout_seconds": "FP64",
@@ -58,6 +60,15 @@ class _Description(BaseModel):
     models: list[ModelCard]
 
 
+class _Adapters(BaseModel):
+    """What `loras` answers."""
+
+    loras: list[LoraInfo]
+
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
 class TritonEngine:
     """Talks to the Triton server at `url` (host:port of gRPC).
 
@@ -79,16 +90,10 @@ class TritonEngine:
             self._opened = None
 
     async def models(self) -> list[ModelCard]:
-        stream = self._stream({"task": "describe"}, request_id="describe", silence=DESCRIBE_TIMEOUT_SECONDS)
-        async with aclosing(stream) as responses:
-            async for response in responses:
-                info = response.as_numpy("info")
-                if info is not None:
-                    try:
-                        return _Description.model_validate_json(info[0]).models
-                    except ValidationError as error:
-                        raise EngineFailed(f"unreadable description of the models: {error}") from error
-        raise EngineFailed("`describe` ended without an answer")
+        return (await self._ask("describe", _Description)).models
+
+    async def loras(self) -> list[LoraInfo]:
+        return (await self._ask("loras", _Adapters)).loras
 
     async def check_ready(self) -> None:
         try:
@@ -96,7 +101,7 @@ class TritonEngine:
                 cards = await self.models()
                 if not cards:
                     raise EngineUnavailable("no model is loaded")
-                for name in sorted({name for card in cards for name in _component_names(card)}):
+                for name in sorted({name for card in cards for name in card.components.names()}):
                     if not await self._client.is_model_ready(name):
                         raise EngineUnavailable(f"Triton's model {name!r} is not ready")
                 # Last: it is false for one missing model, and does not say which.
@@ -110,7 +115,8 @@ class TritonEngine:
     async def generate(
         self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
     ) -> AsyncGenerator[Event, None]:
-        inputs = {"model": model, **asdict(params), "timeout_seconds": timeout_seconds}
+        inputs = {"model": model, **vars(params), "timeout_seconds": timeout_seconds}
+        inputs["lora"] = json.dumps(params.to_json()["lora"]) if params.lora else None
         stream = self._stream(inputs, request_id=request_id, silence=self._stall_timeout)
         async with aclosing(stream) as responses:
             async for response in responses:
@@ -119,6 +125,19 @@ class TritonEngine:
                     if isinstance(event, Done):
                         return
         raise EngineFailed("the job ended without its report")
+
+    async def _ask(self, task: str, answer: type[Answer]) -> Answer:
+        """The answer to a question that makes no job."""
+        stream = self._stream({"task": task}, request_id=task, silence=DESCRIBE_TIMEOUT_SECONDS)
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                info = response.as_numpy("info")
+                if info is not None:
+                    try:
+                        return answer.model_validate_json(info[0])
+                    except ValidationError as error:
+                        raise EngineFailed(f"unreadable answer to {task!r}: {error}") from error
+        raise EngineFailed(f"{task!r} ended without an answer")
 
     async def _stream(
         self, inputs: dict[str, Any], *, request_id: str, silence: float
@@ -164,14 +183,17 @@ async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
 
 
 def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
-    """One-element tensors for the inputs that are not None."""
+    """The inputs that are not None: the image as it is, the others as tensors of one element."""
     tensors = []
     for name, value in inputs.items():
         if value is None:
             continue
-        datatype = _TYPES.get(name, "BYTES")
-        array = np.array([value.encode() if isinstance(value, str) else value], dtype=_NUMPY[datatype])
-        tensor = InferInput(name, [1], datatype)
+        if isinstance(value, np.ndarray):
+            datatype, array = "UINT8", value
+        else:
+            datatype = _TYPES.get(name, "BYTES")
+            array = np.array([value.encode() if isinstance(value, str) else value], dtype=_NUMPY[datatype])
+        tensor = InferInput(name, list(array.shape), datatype)
         tensor.set_data_from_numpy(array)
         tensors.append(tensor)
     return tensors
@@ -203,7 +225,3 @@ def _job_error(text: str) -> Exception:
     if any(part in text for part in _GONE):
         return EngineUnavailable(f"the model {MODEL!r} is not available: {text}")
     return EngineFailed(text)
-
-
-def _component_names(card: ModelCard) -> list[str]:
-    return [name for name in card.components.model_dump().values() if name is not None]

@@ -1,51 +1,68 @@
 """The sampling code of each model family, and what every family offers."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from pipelines.denoise import Evaluate, TextConditions
+from pipelines.conditions import TextConditions
+from pipelines.denoise import AfterStep
 from pipelines.errors import ModelNotFound
 from pipelines.frames import Float32
+from pipelines.lora import Adapters
 from pipelines.model_card import CARD_FILE, ModelCard
 from pipelines.request import SamplingParams
-from pipelines.runner import ModelRunner
+from pipelines.runner import Evaluate, ModelRunner
 from pipelines.wan import WanTextToVideo
+from pipelines.wan_image import WanImageToVideo, WanTextImageToVideo
 
 
 class Pipeline(Protocol):
-    """A served checkpoint: text, then latents, then frames."""
+    """A served checkpoint: text and image, then latents, then frames."""
 
     card: ModelCard
 
     async def encode_text(self, params: SamplingParams) -> TextConditions: ...
 
+    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None: ...
+
     async def sample(
-        self, params: SamplingParams, text: TextConditions, after_step: Callable[[int], Awaitable[None]]
+        self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
     ) -> torch.Tensor: ...
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]: ...
 
 
-FAMILIES: dict[str, type[WanTextToVideo]] = {"wan_t2v": WanTextToVideo}
+Family = Callable[[Path, ModelRunner, Evaluate, Adapters], Pipeline]
+
+FAMILIES: dict[str, Family] = {
+    "wan_t2v": WanTextToVideo,
+    "wan_i2v": WanImageToVideo,
+    "wan_ti2v": WanTextImageToVideo,
+}
+"""In the order in which models are chosen for a request that names none."""
 
 
 class Pipelines:
-    """Every checkpoint that was exported, by the id it is served under.
+    """Every checkpoint that was exported, or those that were chosen, by the id it is served under.
 
     Args:
         folder: holds one folder a checkpoint, each with a `card.json` (model_repository/generate/1).
+        chosen: ids to serve, in this order; empty for all.
     """
 
-    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate) -> None:
-        self._by_id: dict[str, Pipeline] = {}
-        for card_file in sorted(folder.glob(f"*/{CARD_FILE}")):
-            card = ModelCard.read(card_file.parent)
-            self._by_id[card.id] = FAMILIES[card.family](card_file.parent, runner, evaluate)
-        if not self._by_id:
+    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate, chosen: Sequence[str] = ()) -> None:
+        folders = {ModelCard.read(file.parent).id: file.parent for file in folder.glob(f"*/{CARD_FILE}")}
+        if not folders:
             raise FileNotFoundError(f"no exported checkpoint in {folder}: run `make export`, or `python -m export`")
+        if unknown := [model_id for model_id in chosen if model_id not in folders]:
+            raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(folders))}")
+        order = list(FAMILIES)
+        self._by_id: dict[str, Pipeline] = {}
+        for model_id in chosen or sorted(folders, key=lambda one: order.index(ModelCard.read(folders[one]).family)):
+            family = FAMILIES[ModelCard.read(folders[model_id]).family]
+            self._by_id[model_id] = family(folders[model_id], runner, evaluate, Adapters())
 
     @property
     def cards(self) -> list[ModelCard]:

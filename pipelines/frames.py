@@ -19,6 +19,19 @@ def to_unit_range(decoded: Float32) -> Float32:
     return np.ascontiguousarray(pictures.transpose(1, 2, 3, 0))
 
 
+def to_signed_range(picture: NDArray[np.uint8]) -> Float32:
+    """A picture to VAE input.
+
+    Args:
+        picture: uint8 [height, width, 3].
+
+    Returns:
+        float32 [1, 3, 1, height, width], -1..1.
+    """
+    unit = picture.astype(np.float32) / 255.0
+    return np.ascontiguousarray((2.0 * unit - 1.0).transpose(2, 0, 1)[None, :, None])
+
+
 def to_uint8(pictures: Float32) -> NDArray[np.uint8]:
     """Quantise pictures in 0..1 to 0..255, rounding to the nearest level."""
     return (pictures * 255).round().astype(np.uint8)

@@ -1,4 +1,7 @@
-"""One clip from request to frames: admission, text, sampling, decoding, with progress, deadline and cancellation."""
+"""One clip or picture from request to frames: admission, text, image, sampling, decoding.
+
+With progress, deadline and cancellation.
+"""
 
 import asyncio
 import time
@@ -47,7 +50,8 @@ class Job:
     timeout_seconds: float | None = None
     progress: Progress = field(init=False)
     timings: dict[str, float] = field(init=False, default_factory=dict)
-    """`queue_seconds`, `text_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once it is known"""
+    """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
+    it is known"""
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.params.num_inference_steps, self.params.num_frames)
@@ -67,8 +71,10 @@ class Job:
             self.check()
             with self._timed("text"):
                 text = await self.pipeline.encode_text(self.params)
+            with self._timed("image"):
+                image = await self.pipeline.encode_image(self.params, self.check)
             with self._timed("denoise"):
-                latents = await self.pipeline.sample(self.params, text, self._after_step)
+                latents = await self.pipeline.sample(self.params, text, image, self._after_step)
             decode_started = self._elapsed()
             async with aclosing(self.pipeline.decode(latents)) as chunks:
                 async for frames in chunks:

@@ -1,7 +1,7 @@
 """How sampling code calls the models of a checkpoint, wherever they run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Hashable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,17 @@ class Chunk:
     end: bool = False
 
 
+@dataclass(frozen=True)
+class Shared:
+    """Inputs that a call has once, not once a row; rows whose `key` is equal may share a call."""
+
+    key: Hashable = ()
+    tensors: Tensors = field(default_factory=dict)
+
+    def __or__(self, other: "Shared") -> "Shared":
+        return Shared((self.key, other.key), {**self.tensors, **other.tensors})
+
+
 class ModelRunner(Protocol):
     """Runs a model by name: over Triton BLS, or in this process."""
 
@@ -30,6 +41,12 @@ class ModelRunner(Protocol):
         Raises:
             ModelFailed: the model could not be run.
         """
+
+
+class Evaluate(Protocol):
+    """Evaluates a transformer on rows, which may share a call with those of other jobs: `StepBatcher.evaluate`."""
+
+    def __call__(self, model: str, rows: Tensors, shared: Shared = ...) -> Awaitable[Array]: ...
 
 
 def float32(array: Array) -> NDArray[np.float32]:

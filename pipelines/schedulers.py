@@ -7,7 +7,7 @@ from typing import Any
 
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
 
-from pipelines.request import Solver
+from pipelines.model_card import Solver
 
 SchedulerConfig = Mapping[str, Any]
 

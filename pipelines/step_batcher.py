@@ -1,6 +1,6 @@
 """Merges the transformer evaluations that wait into one call.
 
-Jobs submit one row a guidance branch and denoising step. Rows of the same transformer and the same shapes go into
+Jobs submit one row a guidance branch and denoising step. Rows of the same transformer, shapes and adapters go into
 one batch, whatever step they are at, because the timestep is a per-row input. Triton's own dynamic batcher cannot do
 this: it looks for company only while a request waits, and jobs that arrive while a step runs stay out of phase.
 """
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.runner import Array, Tensors, float32
+from pipelines.runner import Array, Shared, Tensors, float32
 
 Key = tuple[object, ...]
-Call = Callable[[str, dict[str, Array]], Awaitable[Array]]
+Call = Callable[[str, Tensors], Awaitable[Array]]
 """Evaluates a model on a batch; returns one row of output a row of input."""
 
 
@@ -24,12 +24,13 @@ class _Submission:
     """The rows of one job for one step, and where their result goes."""
 
     inputs: Tensors
+    shared: Shared
     rows: int
     result: asyncio.Future[Array]
 
 
 class StepBatcher:
-    """One queue and one worker for each (model, shapes); a worker lives only while its queue is in use.
+    """One queue and one worker for each (model, shapes, shared inputs); a worker lives only while its queue is in use.
 
     Args:
         call: evaluates one batch.
@@ -46,11 +47,12 @@ class StepBatcher:
         self._arrived: dict[Key, asyncio.Event] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
-    async def evaluate(self, model: str, inputs: Tensors) -> Array:
+    async def evaluate(self, model: str, rows: Tensors, shared: Shared = Shared()) -> Array:  # noqa: B008 (frozen)
         """Evaluate `model` on these rows, together with whatever else waits.
 
         Args:
-            inputs: float32 tensors whose first axis is the row.
+            rows: float32 tensors whose first axis is the row.
+            shared: inputs of the whole call; only rows with an equal key go into it.
 
         Returns:
             The model's output, row by row in the order submitted.
@@ -58,10 +60,10 @@ class StepBatcher:
         Raises:
             ModelFailed: the model failed on these rows (not merely on rows that shared their batch).
         """
-        arrays = {name: float32(array) for name, array in inputs.items()}
-        rows = len(next(iter(arrays.values())))
-        key = (model, *((name, array.shape[1:]) for name, array in sorted(arrays.items())))
-        submission = _Submission(arrays, rows, asyncio.get_running_loop().create_future())
+        arrays = {name: float32(array) for name, array in rows.items()}
+        count = len(next(iter(arrays.values())))
+        key = (model, shared.key, *((name, array.shape[1:]) for name, array in sorted(arrays.items())))
+        submission = _Submission(arrays, shared, count, asyncio.get_running_loop().create_future())
         if key not in self._queues:
             self._queues[key] = deque()
             self._arrived[key] = asyncio.Event()
@@ -125,9 +127,10 @@ class StepBatcher:
 
 
 def _concatenate(batch: list[_Submission]) -> dict[str, Array]:
+    shared = batch[0].shared.tensors
     if len(batch) == 1:
-        return dict(batch[0].inputs)
-    return {name: np.concatenate([s.inputs[name] for s in batch]) for name in batch[0].inputs}
+        return {**batch[0].inputs, **shared}
+    return {name: np.concatenate([s.inputs[name] for s in batch]) for name in batch[0].inputs} | dict(shared)
 
 
 def _fail(submission: _Submission, error: Exception) -> None:

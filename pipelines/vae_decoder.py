@@ -1,16 +1,14 @@
-"""Streaming VAE decode: a latent frame in, its pixel frames out, memory that does not grow with the clip."""
+"""From latents to frames: a latent frame at a time, so that memory does not grow with the clip."""
 
-import secrets
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing
 
-import numpy as np
 import torch
 
-from pipelines.errors import ModelFailed
 from pipelines.frames import Float32, to_unit_range
 from pipelines.model_card import LatentSpace
-from pipelines.runner import Chunk, ModelRunner, float32
+from pipelines.runner import ModelRunner, float32
+from pipelines.vae_stream import stream
 
 
 def denormalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:
@@ -30,17 +28,20 @@ async def decode(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner,
         float32 [n, height, width, 3] in 0..1: one frame, then `temporal_stride` frames for each later latent frame.
     """
     z = float32(denormalise(latents, space).numpy())
-    sequence_id = secrets.randbelow(2**62) + 1
-    last = z.shape[2] - 1
-    done = False
-    try:
-        for i in range(last + 1):
-            chunk = Chunk(sequence_id, start=i == 0, end=i == last)
-            frames = await runner.infer(model, {"latents": z[:, :, i : i + 1]}, "frames", chunk)
-            done = i == last
+    chunks = [z[:, :, i : i + 1] for i in range(z.shape[2])]
+    async with aclosing(stream(chunks, runner, model, "latents", "frames")) as decoded:
+        async for frames in decoded:
             yield to_unit_range(frames)
-    finally:
-        if not done:  # a job that ends early leaves no caches behind; why it ended is what its client should hear
-            with suppress(ModelFailed):
-                nothing = np.empty_like(z[:, :, :0])
-                await runner.infer(model, {"latents": nothing}, "frames", Chunk(sequence_id, end=True))
+
+
+async def decode_picture(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner, model: str) -> Float32:
+    """Decode the only latent frame of a picture.
+
+    Args:
+        latents: float32 [1, channels, 1, height, width], normalised.
+
+    Returns:
+        float32 [1, height, width, 3] in 0..1.
+    """
+    z = float32(denormalise(latents, space).numpy())
+    return to_unit_range(await runner.infer(model, {"latents": z}, "frames"))

@@ -54,7 +54,7 @@ async def create_videos(
 async def _create(body: VideoGenerationRequest, services: Services) -> VideoGenerationResponse:
     started = time.monotonic()
     check_supported(body, refuse_unknown=services.settings.unknown_fields == "refuse")
-    card = await (services.catalog.only() if body.model is None else services.catalog.get(body.model))
+    card = await services.catalog.choose(body.model, "text-to-video")
     plan = plan_video(body, card)
     clips = await services.clips.make_all(plan.model, plan.clips, plan.fps, current_request_id())
     data = [

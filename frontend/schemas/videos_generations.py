@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from pipelines.model_card import Solver
 from pipelines.request import (
     BoundaryRatio,
     FlowShift,
@@ -14,7 +15,6 @@ from pipelines.request import (
     Pixels,
     Prompt,
     Seed,
-    Solver,
     Steps,
 )
 
@@ -170,6 +170,7 @@ class Timings(BaseModel):
 
     queue_seconds: float = Field(description="Waiting for a place.")
     text_seconds: float = Field(description="Encoding the prompts.")
+    image_seconds: float = Field(description="Encoding the image that the clip starts from.")
     denoise_seconds: float = Field(description="All denoising steps.")
     decode_seconds: float = Field(description="Turning latents into frames.")
     encode_seconds: float = Field(description="Encoding H.264, most of it while later frames are being decoded.")

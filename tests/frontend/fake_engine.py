@@ -2,45 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import asdict
 
 import numpy as np
 
 from frontend.engine import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
-from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults
+from pipelines.lora_spec import LoraInfo
+from pipelines.model_card import ModelCard
 from pipelines.request import SamplingParams
+from tests.model_cards import model_card
 
 CHUNK_FRAMES = 4
-
-
-def model_card(model_id: str = "toy-wan-t2v", *, experts: int = 2) -> ModelCard:
-    """A small card: 64x48, 9 frames at 8 fps, sizes in multiples of 16, at most 161 frames."""
-    return ModelCard(
-        id=model_id,
-        family="wan_t2v",
-        defaults=SamplingDefaults(
-            width=64,
-            height=48,
-            num_frames=9,
-            fps=8,
-            num_inference_steps=3,
-            guidance_scale=4.0,
-            guidance_scale_2=3.0 if experts == 2 else None,
-            negative_prompt="ugly",
-            flow_shift=12.0,
-            boundary_ratio=0.875 if experts == 2 else None,
-        ),
-        limits=Limits(size_multiple=16, max_side=4096, max_frames=161, max_pixel_frames=256 * 256 * 161),
-        latents=LatentSpace(channels=1, temporal_stride=4, spatial_stride=8, mean=(0.0,), std=(1.0,)),
-        components=Components(
-            text_encoder="wan_text_encoder",
-            transformer="wan_t2v_transformer",
-            transformer_2="wan_t2v_transformer_2" if experts == 2 else None,
-            vae="wan_vae",
-        ),
-        max_sequence_length=8,
-        num_train_timesteps=1000,
-    )
 
 
 class FakeEngine:
@@ -48,6 +19,7 @@ class FakeEngine:
 
     def __init__(self, cards: list[ModelCard] | None = None) -> None:
         self.cards = [model_card()] if cards is None else cards
+        self.adapters: list[LoraInfo] = []
         self.describe_error: Exception | None = None
         self.error_for: Callable[[SamplingParams], Exception | None] = lambda params: None
         """what a job fails with after its first step"""
@@ -73,6 +45,11 @@ class FakeEngine:
         if self.describe_error is not None:
             raise self.describe_error
         return self.cards
+
+    async def loras(self) -> list[LoraInfo]:
+        if self.describe_error is not None:
+            raise self.describe_error
+        return self.adapters
 
     async def check_ready(self) -> None:
         await self.models()
@@ -102,4 +79,4 @@ def _info(model: str, params: SamplingParams) -> JobInfo:
     timings = JobTimings(
         queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0
     )
-    return JobInfo(model=model, params=UsedParams.model_validate(asdict(params)), timings=timings)
+    return JobInfo(model=model, params=UsedParams.model_validate(params.to_json()), timings=timings)

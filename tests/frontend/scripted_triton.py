@@ -10,7 +10,7 @@ from launcher.ports import resolve
 from launcher.settings import Ports, Settings
 from launcher.triton_server import TritonServer
 from pipelines.model_card import Components
-from tests.frontend.fake_engine import model_card
+from tests.model_cards import model_card
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).parent / "scripted_generate" / "model.py"

@@ -5,12 +5,13 @@ import pytest
 from frontend.errors import EngineUnavailable
 from frontend.model_catalog import ModelCatalog
 from pipelines.errors import ModelNotFound
-from tests.frontend.fake_engine import FakeEngine, model_card
+from tests.frontend.fake_engine import FakeEngine
+from tests.model_cards import model_card
 
 
 async def test_young_cards_are_not_asked_for_again(engine: FakeEngine) -> None:
     catalog = ModelCatalog(engine)
-    assert [await catalog.only() for _ in range(3)] == [model_card()] * 3
+    assert [await catalog.get("toy-wan-t2v") for _ in range(3)] == [model_card()] * 3
     assert engine.describe_calls == 1
 
 

@@ -6,7 +6,8 @@ import pytest
 from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine, model_card
+from tests.frontend.fake_engine import FakeEngine
+from tests.model_cards import model_card
 from tests.frontend.test_video_request import error_of
 
 

@@ -11,7 +11,8 @@ from frontend.app import create_app
 from frontend.settings import Settings
 from pipelines.request import MAX_SEED
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine, model_card
+from tests.frontend.fake_engine import FakeEngine
+from tests.model_cards import model_card
 
 URL = "/v1/videos/generations"
 PROMPT = {"prompt": "a red circle"}

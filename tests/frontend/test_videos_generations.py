@@ -24,7 +24,8 @@ from pipelines.errors import (
     QueueFull,
 )
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine, model_card
+from tests.frontend.fake_engine import FakeEngine
+from tests.model_cards import model_card
 from tests.frontend.test_video_request import URL, error_of, post
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipelines.admission import Admission
-from pipelines.denoise import TextConditions
+from pipelines.conditions import TextConditions
 from pipelines.errors import Cancelled, DeadlineExceeded
 from pipelines.frames import Float32
 from pipelines.job import Job, Progress
@@ -31,8 +31,16 @@ class CountingPipeline:
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         return TextConditions(np.zeros((1, 1, 1), np.float32), None)
 
+    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+        after_chunk()
+        return None
+
     async def sample(
-        self, params: SamplingParams, text: TextConditions, after_step: Callable[[int], Awaitable[None]]
+        self,
+        params: SamplingParams,
+        text: TextConditions,
+        image: torch.Tensor | None,
+        after_step: Callable[[int], Awaitable[None]],
     ) -> torch.Tensor:
         await after_step(0)
         for step in range(1, params.num_inference_steps + 1):
@@ -56,7 +64,7 @@ def job(pipeline: CountingPipeline, **options: Any) -> tuple[Job, list[tuple[int
     async def report(progress: Progress) -> None:
         reports.append((progress.steps_done, progress.frames_done))
 
-    params = resolve(parse({"prompt": "a cat"}), TWO_EXPERTS)
+    params = resolve(parse({"prompt": "a cat", "num_inference_steps": 12}), TWO_EXPERTS)
     return Job(pipeline, params, options.pop("is_cancelled", lambda: False), report, **options), reports
 
 
@@ -78,7 +86,7 @@ async def test_timings_name_every_phase() -> None:
     made, _ = job(CountingPipeline())
     async for _ in made.run(admission()):
         pass
-    phases = ["queue", "text", "denoise", "decode"]
+    phases = ["queue", "text", "image", "denoise", "decode"]
     assert sorted(made.timings) == sorted(f"{phase}_seconds" for phase in [*phases, "total"])
     assert made.timings["denoise_seconds"] >= 0.012
     assert sum(made.timings[f"{phase}_seconds"] for phase in phases) <= made.timings["total_seconds"] + 1e-3

@@ -1,46 +1,24 @@
 """Requests: bounds, the model's defaults, and what the model cannot do."""
 
+import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipelines.errors import InvalidRequest
-from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults
+from pipelines.model_card import Limits, ModelCard
 from pipelines.request import MAX_SEED, SamplingParams, parse, resolve, round_frames
+from tests.model_cards import (
+    image_to_video_card,
+    model_card,
+    text_or_image_to_video_card,
+    text_to_image_card,
+)
 
-TWO_EXPERTS = ModelCard(
-    id="m",
-    family="wan_t2v",
-    defaults=SamplingDefaults(
-        width=64,
-        height=48,
-        num_frames=9,
-        fps=8,
-        num_inference_steps=12,
-        guidance_scale=4.0,
-        guidance_scale_2=3.0,
-        negative_prompt="blurry",
-        flow_shift=3.0,
-        boundary_ratio=0.875,
-    ),
-    limits=Limits(size_multiple=16, max_side=4096, max_frames=33, max_pixel_frames=64 * 64 * 33),
-    latents=LatentSpace(channels=16, temporal_stride=4, spatial_stride=8, mean=(0.0,) * 16, std=(1.0,) * 16),
-    components=Components(
-        text_encoder="wan_text_encoder",
-        transformer="wan_t2v_transformer",
-        transformer_2="wan_t2v_transformer_2",
-        vae="wan_vae",
-    ),
-    max_sequence_length=512,
-    num_train_timesteps=1000,
-)
-ONE_EXPERT = TWO_EXPERTS.model_copy(
-    update={
-        "components": TWO_EXPERTS.components.model_copy(update={"transformer_2": None}),
-        "defaults": TWO_EXPERTS.defaults.model_copy(update={"guidance_scale_2": None, "boundary_ratio": None}),
-    }
-)
+TWO_EXPERTS = model_card(limits=Limits(size_multiple=16, max_side=4096, max_frames=33, max_pixel_frames=64 * 64 * 33))
+ONE_EXPERT = model_card(experts=1)
 
 
 def made_of(card: ModelCard = TWO_EXPERTS, **fields: Any) -> SamplingParams:
@@ -52,15 +30,16 @@ def test_a_prompt_alone_takes_everything_else_from_the_card() -> None:
 
     assert params == SamplingParams(
         prompt="a cat",
-        negative_prompt="blurry",
+        negative_prompt="ugly",
         width=64,
         height=48,
         num_frames=9,
-        num_inference_steps=12,
+        num_inference_steps=3,
         guidance_scale=4.0,
         guidance_scale_2=3.0,
+        true_cfg_scale=None,
         seed=5,
-        flow_shift=3.0,
+        flow_shift=12.0,
         boundary_ratio=0.875,
         solver="unipc",
     )
@@ -149,6 +128,9 @@ def test_bounds_include_their_ends(field: str, inside: list[Any]) -> None:
         ("width", [0, -16, "64"]),
         ("height", [0, -16]),
         ("solver", ["ddim", ""]),
+        ("true_cfg_scale", [-0.001, 20.001]),
+        ("lora", ["ink", {}, {"scale": 1}, {"name": "a", "path": "b"}, {"name": ""}, {"name": "a", "scale": math.inf}]),
+        ("lora", [[{"name": "a"}] * 9, [{"name": "a", "high": "b"}], {"name": "a", "weight": 1}]),
         ("no_such_field", [1]),
     ],
 )
@@ -157,3 +139,65 @@ def test_just_outside_the_bounds_is_refused_by_name(field: str, outside: list[An
         with pytest.raises(InvalidRequest) as refused:
             made_of(**{field: value})
         assert refused.value.field == field
+
+
+def test_one_adapter_may_stand_alone() -> None:
+    alone, listed = made_of(lora={"name": "ink"}), made_of(lora=[{"name": "ink", "scale": 1.0}])
+    assert alone.lora == listed.lora
+    assert made_of().lora == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("flow_shift", 3.0), ("boundary_ratio", 0.5), ("guidance_scale_2", 3.0), ("solver", "unipc")]
+)
+def test_what_a_picture_model_has_no_use_for_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        made_of(text_to_image_card(), **{field: value})
+    assert refused.value.field == field
+
+
+def test_true_cfg_scale_is_for_models_that_are_guided_by_it() -> None:
+    assert made_of(text_to_image_card(), true_cfg_scale=2.5).true_cfg_scale == 2.5
+    with pytest.raises(InvalidRequest, match="guided by guidance_scale"):
+        made_of(true_cfg_scale=2.5)
+
+
+def test_a_model_that_was_not_distilled_for_guidance_scale_ignores_it() -> None:
+    params = made_of(text_to_image_card(), guidance_scale=7.0)
+    assert (params.guidance_scale, params.true_cfg_scale) == (None, 4.0)
+
+
+IMAGE = np.zeros((48, 64, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("card", "image"),
+    [
+        (model_card(), IMAGE),
+        (text_to_image_card(), IMAGE),
+        (image_to_video_card(), None),
+        (image_to_video_card(), IMAGE[:32]),
+        (image_to_video_card(), IMAGE.astype(np.float32)),
+        (text_or_image_to_video_card(), IMAGE[..., :1]),
+    ],
+)
+def test_an_image_goes_to_models_that_take_one_and_has_the_clips_size(card: ModelCard, image: Any) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        made_of(card, image=image)
+    assert refused.value.field == "image"
+
+
+@pytest.mark.parametrize("card", [image_to_video_card(), text_or_image_to_video_card()])
+def test_the_image_reaches_the_model(card: ModelCard) -> None:
+    assert made_of(card, image=IMAGE).image is IMAGE
+
+
+def test_a_text_alone_is_enough_for_a_model_that_does_both() -> None:
+    assert made_of(text_or_image_to_video_card()).image is None
+
+
+def test_params_in_json_leave_the_image_out() -> None:
+    params = made_of(image_to_video_card(), image=IMAGE, lora={"name": "ink", "scale": 0.5})
+    said = json.loads(json.dumps(params.to_json()))
+    assert "image" not in said
+    assert said["lora"] == [{"name": "ink", "scale": 0.5}]

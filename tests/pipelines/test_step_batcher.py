@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import ModelFailed
-from pipelines.runner import Array
+from pipelines.runner import Array, Shared, Tensors
 from pipelines.step_batcher import StepBatcher
 
 POISON = -1.0
@@ -19,7 +19,7 @@ class Transformer:
         self.seconds = seconds
         self.batches: list[tuple[str, int]] = []
 
-    async def __call__(self, model: str, inputs: dict[str, Array]) -> Array:
+    async def __call__(self, model: str, inputs: Tensors) -> Array:
         x, timestep = inputs["hidden_states"], inputs["timestep"]
         self.batches.append((model, len(x)))
         await asyncio.sleep(self.seconds)
@@ -143,3 +143,23 @@ async def test_nothing_is_kept_for_shapes_that_are_no_longer_used() -> None:
 
     assert not batcher._queues
     assert not batcher._workers
+
+
+async def test_rows_share_a_call_only_with_rows_whose_shared_inputs_are_equal() -> None:
+    seen: list[tuple[int, str]] = []
+
+    async def transformer(model: str, inputs: Tensors) -> Array:
+        seen.append((len(inputs["hidden_states"]), str(inputs["adapter"])))
+        return inputs["hidden_states"]
+
+    def adapter(name: str) -> Shared:
+        return Shared(name, {"adapter": np.array(name)})
+
+    batcher = StepBatcher(transformer, max_rows=8)
+    await asyncio.gather(*(batcher.evaluate("m", rows(1, 1), adapter(name)) for name in ("ink", "oil", "ink")))
+    assert sorted(seen) == [(1, "oil"), (2, "ink")]
+
+
+def test_two_sets_of_shared_inputs_become_one() -> None:
+    both = Shared("a", {"x": np.zeros(1)}) | Shared("b", {"y": np.ones(1)})
+    assert (both.key, sorted(both.tensors)) == (("a", "b"), ["x", "y"])

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -21,9 +22,11 @@ from pipelines.families import Pipelines
 from pipelines.frames import to_uint8
 from pipelines.job import Job
 from pipelines.request import parse, resolve
-from pipelines.runner import Array
+from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
 
+# Set by the launcher: ids of the models to serve, comma-separated; absent or empty for all.
+MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 128
@@ -59,7 +62,8 @@ class TritonPythonModel:
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch)
         self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
         folder = Path(args["model_repository"], args["model_version"])
-        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate)
+        chosen = [name for name in os.environ.get(MODELS_VARIABLE, "").split(",") if name]
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen)
         self._tasks: set[asyncio.Task[None]] = set()
         self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
 
@@ -107,7 +111,7 @@ class TritonPythonModel:
         self._metrics.job_done(job.timings["total_seconds"])
         pb_utils.Logger.log_info(f"job {request_id}: {json.dumps(_info(job)['timings'])}")
 
-    async def _evaluate(self, model: str, inputs: dict[str, Array]) -> Array:
+    async def _evaluate(self, model: str, inputs: Tensors) -> Array:
         """One transformer batch."""
         started = time.monotonic()
         output = await self._runner.infer(model, inputs, "sample")
@@ -125,6 +129,6 @@ async def _beat(job: Job, responder: Responder) -> None:
 def _info(job: Job) -> dict[str, Any]:
     return {
         "model": job.pipeline.card.id,
-        "params": dataclasses.asdict(job.params),
+        "params": job.params.to_json(),
         "timings": {name: round(seconds, 6) for name, seconds in job.timings.items()},
     }

@@ -15,13 +15,16 @@ FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 def read_fields(request: Any) -> dict[str, Any]:
-    """The request's tensors as Python values, by name.
+    """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
-        InvalidRequest: a string is not UTF-8.
+        InvalidRequest: a string is not UTF-8, or not JSON where it should be.
     """
     fields = {}
     for tensor in request.inputs():
+        if tensor.name() == "image":
+            fields["image"] = tensor.as_numpy()
+            continue
         value = tensor.as_numpy().reshape(-1)[0]
         if isinstance(value, bytes):
             try:
@@ -30,6 +33,11 @@ def read_fields(request: Any) -> dict[str, Any]:
                 raise InvalidRequest("must be UTF-8", tensor.name()) from None
         else:
             fields[tensor.name()] = value.item()
+    if "lora" in fields:
+        try:
+            fields["lora"] = json.loads(fields["lora"])
+        except ValueError:
+            raise InvalidRequest("must be JSON", "lora") from None
     return fields
 
 

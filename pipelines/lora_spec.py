@@ -1,0 +1,45 @@
+"""What is said about low-rank adapters (LoRA): which to apply, and which there are."""
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_ADAPTERS = 8
+"""of one request"""
+
+AdapterName = Annotated[str, Field(min_length=1, max_length=255)]
+AdapterScale = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
+
+
+class LoraRequest(BaseModel):
+    """An adapter, or a pair of them, and how strongly to apply it.
+
+    `name` and `path` are for every transformer of the model; `high` and `low` for the high-noise expert
+    (`transformer`) and the low-noise expert (`transformer_2`) alone.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    name: AdapterName | None = Field(None, description="A name that `GET /v1/loras` lists.", examples=["ink"])
+    path: AdapterName | None = Field(
+        None, description="A file or folder inside the server's adapter folder.", examples=["styles/ink.safetensors"]
+    )
+    high: AdapterName | None = Field(None, description="Name or path for the high-noise expert only.")
+    low: AdapterName | None = Field(None, description="Name or path for the low-noise expert only.")
+    scale: AdapterScale = Field(1.0, description="Strength; 0 is none, negative steers away.", examples=[0.8])
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        ways = [self.name is not None, self.path is not None, self.high is not None or self.low is not None]
+        if sum(ways) != 1:
+            raise ValueError("must have one of `name`, `path`, or the pair `high` and `low`")
+        return self
+
+
+class LoraInfo(BaseModel):
+    """An adapter that the server has."""
+
+    name: str = Field(description="What `lora.name` says.", examples=["ink"])
+    rank: int = Field(description="The greatest of its layers' ranks.", examples=[16])
+    bytes: int = Field(description="Size of the file.")
+    models: list[str] = Field(description="Served models that it fits.", examples=[["wan2.2-t2v-a14b"]])

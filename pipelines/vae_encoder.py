@@ -1,0 +1,49 @@
+"""From frames to latents: the image that a clip starts from, as the transformer is to see it."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.frames import to_signed_range
+from pipelines.model_card import LatentSpace
+from pipelines.runner import ModelRunner
+from pipelines.vae_stream import stream
+
+
+def normalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:
+    """To the scale that the transformer works in: (latents - mean) / std, a channel."""
+    mean = torch.tensor(space.mean).view(1, -1, 1, 1, 1)
+    inverse_std = 1.0 / torch.tensor(space.std).view(1, -1, 1, 1, 1)
+    return (latents - mean) * inverse_std  # the order of operations is diffusers'
+
+
+async def encode_first_frame(
+    image: NDArray[np.uint8],
+    num_frames: int,
+    space: LatentSpace,
+    runner: ModelRunner,
+    model: str,
+    after_chunk: Callable[[], None],
+) -> torch.Tensor:
+    """Encode a clip whose first frame is the image and whose other frames are zero, which is mid-grey.
+
+    Args:
+        image: uint8 [height, width, 3].
+        num_frames: 4k+1 pixel frames.
+        after_chunk: called after each latent frame; it may raise to stop.
+
+    Returns:
+        float32 latents [1, channels, frames, height, width], normalised: the mode of the posterior.
+    """
+    first = to_signed_range(image)
+    later = np.zeros((1, 3, space.temporal_stride, *image.shape[:2]), np.float32)
+    chunks = [first, *[later] * ((num_frames - 1) // space.temporal_stride)]
+    latents = []
+    async with aclosing(stream(chunks, runner, model, "frames", "latents")) as encoded:
+        async for chunk in encoded:
+            latents.append(torch.from_numpy(chunk))
+            after_chunk()
+    return normalise(torch.cat(latents, dim=2), space)
