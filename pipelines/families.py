@@ -12,6 +12,7 @@ from pipelines.errors import ModelNotFound
 from pipelines.frames import Float32
 from pipelines.lora import Adapters
 from pipelines.model_card import CARD_FILE, ModelCard
+from pipelines.qwen_image import QwenImage
 from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner
 from pipelines.wan import WanTextToVideo
@@ -40,6 +41,7 @@ FAMILIES: dict[str, Family] = {
     "wan_t2v": WanTextToVideo,
     "wan_i2v": WanImageToVideo,
     "wan_ti2v": WanTextImageToVideo,
+    "qwen_image": QwenImage,
 }
 """In the order in which models are chosen for a request that names none."""
 

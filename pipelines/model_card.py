@@ -69,6 +69,14 @@ class LatentSpace(_Frozen):
     """`latents_std`, one a channel"""
 
 
+class RotaryEmbedding(_Frozen):
+    """Of a transformer that takes its rotary tables as inputs, from diffusers' `QwenEmbedRope`."""
+
+    theta: int
+    axes_dims: tuple[int, int, int]
+    """features of a head that turn with the frame, the row and the column"""
+
+
 class Components(_Frozen):
     """The Triton models that this checkpoint runs on."""
 
@@ -103,6 +111,8 @@ class ModelCard(_Frozen):
     max_sequence_length: int
     """text tokens that the transformer sees at most"""
     num_train_timesteps: int
+    rope: RotaryEmbedding | None = None
+    """for transformers that take rotary tables"""
 
     @classmethod
     def read(cls, folder: Path) -> "ModelCard":

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
+from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
 
 from pipelines.model_card import Solver
 
@@ -31,5 +33,23 @@ def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, s
     else:
         scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, shift=flow_shift)
     scheduler.set_timesteps(steps)
+    scheduler.set_begin_index(0)
+    return scheduler
+
+
+def make_dynamic_scheduler(config: SchedulerConfig, tokens: int, steps: int) -> Any:
+    """A flow-matching Euler scheduler at its first step, shifted by the size of the picture (`QwenImagePipeline`).
+
+    Args:
+        config: the checkpoint's own.
+        tokens: of the packed latents.
+        steps: denoising steps.
+    """
+    # The schedule is stretched so that its last step is at `shift_terminal`; a single step cannot be stretched.
+    terminal = {"shift_terminal": None} if steps == 1 else {}
+    scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, **terminal)
+    shift = scheduler.config
+    mu = calculate_shift(tokens, shift.base_image_seq_len, shift.max_image_seq_len, shift.base_shift, shift.max_shift)
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
     scheduler.set_begin_index(0)
     return scheduler

@@ -14,6 +14,7 @@ from pipelines.frames import Float32
 from pipelines.guidance import classifier_free
 from pipelines.lora import Adapters
 from pipelines.model_card import ModelCard
+from pipelines.noise import draw_noise
 from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
@@ -128,16 +129,3 @@ class WanTextToVideo:
         }
         output = torch.from_numpy(await self._evaluate(expert.model, rows, expert.adapters))
         return output if len(texts) == 1 else classifier_free(output[:1], output[1:], expert.guidance_scale)
-
-
-def draw_noise(params: SamplingParams, card: ModelCard) -> torch.Tensor:
-    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed."""
-    space = card.latents
-    shape = (
-        1,
-        space.channels,
-        (params.num_frames - 1) // space.temporal_stride + 1,
-        params.height // space.spatial_stride,
-        params.width // space.spatial_stride,
-    )
-    return torch.randn(shape, generator=torch.Generator().manual_seed(params.seed))

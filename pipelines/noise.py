@@ -1,0 +1,23 @@
+"""The noise that sampling starts from."""
+
+import torch
+
+from pipelines.model_card import ModelCard
+from pipelines.request import SamplingParams
+
+
+def draw_noise(params: SamplingParams, card: ModelCard) -> torch.Tensor:
+    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed.
+
+    Returns:
+        float32 [1, channels, frames, height, width].
+    """
+    space = card.latents
+    shape = (
+        1,
+        space.channels,
+        (params.num_frames - 1) // space.temporal_stride + 1,
+        params.height // space.spatial_stride,
+        params.width // space.spatial_stride,
+    )
+    return torch.randn(shape, generator=torch.Generator().manual_seed(params.seed))

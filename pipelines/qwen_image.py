@@ -1,0 +1,136 @@
+"""Qwen-Image text-to-image, equal to diffusers' `QwenImagePipeline`."""
+
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer
+
+from pipelines.conditions import TextConditions
+from pipelines.denoise import AfterStep, denoise
+from pipelines.frames import Float32
+from pipelines.guidance import norm_preserving
+from pipelines.lora import Adapters
+from pipelines.model_card import ModelCard
+from pipelines.noise import draw_noise
+from pipelines.qwen_rope import RopeTables
+from pipelines.qwen_text import count_system_tokens, encode_prompt
+from pipelines.request import SamplingParams
+from pipelines.runner import Array, Evaluate, ModelRunner, Shared
+from pipelines.schedulers import make_dynamic_scheduler, read_config
+from pipelines.vae_decoder import decode_picture
+
+TEXT_TOKENS_MULTIPLE = 64
+"""prompts are padded to a multiple of so many tokens, so that those of different lengths share calls"""
+
+
+class QwenImage:
+    """The sampling code of one checkpoint; holds no state of any job.
+
+    Args:
+        folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer/`, `scheduler/`.
+        runner: runs the checkpoint's models.
+        evaluate: runs its transformer.
+        adapters: the LoRA adapters that its transformer can have.
+    """
+
+    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters) -> None:
+        self.card = ModelCard.read(folder)
+        assert self.card.rope is not None
+        self._rope = RopeTables(self.card.rope)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self._system_tokens = count_system_tokens(self._tokenizer)
+        self._scheduler_config = read_config(folder / "scheduler")
+        self._runner = runner
+        self._evaluate = evaluate
+        self._adapters = adapters
+
+    async def encode_text(self, params: SamplingParams) -> TextConditions:
+        """Encode the prompt and, where sampling is guided, the negative prompt."""
+        prompt = await self._encode_prompt(params.prompt)
+        assert params.true_cfg_scale is not None
+        guided = params.true_cfg_scale > 1
+        return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
+
+    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+        """Nothing: pictures are made from a text alone."""
+        return None
+
+    async def sample(
+        self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+    ) -> torch.Tensor:
+        """Draw noise from the seed and denoise it.
+
+        Returns:
+            float32 latents [1, channels, 1, height, width].
+        """
+        noise = draw_noise(params, self.card)
+        height, width = noise.shape[-2:]
+        latents = pack(noise)
+        scheduler = make_dynamic_scheduler(self._scheduler_config, latents.shape[1], params.num_inference_steps)
+        rows = _text_rows(text)
+        tables = self._rope.of(height // 2, width // 2, rows["encoder_hidden_states"].shape[1])
+        shared = tables | self._adapters.shared(params.lora, "transformer")
+        assert params.true_cfg_scale is not None
+        scale = params.true_cfg_scale
+
+        async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+            return await self._velocity(latents, timestep, rows, shared, scale)
+
+        return unpack(await denoise(latents, scheduler, velocity, after_step), height, width)
+
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+        """The picture, float32 [1, height, width, 3] in 0..1."""
+        yield await decode_picture(latents, self.card.latents, self._runner, self.card.components.vae)
+
+    async def _encode_prompt(self, prompt: str) -> Array:
+        card = self.card
+        return await encode_prompt(
+            prompt,
+            self._tokenizer,
+            self._system_tokens,
+            self._runner,
+            card.components.text_encoder,
+            card.max_sequence_length,
+        )
+
+    async def _velocity(
+        self, latents: torch.Tensor, timestep: torch.Tensor, text: dict[str, Array], shared: Shared, scale: float
+    ) -> torch.Tensor:
+        """The transformer's prediction, both guidance branches in one evaluation."""
+        branches = len(text["encoder_hidden_states"])
+        rows = {
+            "hidden_states": latents.numpy().repeat(branches, axis=0),
+            "timestep": (timestep.expand(branches) / 1000).numpy(),
+            **text,
+        }
+        output = torch.from_numpy(await self._evaluate(self.card.components.transformer, rows, shared))
+        return output if branches == 1 else norm_preserving(output[:1], output[1:], scale)
+
+
+def pack(latents: torch.Tensor) -> torch.Tensor:
+    """[1, channels, 1, height, width] -> [1, height/2 * width/2, channels * 4]: each token is a 2x2 patch."""
+    _, channels, _, height, width = latents.shape
+    patches = latents.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(1, height // 2 * (width // 2), channels * 4)
+
+
+def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The inverse of `pack`."""
+    channels = tokens.shape[2] // 4
+    patches = tokens.view(1, height // 2, width // 2, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return patches.reshape(1, channels, 1, height, width)
+
+
+def _text_rows(text: TextConditions) -> dict[str, Array]:
+    """The prompts as rows of equal length, and a mask: 1 for a token, 0 for padding."""
+    prompts = [text.prompt] if text.negative is None else [text.prompt, text.negative]
+    longest = max(prompt.shape[1] for prompt in prompts)
+    tokens = -(-longest // TEXT_TOKENS_MULTIPLE) * TEXT_TOKENS_MULTIPLE
+    padded = [np.pad(prompt, ((0, 0), (0, tokens - prompt.shape[1]), (0, 0))) for prompt in prompts]
+    mask = [np.arange(tokens) < prompt.shape[1] for prompt in prompts]
+    return {
+        "encoder_hidden_states": np.concatenate(padded),
+        "encoder_hidden_states_mask": np.stack(mask).astype(np.float32),
+    }

@@ -1,0 +1,69 @@
+"""Packing, rotary tables and the schedule of Qwen-Image equal those of diffusers' pipeline."""
+
+import numpy as np
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
+from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
+
+from pipelines.model_card import RotaryEmbedding
+from pipelines.qwen_image import pack, unpack
+from pipelines.qwen_rope import RopeTables
+from pipelines.schedulers import make_dynamic_scheduler
+
+# Qwen-Image's own scheduler_config.json
+SCHEDULER = {
+    "base_image_seq_len": 256,
+    "base_shift": 0.5,
+    "max_image_seq_len": 8192,
+    "max_shift": 0.9,
+    "num_train_timesteps": 1000,
+    "shift_terminal": 0.02,
+    "time_shift_type": "exponential",
+    "use_dynamic_shifting": True,
+}
+
+
+def test_packing_is_diffusers_and_can_be_undone() -> None:
+    latents = torch.randn(1, 16, 1, 6, 8)
+    packed = pack(latents)
+    torch.testing.assert_close(
+        packed, QwenImagePipeline._pack_latents(latents.transpose(1, 2), 1, 16, 6, 8), rtol=0, atol=0
+    )
+    assert torch.equal(unpack(packed, 6, 8), latents)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 3), (5, 5), (1, 9)])
+def test_rope_tables_are_diffusers_angles(height: int, width: int) -> None:
+    tables = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12))).of(height, width, 7).tensors
+    image, text = QwenEmbedRope(10000, [8, 12, 12], scale_rope=True)([[(1, height, width)]], max_txt_seq_len=7)
+    np.testing.assert_array_equal(tables["image_cos"] + 1j * tables["image_sin"], image.numpy())
+    np.testing.assert_array_equal(tables["text_cos"] + 1j * tables["text_sin"], text.numpy())
+
+
+def test_pictures_of_as_many_tokens_but_another_shape_share_nothing() -> None:
+    rope = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12)))
+    assert rope.of(3, 4, 7).key != rope.of(4, 3, 7).key
+    assert rope.of(3, 4, 7) is rope.of(3, 4, 7)
+
+
+def test_few_rope_tables_are_kept() -> None:
+    rope = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12)))
+    for width in range(1, 40):
+        rope.of(2, width, 7)
+    assert len(rope._kept) <= 16
+
+
+def test_the_schedule_shifts_with_the_size_and_ends_at_its_terminal() -> None:
+    small, large = (make_dynamic_scheduler(SCHEDULER, tokens, 20).sigmas for tokens in (256, 4096))
+    assert small[0] == large[0] == 1
+    assert torch.isclose(small[-2], torch.tensor(0.02))
+    assert (large[1:-2] > small[1:-2]).all()
+
+
+def test_a_single_step_goes_all_the_way() -> None:
+    scheduler = make_dynamic_scheduler(SCHEDULER, 256, 1)
+    assert scheduler.sigmas.tolist() == [1, 0]
+    stretched = FlowMatchEulerDiscreteScheduler.from_config(SCHEDULER)
+    stretched.set_timesteps(sigmas=[1.0], mu=0.5)
+    assert stretched.sigmas.isnan().any(), "diffusers can do it now: no need for a case of our own"
