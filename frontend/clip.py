@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from frontend.engine import Engine, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed
+from frontend.job_group import run_together
 from frontend.metrics import Metrics
 from frontend.video_encoder import VideoEncoder
 from pipelines.request import SamplingParams
@@ -34,16 +35,7 @@ class ClipMaker:
         self, model: str, clips: tuple[SamplingParams, ...], fps: Fraction, request_id: str
     ) -> list[Clip]:
         """Make the clips at the same time. When one fails, the others are cancelled and its error is raised."""
-        ids = [request_id] if len(clips) == 1 else [f"{request_id}-{i}" for i in range(len(clips))]
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(self.make(model, params, fps, job_id))
-                    for params, job_id in zip(clips, ids, strict=True)
-                ]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return await run_together(lambda params, job_id: self.make(model, params, fps, job_id), clips, request_id)
 
     async def make(self, model: str, params: SamplingParams, fps: Fraction, request_id: str) -> Clip:
         """Make one clip. Cancelling it stops the job in Triton.

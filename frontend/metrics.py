@@ -31,6 +31,7 @@ class Metrics:
             registry=self._registry,
         )
         self._clips = Counter("tritonreel_clips", "Clips made", registry=self._registry)
+        self._pictures = Counter("tritonreel_pictures", "Pictures made", registry=self._registry)
         self._frames = Counter("tritonreel_frames", "Frames in the clips made", registry=self._registry)
         self._encode_seconds = Histogram(
             "tritonreel_encode_seconds",
@@ -48,6 +49,9 @@ class Metrics:
         self._clips.inc()
         self._frames.inc(num_frames)
         self._encode_seconds.observe(encode_seconds)
+
+    def picture_made(self) -> None:
+        self._pictures.inc()
 
     def text(self) -> str:
         """Prometheus' text format."""
