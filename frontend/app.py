@@ -15,9 +15,10 @@ from frontend.errors import install_error_handlers
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
+from frontend.picture import PictureMaker
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
-from frontend.routes import health, metrics, models, videos_generations
+from frontend.routes import health, loras, metrics, models, videos_generations
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
@@ -42,7 +43,7 @@ Every response has an `X-Request-Id`: the client's own where it sent one of up t
 """
 _TAGS = [
     {"name": "videos", "description": "Make clips."},
-    {"name": "models", "description": "What is served, with its defaults and limits."},
+    {"name": "models", "description": "What is served: models with their defaults and limits, and adapters."},
     {"name": "operations", "description": "For probes and dashboards."},
 ]
 
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         engine=engine,
         catalog=ModelCatalog(engine),
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
+        pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
         started_at=int(time.time()),
@@ -85,7 +87,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
     )
     app.state.services = services
-    for routes in (videos_generations, models, health, metrics):
+    for routes in (videos_generations, models, loras, health, metrics):
         app.include_router(routes.router)
     install_error_handlers(app)
     # The last one added is the outermost.

@@ -10,6 +10,7 @@ from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
+from frontend.picture import PictureMaker
 from frontend.settings import Settings
 
 
@@ -21,6 +22,7 @@ class Services:
     engine: Engine
     catalog: ModelCatalog
     clips: ClipMaker
+    pictures: PictureMaker
     metrics: Metrics
     http: httpx.AsyncClient
     started_at: int

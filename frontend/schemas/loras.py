@@ -1,0 +1,16 @@
+"""`GET /v1/loras`."""
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from pipelines.lora_spec import LoraInfo
+
+
+class Lora(LoraInfo):
+    object: Literal["lora"] = "lora"
+
+
+class LoraList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Lora]
