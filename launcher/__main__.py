@@ -37,6 +37,23 @@ def serve(
             show_default="the project's model_repository",
         ),
     ] = PROJECT_ROOT / "model_repository",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TRITONREEL_MODELS",
+            help="Id of an exported checkpoint to serve; give it several times for several. The first that can do what "
+            "a request asks for serves those that name no model.",
+            show_default="all",
+        ),
+    ] = None,
+    lora_dir: Annotated[
+        Path,
+        typer.Option(
+            envvar="TRITONREEL_LORA_DIR",
+            help="Folder with the LoRA adapters that requests may name.",
+            show_default="the project's loras",
+        ),
+    ] = Settings.lora_dir,
     host: Annotated[
         str, typer.Option(envvar="TRITONREEL_HOST", help="Address of the HTTP API; 0.0.0.0 opens it to the network.")
     ] = "127.0.0.1",
@@ -73,13 +90,16 @@ def serve(
         ),
     ] = Settings.restart_limit,
 ) -> None:
-    """Serve text-to-video on this machine: tritonserver with the exported models, and the HTTP API in front of it.
+    """Serve video and image generation on this machine.
 
+    It starts tritonserver with the exported models, and the HTTP API in front of it.
     Both are watched, and started again when they die. Ctrl-C stops everything.
 
     \b
     Examples:
       python -m launcher                              serve on http://127.0.0.1:8000
+      python -m launcher --model wan2.2-ti2v-5b --model qwen-image
+                                                      these two of the exported models
       python -m launcher --host 0.0.0.0 --port 9000   another address
       python -m launcher --port 0 --grpc-port 0 --metrics-port 0 --http-port 0
                                                       a second server, on free ports
@@ -96,6 +116,8 @@ def serve(
         settings = Settings(
             run_dir=run_dir or _RUNS / str(ports.frontend if frontend else ports.grpc),
             model_repository=model_repository,
+            models=tuple(dict.fromkeys(model or ())),
+            lora_dir=lora_dir,
             host=host,
             ports=ports,
             log_level=log_level.value,

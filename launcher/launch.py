@@ -12,6 +12,7 @@ from launcher.settings import Settings
 from launcher.stop_signal import StopRequested, StopSignal
 from launcher.supervisor import Supervisor
 from launcher.triton_server import TritonServer
+from launcher.what_next import what_next
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,11 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
             triton.start()
             if frontend:
                 frontend.start()
-            logger.info("ready in %.1f s\n\n%s\n", time.monotonic() - began, _what_next(settings, frontend))
+            logger.info(
+                "ready in %.1f s\n\n%s\n",
+                time.monotonic() - began,
+                what_next(settings, frontend.url if frontend else None, triton.cards),
+            )
             policy = RestartPolicy(settings.restart_limit, settings.restart_window)
             Supervisor(triton, frontend, policy, stop_signal).run()
         except StopRequested as request:
@@ -41,23 +46,3 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
                 frontend.stop()
             triton.stop()
     logger.info("stopped")
-
-
-def _what_next(settings: Settings, frontend: FrontendProcess | None) -> str:
-    ports = settings.ports
-    lines = []
-    if frontend:
-        lines += [
-            "Make a clip:",
-            f"  curl -s {frontend.url}/v1/videos/generations -H 'Content-Type: application/json' \\",
-            '    -d \'{"prompt": "a red circle moves right"}\' \\',
-            "    | python3 -c 'import base64, json, sys;"
-            ' open("clip.mp4", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\'',
-            f"API docs:  {frontend.url}/docs",
-        ]
-    lines += [
-        f"Triton:    127.0.0.1, gRPC {ports.grpc}, HTTP {ports.http}, metrics {ports.metrics}",
-        f"Logs:      {settings.logs}",
-        "Stop:      Ctrl-C, or `make stop`",
-    ]
-    return "\n".join(lines)

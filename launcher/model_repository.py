@@ -1,9 +1,11 @@
-"""Which models of a repository folder can be loaded."""
+"""Which models of a repository folder can be loaded, and which checkpoints they make up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from launcher.errors import SetupError
+from pipelines.model_card import CARD_FILE, ModelCard
 
 ENSEMBLE = "generate"
 """The model that calls all others, and is of no use without them."""
@@ -11,16 +13,24 @@ ENSEMBLE = "generate"
 
 @dataclass(frozen=True)
 class RepositoryModels:
-    """Model names, sorted; those without exported files are left out of `exported`."""
+    """What to load."""
 
-    exported: tuple[str, ...]
+    load: tuple[str, ...]
+    """names of Triton models, sorted"""
     missing: tuple[str, ...]
+    """those that were not exported yet"""
+    cards: tuple[ModelCard, ...]
+    """the checkpoints that are served then"""
 
 
-def read_repository(folder: Path) -> RepositoryModels:
+def read_repository(folder: Path, chosen: Sequence[str] = ()) -> RepositoryModels:
     """List the models of `folder`.
 
-    Raises SetupError when there is none to load, or `generate` has none of the models that it runs on.
+    Args:
+        chosen: ids of the checkpoints to serve; empty for all.
+
+    Raises SetupError when there is none to load, `generate` has none of the models that it runs on, or a chosen
+    checkpoint was not exported.
     """
     if not folder.is_dir():
         raise SetupError(f"The model repository {folder} does not exist. Choose one with --model-repository.")
@@ -33,9 +43,24 @@ def read_repository(folder: Path) -> RepositoryModels:
         raise SetupError(
             f"No model in {folder} has its weights yet. Export a checkpoint first:\n"
             "  make export\n"
-            "which runs: python -m export checkpoints/toy-wan-t2v --family wan_t2v --to model_repository"
+            "which runs: python -m export checkpoints/toy-wan-t2v --to model_repository"
         )
-    return RepositoryModels(exported, missing)
+    cards = [ModelCard.read(card.parent) for card in sorted(folder.glob(f"{ENSEMBLE}/*/*/{CARD_FILE}"))]
+    if not chosen:
+        return RepositoryModels(exported, missing, tuple(cards))
+    served = tuple(_find(model_id, cards, folder) for model_id in chosen)
+    needed = {ENSEMBLE, *(name for card in served for name in card.components.names())}
+    if absent := sorted(needed.intersection(missing)):
+        raise SetupError(f"{', '.join(absent)} in {folder} has no weights; export the checkpoint again.")
+    return RepositoryModels(tuple(name for name in exported if name in needed), (), served)
+
+
+def _find(model_id: str, cards: Sequence[ModelCard], folder: Path) -> ModelCard:
+    for card in cards:
+        if card.id == model_id:
+            return card
+    exported = ", ".join(card.id for card in cards) or "none"
+    raise SetupError(f"There is no model {model_id!r} in {folder}; exported there: {exported}.")
 
 
 def _has_files(model: Path) -> bool:

@@ -29,6 +29,10 @@ class Settings:
     model_repository: Path = PROJECT_ROOT / "model_repository"
     backends: Path = PROJECT_ROOT / "backends"
     """folders with the project's Python-based Triton back ends"""
+    models: tuple[str, ...] = ()
+    """ids of the checkpoints to serve; empty for all that were exported"""
+    lora_dir: Path = PROJECT_ROOT / "loras"
+    """the only folder that adapters are read from; it need not exist"""
     host: str = "127.0.0.1"
     """address that the frontend binds; Triton always binds 127.0.0.1"""
     ports: Ports = Ports()

@@ -20,6 +20,7 @@ from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
+from pipelines.model_card import ModelCard
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class TritonServer:
         self._stubs: dict[str, list[StubProcess]] = {}
         self._decoupled: set[str] = set()
         self.models: tuple[str, ...] = ()
+        self.cards: tuple[ModelCard, ...] = ()
         self.shm_prefix = shared_memory.new_prefix()
 
     @property
@@ -81,15 +83,16 @@ class TritonServer:
     def start(self) -> None:
         """Returns when every model is loaded. Raises SetupError or StartError, with nothing left running."""
         install = find_triton_install()
-        models = read_repository(self._settings.model_repository)
-        self.models = models.exported
+        models = read_repository(self._settings.model_repository, self._settings.models)
+        self.models, self.cards = models.load, models.cards
         if models.missing:
             logger.info("not exported, so not loaded: %s", ", ".join(models.missing))
         backends = self._settings.run_dir.resolve() / "backends"
         install.assemble_backends(self._settings.backends, backends)
         try:
             self._process.start(
-                [str(install.server), *self._arguments(backends, install.caches)], install.environment()
+                [str(install.server), *self._arguments(backends, install.caches)],
+                install.environment() | self._told_to_models(),
             )
             self._wait_for_server()
             self._load_all()
@@ -175,6 +178,13 @@ class TritonServer:
         if settings.log_level == "debug":
             arguments.append("--log-verbose=1")
         return arguments
+
+    def _told_to_models(self) -> dict[str, str]:
+        """Environment variables that Triton's model processes read."""
+        return {
+            "TRITONREEL_MODELS": " ".join(self._settings.models),
+            "TRITONREEL_LORA_DIR": str(self._settings.lora_dir.resolve()),
+        }
 
     def _wait_for_server(self) -> None:
         deadline = time.monotonic() + _SERVER_START_SECONDS

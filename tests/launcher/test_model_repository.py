@@ -5,6 +5,7 @@ import pytest
 from launcher.errors import SetupError
 from launcher.model_repository import read_repository
 from tests.launcher.conftest import INCREMENT, write_model
+from tests.model_cards import model_card, text_to_image_card
 
 
 def test_models_without_files_in_a_version_folder_are_missing(tmp_path: Path) -> None:
@@ -12,7 +13,7 @@ def test_models_without_files_in_a_version_folder_are_missing(tmp_path: Path) ->
     write_model(tmp_path, "wan_vae", INCREMENT)
     write_model(tmp_path, "qwen_image_vae", code=None)
     models = read_repository(tmp_path)
-    assert models.exported == ("generate", "wan_vae")
+    assert models.load == ("generate", "wan_vae")
     assert models.missing == ("qwen_image_vae",)
 
 
@@ -38,3 +39,43 @@ def test_folder_without_models(tmp_path: Path) -> None:
 def test_folder_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="--model-repository"):
         read_repository(tmp_path / "nowhere")
+
+
+@pytest.fixture
+def two_checkpoints(tmp_path: Path) -> Path:
+    """A text-to-video checkpoint of one transformer and a text-to-image one, both exported."""
+    write_model(tmp_path, "generate", INCREMENT)
+    for card in (model_card("video", experts=1), text_to_image_card("picture")):
+        (tmp_path / "generate" / "1" / card.family).mkdir()
+        card.write(tmp_path / "generate" / "1" / card.family)
+        for name in card.components.names():
+            write_model(tmp_path, name, INCREMENT)
+    return tmp_path
+
+
+def test_all_checkpoints_are_served_unless_some_are_chosen(two_checkpoints: Path) -> None:
+    models = read_repository(two_checkpoints)
+    assert len(models.load) == 7
+    assert {card.id for card in models.cards} == {"video", "picture"}
+
+
+def test_a_chosen_checkpoint_brings_what_it_runs_on_and_nothing_else(two_checkpoints: Path) -> None:
+    models = read_repository(two_checkpoints, ["video"])
+    assert models.load == ("generate", "wan_t2v_transformer", "wan_text_encoder", "wan_vae")
+    assert [card.id for card in models.cards] == ["video"]
+
+
+def test_checkpoints_are_served_in_the_order_chosen(two_checkpoints: Path) -> None:
+    assert [card.id for card in read_repository(two_checkpoints, ["video", "picture"]).cards] == ["video", "picture"]
+    assert [card.id for card in read_repository(two_checkpoints, ["picture", "video"]).cards] == ["picture", "video"]
+
+
+def test_an_unknown_checkpoint_is_refused_with_those_that_there_are(two_checkpoints: Path) -> None:
+    with pytest.raises(SetupError, match=r"no model 'sora' in .*; exported there: picture, video"):
+        read_repository(two_checkpoints, ["video", "sora"])
+
+
+def test_a_chosen_checkpoint_without_its_weights_is_refused(two_checkpoints: Path) -> None:
+    (two_checkpoints / "wan_vae" / "1" / "model.py").unlink()
+    with pytest.raises(SetupError, match=r"wan_vae .* has no weights"):
+        read_repository(two_checkpoints, ["video"])

@@ -25,7 +25,7 @@ from pipelines.request import parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
 
-# Set by the launcher: ids of the models to serve, comma-separated; absent or empty for all.
+# Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
@@ -62,7 +62,7 @@ class TritonPythonModel:
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch)
         self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
         folder = Path(args["model_repository"], args["model_version"])
-        chosen = [name for name in os.environ.get(MODELS_VARIABLE, "").split(",") if name]
+        chosen = os.environ.get(MODELS_VARIABLE, "").split()
         self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen)
         self._tasks: set[asyncio.Task[None]] = set()
         self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")

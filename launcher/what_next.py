@@ -1,0 +1,56 @@
+"""What a person who has just started the server may try."""
+
+from collections.abc import Sequence
+
+from launcher.settings import Settings
+from pipelines.model_card import ModelCard, Task
+
+_INTO_FILE = (
+    "    | python3 -c 'import base64, json, sys;"
+    ' open("{file}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\''
+)
+_TITLES: dict[Task, str] = {
+    "text-to-video": "Make a clip:",
+    "image-to-video": "Make a clip that starts from your picture:",
+    "text-to-image": "Make a picture:",
+}
+
+
+def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard]) -> str:
+    """Lines for the console.
+
+    Args:
+        url: of the HTTP API, if it runs.
+        cards: of the served checkpoints.
+    """
+    ports = settings.ports
+    lines = []
+    if url:
+        tasks = {task for card in cards for task in card.tasks}
+        for task, title in _TITLES.items():
+            if task in tasks:
+                lines += [title, *_example(task, url)]
+        lines.append(f"API docs:  {url}/docs")
+    lines += [
+        f"Triton:    127.0.0.1, gRPC {ports.grpc}, HTTP {ports.http}, metrics {ports.metrics}",
+        f"Logs:      {settings.logs}",
+        "Stop:      Ctrl-C, or `make stop`",
+    ]
+    return "\n".join(lines)
+
+
+def _example(task: Task, url: str) -> list[str]:
+    if task == "image-to-video":
+        return [
+            f"  curl -s {url}/v1/videos -F prompt='it moves right' -F input_reference=@picture.png \\",
+            _INTO_FILE.format(file="clip.mp4"),
+        ]
+    route, prompt, file = {
+        "text-to-video": ("videos", "a red circle moves right", "clip.mp4"),
+        "text-to-image": ("images", "a red circle", "picture.png"),
+    }[task]
+    return [
+        f"  curl -s {url}/v1/{route}/generations -H 'Content-Type: application/json' \\",
+        f'    -d \'{{"prompt": "{prompt}"}}\' \\',
+        _INTO_FILE.format(file=file),
+    ]

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from launcher.settings import Settings
+from launcher.what_next import what_next
+from tests.model_cards import image_to_video_card, model_card, text_to_image_card
+
+SETTINGS = Settings(run_dir=Path("run/8000"))
+URL = "http://127.0.0.1:8000"
+
+
+def test_there_is_a_line_to_try_for_each_task_that_is_served() -> None:
+    text = what_next(SETTINGS, URL, [model_card(), image_to_video_card(), text_to_image_card()])
+    for route in ("/v1/videos/generations", "/v1/videos -F", "/v1/images/generations", "/docs"):
+        assert URL + route in text
+
+
+def test_and_none_for_a_task_that_is_not() -> None:
+    text = what_next(SETTINGS, URL, [text_to_image_card()])
+    assert "/v1/images/generations" in text
+    assert "/v1/videos" not in text
+
+
+def test_without_the_frontend_only_triton_is_shown() -> None:
+    text = what_next(SETTINGS, None, [model_card()])
+    assert "curl" not in text
+    assert "gRPC 8001" in text
