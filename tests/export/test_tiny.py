@@ -29,7 +29,7 @@ def test_another_seed_gives_other_weights(tiny_checkpoint: Path, tmp_path: Path)
     }
 
 
-@pytest.mark.parametrize("layout", list(LayoutName))
+@pytest.mark.parametrize("layout", [LayoutName.TWO_EXPERTS, LayoutName.ONE_EXPERT, LayoutName.WIDE])
 def test_diffusers_makes_a_clip_that_depends_on_the_prompt(layout: LayoutName, tmp_path: Path) -> None:
     build(tmp_path / "tiny", layout)
     pipeline = WanPipeline.from_pretrained(tmp_path / "tiny")

@@ -1,0 +1,60 @@
+"""The layouts by name."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from export.tiny import wan
+
+
+class LayoutName(StrEnum):
+    TWO_EXPERTS = "two-experts"
+    ONE_EXPERT = "one-expert"
+    WIDE = "wide"
+    I2V = "i2v"
+    TI2V = "ti2v"
+    QWEN_IMAGE = "qwen-image"
+
+
+_WAN = {
+    LayoutName.TWO_EXPERTS: wan.Sizes(
+        experts=2, heads=2, head_dim=24, layers=2, ffn_dim=64, text_dim=32, vae_dim=8, flow_shift=3.0
+    ),
+    LayoutName.ONE_EXPERT: wan.Sizes(
+        experts=1, heads=3, head_dim=16, layers=3, ffn_dim=48, text_dim=24, text_layers=1, vae_dim=4, flow_shift=5.0
+    ),
+    LayoutName.WIDE: wan.Sizes(
+        experts=2, heads=4, head_dim=32, layers=2, ffn_dim=256, text_dim=64, vae_dim=12, flow_shift=12.0
+    ),
+    LayoutName.I2V: wan.Sizes(
+        experts=2, heads=2, head_dim=24, layers=2, ffn_dim=64, text_dim=32, vae_dim=8, flow_shift=5.0, kind=wan.Kind.I2V
+    ),
+    LayoutName.TI2V: wan.Sizes(
+        experts=1,
+        heads=3,
+        head_dim=16,
+        layers=2,
+        ffn_dim=48,
+        text_dim=32,
+        vae_dim=4,
+        flow_shift=5.0,
+        kind=wan.Kind.TI2V,
+    ),
+}
+
+
+def build(folder: Path, layout: LayoutName = LayoutName.TWO_EXPERTS, seed: int = 0) -> None:
+    """Write the checkpoint of that layout; the same seed gives the same files.
+
+    Wan layouts of one seed whose text encoders or VAEs have the same sizes share them bit by bit.
+
+    Raises:
+        FileExistsError: when `folder` exists and is not empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty")
+    if layout is LayoutName.QWEN_IMAGE:
+        from export.tiny import qwen_image
+
+        qwen_image.build(folder, seed)
+    else:
+        wan.build(folder, f"tiny-{layout}", _WAN[layout], seed)
