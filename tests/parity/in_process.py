@@ -1,0 +1,51 @@
+"""A model repository, sampled in this process, without Triton."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.admission import Admission
+from pipelines.families import Pipelines
+from pipelines.in_process import InProcessRunner
+from pipelines.job import Job, Progress
+from pipelines.request import SamplingParams, parse, resolve
+from pipelines.runner import Array, Tensors
+from pipelines.step_batcher import StepBatcher
+
+
+class InProcess:
+    """The one checkpoint that was exported to a repository."""
+
+    def __init__(self, repository: Path) -> None:
+        self._runner = InProcessRunner(repository)
+        self._folder = repository / "generate" / "1"
+        self.card = self._pipelines().cards[0]
+
+    def params(self, **fields: Any) -> SamplingParams:
+        return resolve(parse(fields), self.card)
+
+    def frames(self, *jobs: SamplingParams) -> list[NDArray[np.float32]]:
+        """Make clips or pictures at the same time; float32 [frames, height, width, 3] each."""
+        return asyncio.run(self._make(jobs))
+
+    async def _make(self, jobs: tuple[SamplingParams, ...]) -> list[NDArray[np.float32]]:
+        pipeline = self._pipelines().get(None)
+        admission = Admission(8, 8, lambda running, waiting: None)
+
+        async def report(progress: Progress) -> None:
+            pass
+
+        async def make(params: SamplingParams) -> NDArray[np.float32]:
+            job = Job(pipeline, params, lambda: False, report)
+            return np.concatenate([frames async for frames in job.run(admission)])
+
+        return await asyncio.gather(*map(make, jobs))
+
+    def _pipelines(self) -> Pipelines:
+        return Pipelines(self._folder, self._runner, StepBatcher(self._call, max_rows=16).evaluate)
+
+    async def _call(self, model: str, inputs: Tensors) -> Array:
+        return await self._runner.infer(model, inputs, "sample")
