@@ -15,8 +15,10 @@ from export.defaults import read_defaults
 from export.errors import ParityError, RepositoryError
 from export.family import Comparison, Family, Part
 from export.graph import Session, save, trace
+from export.lora import add_adapter_inputs, linear_layers
 from export.options import Options, Target
 from export.staging import staged
+from pipelines.lora_targets import Sizes, write_targets
 
 OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 """the project's own, which holds the configuration of every Triton model"""
@@ -41,6 +43,8 @@ class Exported:
     """loading, tracing and saving"""
     compare_seconds: float
     comparisons: tuple[Comparison, ...]
+    adapter_targets: Sizes
+    """linear layers that adapters may change; none but in transformers"""
 
     @property
     def max_difference(self) -> float:
@@ -80,6 +84,7 @@ def export_checkpoint(
         generate = staging.new(f"{_GENERATE}/{_VERSION}/{family.name}")
         generate.mkdir()
         card.write(generate)
+        write_targets(generate, {one.component: one.adapter_targets for one in results if one.adapter_targets})
         for component in ("tokenizer", "scheduler"):
             shutil.copytree(folder / component, generate / component)
         for companion in companions:
@@ -100,6 +105,8 @@ def _export_part(
     for graph in part.graphs(module):
         on_stage(f"{part.component}: tracing {graph.file}")
         model = trace(graph)
+        if part.takes_adapters:
+            add_adapter_inputs(model)
         if options.target is Target.ONNXRUNTIME:
             fuse_attention(model)
         on_stage(f"{part.component}: saving {graph.file}")
@@ -117,6 +124,7 @@ def _export_part(
         export_seconds=export_seconds,
         compare_seconds=time.monotonic() - started - export_seconds,
         comparisons=comparisons,
+        adapter_targets=linear_layers(module) if part.takes_adapters else {},
     )
 
 

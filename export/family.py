@@ -42,6 +42,11 @@ class Part:
     """the untouched module against the sessions, by file name"""
     optional: bool = False
 
+    @property
+    def takes_adapters(self) -> bool:
+        """Low-rank adapters (LoRA) change transformers only."""
+        return self.component in ("transformer", "transformer_2")
+
 
 @dataclass(frozen=True)
 class Family:
