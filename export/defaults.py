@@ -28,6 +28,7 @@ class OwnDefaults(BaseModel):
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     guidance_scale_2: float | None = None
+    true_cfg_scale: float | None = None
     negative_prompt: str | None = None
     flow_shift: float | None = None
     boundary_ratio: float | None = None

@@ -1,0 +1,149 @@
+"""Qwen-Image text-to-image: a QwenImagePipeline."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from export import qwen_text_encoder, qwen_transformer, qwen_vae
+from export.checkpoint import Checkpoint
+from export.defaults import OwnDefaults
+from export.errors import CheckpointError
+from export.family import Family, Part
+from pipelines.errors import InvalidRequest
+from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding, SamplingDefaults
+from pipelines.request import SamplingRequest, resolve
+
+NAME = "qwen_image"
+
+# Qwen-Image, for what neither the checkpoint's files nor its defaults.json say
+_ID = "qwen-image"
+_DEFAULTS: dict[str, Any] = {
+    "width": 1024,
+    "height": 1024,
+    "num_inference_steps": 50,
+    "true_cfg_scale": 4.0,
+    # without a negative prompt diffusers does not guide
+    "negative_prompt": " ",
+}
+_MAX_PIXEL_FRAMES = 2048 * 2048
+_MAX_SEQUENCE_LENGTH = 1024
+
+_ROPE_THETA = 10_000
+_ROPE_POSITIONS = 4096
+"""of diffusers' `QwenEmbedRope` on either side of the picture's middle; those of the text follow the picture's"""
+
+_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+_OTHER_VARIANTS = ("guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope")
+"""settings of the transformers of Qwen-Image-Edit and Qwen-Image-Layered, which take more inputs"""
+
+
+def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
+    _check_fit(checkpoint)
+    transformer, vae, scheduler = (checkpoint.config(part) for part in ("transformer", "vae", "scheduler"))
+    spatial_stride = 2 ** len(vae["temperal_downsample"])  # [sic]
+    size_multiple = spatial_stride * transformer["patch_size"]
+    try:
+        card = ModelCard(
+            id=own.id or _ID,
+            family=NAME,
+            tasks=("text-to-image",),
+            solvers=("euler",),
+            defaults=_sampling_defaults(checkpoint, own),
+            limits=Limits(
+                size_multiple=size_multiple,
+                max_side=2 * (_ROPE_POSITIONS - _MAX_SEQUENCE_LENGTH) * size_multiple,
+                max_pixel_frames=own.max_pixel_frames or _MAX_PIXEL_FRAMES,
+            ),
+            latents=LatentSpace(
+                channels=vae["z_dim"],
+                temporal_stride=2 ** sum(vae["temperal_downsample"]),
+                spatial_stride=spatial_stride,
+                mean=vae["latents_mean"],
+                std=vae["latents_std"],
+            ),
+            components=Components(**{part.component: part.model for part in _PARTS}),
+            max_sequence_length=_max_sequence_length(checkpoint, own),
+            num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
+            rope=RotaryEmbedding(theta=_ROPE_THETA, axes_dims=transformer["axes_dims_rope"]),
+        )
+        resolve(SamplingRequest(prompt="a request that leaves everything else to the model"), card)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise CheckpointError(f"{checkpoint.folder}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except InvalidRequest as error:
+        raise CheckpointError(f"{checkpoint.folder}: its default {error.field} {error.message}") from None
+    return card
+
+
+def _sampling_defaults(checkpoint: Checkpoint, own: OwnDefaults) -> SamplingDefaults:
+    given = own.sampling()
+    unused = sorted(given.keys() - _DEFAULTS.keys())
+    if unused:
+        raise CheckpointError(f"{checkpoint.folder}: family {NAME} has no use for a default {unused[0]}")
+    return SamplingDefaults(**_DEFAULTS | given, solver="euler")
+
+
+def _max_sequence_length(checkpoint: Checkpoint, own: OwnDefaults) -> int:
+    length = own.max_sequence_length or _MAX_SEQUENCE_LENGTH
+    if length > _MAX_SEQUENCE_LENGTH:
+        raise CheckpointError(
+            f"{checkpoint.folder}: max_sequence_length must be at most {_MAX_SEQUENCE_LENGTH}, got {length}"
+        )
+    return length
+
+
+def _check_fit(checkpoint: Checkpoint) -> None:
+    """Other Qwen-Image models have transformers of the same class; and components of different models don't fit."""
+    transformer, scheduler = checkpoint.config("transformer"), checkpoint.config("scheduler")
+    for setting in _OTHER_VARIANTS:
+        if transformer.get(setting):
+            raise CheckpointError(
+                f"{checkpoint.folder}: its transformer has {setting}, so it is an editing or layered model "
+                f"and not of family {NAME}"
+            )
+    if scheduler.get("_class_name") != _SCHEDULER or not scheduler.get("use_dynamic_shifting"):
+        raise CheckpointError(f"{checkpoint.folder}: the scheduler must be a {_SCHEDULER} with use_dynamic_shifting")
+
+    channels, patch = checkpoint.config("vae")["z_dim"], transformer["patch_size"]
+    if transformer["in_channels"] != channels * patch**2:
+        raise CheckpointError(
+            f"{checkpoint.folder}: the transformer takes {transformer['in_channels']} channels "
+            f"and the VAE has {channels}, {channels * patch**2} when packed"
+        )
+    text_encoder = checkpoint.config("text_encoder")
+    text = text_encoder.get("text_config", text_encoder)["hidden_size"]
+    if transformer["joint_attention_dim"] != text:
+        raise CheckpointError(
+            f"{checkpoint.folder}: the transformer takes text of width {transformer['joint_attention_dim']} "
+            f"and the text encoder gives {text}"
+        )
+
+
+_PARTS = (
+    Part(
+        component="text_encoder",
+        class_name="Qwen2_5_VLForConditionalGeneration",
+        model="qwen_image_text_encoder",
+        load=qwen_text_encoder.load,
+        graphs=qwen_text_encoder.graphs,
+        compare=qwen_text_encoder.compare,
+    ),
+    Part(
+        component="transformer",
+        class_name="QwenImageTransformer2DModel",
+        model="qwen_image_transformer",
+        load=qwen_transformer.load,
+        graphs=qwen_transformer.graphs,
+        compare=qwen_transformer.compare,
+    ),
+    Part(
+        component="vae",
+        class_name="AutoencoderKLQwenImage",
+        model="qwen_image_vae",
+        load=qwen_vae.load,
+        graphs=qwen_vae.graphs,
+        compare=qwen_vae.compare,
+    ),
+)
+
+QWEN_IMAGE = Family(name=NAME, pipeline="QwenImagePipeline", parts=_PARTS, card=_card)
