@@ -38,7 +38,11 @@ Guidance = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 FlowShift = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
 BoundaryRatio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Loras = Annotated[tuple[LoraRequest, ...], BeforeValidator(_as_tuple), Field(max_length=MAX_ADAPTERS)]
+Loras = Annotated[
+    tuple[LoraRequest, ...],
+    Field(max_length=MAX_ADAPTERS),
+    BeforeValidator(_as_tuple, json_schema_input_type=LoraRequest | tuple[LoraRequest, ...]),
+]
 
 
 class SamplingRequest(BaseModel):

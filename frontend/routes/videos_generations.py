@@ -12,13 +12,9 @@ from frontend.content_type import require_json
 from frontend.disconnect import until_disconnected
 from frontend.request_id import current_request_id
 from frontend.schemas.errors import ErrorBody
-from frontend.schemas.videos_generations import (
-    SamplingReport,
-    Timings,
-    VideoData,
-    VideoGenerationRequest,
-    VideoGenerationResponse,
-)
+from frontend.schemas.timings import Timings
+from frontend.schemas.video_fields import SamplingReport
+from frontend.schemas.videos_generations import VideoData, VideoGenerationRequest, VideoGenerationResponse
 from frontend.services import Services, ServicesDep
 from frontend.video_plan import VideoPlan, check_supported, plan_video
 
@@ -53,12 +49,16 @@ async def create_videos(
 
 async def _create(body: VideoGenerationRequest, services: Services) -> VideoGenerationResponse:
     started = time.monotonic()
-    check_supported(body, refuse_unknown=services.settings.unknown_fields == "refuse")
+    check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
     card = await services.catalog.choose(body.model, "text-to-video")
     plan = plan_video(body, card)
     clips = await services.clips.make_all(plan.model, plan.clips, plan.fps, current_request_id())
     data = [
-        VideoData(b64_json=await _base64(clip.mp4), seed=clip.info.params.seed, timings=_timings(clip))
+        VideoData(
+            b64_json=await _base64(clip.mp4),
+            seed=clip.info.params.seed,
+            timings=Timings.of_job(clip.info.timings, clip.encode_seconds),
+        )
         for clip in clips
     ]
     return _response(plan, clips, data, time.monotonic() - started)
@@ -66,11 +66,6 @@ async def _create(body: VideoGenerationRequest, services: Services) -> VideoGene
 
 def _response(plan: VideoPlan, clips: list[Clip], data: list[VideoData], seconds: float) -> VideoGenerationResponse:
     made = clips[0].info.params
-    phases = {
-        name: sum(getattr(clip.timings, name) for clip in data)
-        for name in Timings.model_fields
-        if name != "total_seconds"
-    }
     return VideoGenerationResponse(
         created=int(time.time()),
         model=plan.model,
@@ -78,15 +73,11 @@ def _response(plan: VideoPlan, clips: list[Clip], data: list[VideoData], seconds
         num_frames=made.num_frames,
         fps=float(plan.fps),
         seconds=float(made.num_frames / plan.fps),
-        params=SamplingReport.model_validate(made.model_dump(include=set(SamplingReport.model_fields))),
+        params=SamplingReport.model_validate(made.model_dump()),
         data=data,
-        timings=Timings(**phases, total_seconds=seconds),
+        timings=Timings.of_request([clip.timings for clip in data], seconds),
         warnings=list(plan.warnings),
     )
-
-
-def _timings(clip: Clip) -> Timings:
-    return Timings(**clip.info.timings.model_dump(), encode_seconds=clip.encode_seconds)
 
 
 async def _base64(mp4: bytes) -> str:

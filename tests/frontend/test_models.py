@@ -7,8 +7,8 @@ from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
-from tests.model_cards import model_card
 from tests.frontend.test_video_request import error_of
+from tests.model_cards import model_card
 
 
 async def test_the_list_has_openais_shape_and_our_limits(client: httpx.AsyncClient) -> None:

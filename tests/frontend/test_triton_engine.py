@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ from frontend.engine import Done, Event, Frames, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from frontend.triton_engine import TritonEngine
 from pipelines.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
+from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import ModelCard
 from pipelines.request import MAX_SEED, SamplingParams, parse
 from pipelines.request import resolve as resolve_request
 from tests.frontend.scripted_triton import CARD, Scripted
+from tests.model_cards import image_to_video_card, text_to_image_card
 
 STALL_SECONDS = 1.0
 
 
-def params(prompt: str = "a fox", **fields: Any) -> SamplingParams:
-    return resolve_request(parse({"prompt": prompt, "seed": 1, **fields}), CARD)
+def params(prompt: str = "a fox", card: ModelCard = CARD, **fields: Any) -> SamplingParams:
+    return resolve_request(parse({"prompt": prompt, "seed": 1, **fields}), card)
 
 
 @pytest.fixture
@@ -98,14 +100,35 @@ async def test_every_parameter_arrives_exactly(engine: TritonEngine, triton: Scr
         flow_shift=12.7,
         boundary_ratio=0.9,
         solver="euler",
+        lora=[{"name": "ink", "scale": 0.1}, {"low": "fog"}],
     )
     await events_of(engine, job, "every.parameter_1", timeout_seconds=12.5)
-    fields = asdict(job) | {"model": CARD.id, "timeout_seconds": 12.5}
+    fields = {name: value for name, value in job.to_json().items() if value is not None}
+    fields |= {"model": CARD.id, "timeout_seconds": 12.5}
     assert {"request_id": "every.parameter_1", "fields": fields} in triton.log()
 
 
+async def test_the_image_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+    image = np.arange(16 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(16, 32, 3)
+    job = params(card=image_to_video_card(), width=32, height=16, num_frames=1, image=image)
+    await events_of(engine, job, "image")
+    (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "image"]
+    assert sent["image"] == image.tolist()
+
+
+async def test_the_true_guidance_of_a_picture_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+    await events_of(engine, params(card=text_to_image_card(), true_cfg_scale=0.1), "picture")
+    (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "picture"]
+    assert sent["true_cfg_scale"] == 0.1
+    assert not sent.keys() & {"guidance_scale", "flow_shift", "image", "lora"}
+
+
+async def test_adapters_are_listed(engine: TritonEngine) -> None:
+    assert await engine.loras() == [LoraInfo(name="ink", rank=16, bytes=1000, models=[CARD.id])]
+
+
 async def test_what_is_none_is_not_sent(engine: TritonEngine, triton: Scripted) -> None:
-    one_expert = SamplingParams(**asdict(params()) | {"guidance_scale_2": None, "boundary_ratio": None})
+    one_expert = replace(params(), guidance_scale_2=None, boundary_ratio=None)
     await events_of(engine, one_expert, "none")
     (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "none"]
     assert not sent.keys() & {"guidance_scale_2", "boundary_ratio"}

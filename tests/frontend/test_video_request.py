@@ -75,6 +75,9 @@ INSIDE = [
     ("video_params", {"width": 16, "height": 16, "num_frames": 5, "fps": 120}),
     ("extra_body", {}),
     ("extra_body", {"solver": "euler", "seed": 1}),
+    ("lora", {"name": "ink"}),
+    ("lora", [{"path": "styles/ink.safetensors", "scale": -10}, {"high": "a", "low": "b"}]),
+    ("lora", []),
     ("response_format", "b64_json"),
     ("stream", False),
 ]
@@ -155,6 +158,7 @@ REJECTED = [
     ("boundary_ratio", float("-inf")),
     ("solver", "heun"),
     ("lora", "name"),
+    ("lora", [{"name": "ink"}] * 9),
     ("video_params", 5),
     ("extra_body", []),
     ("response_format", 5),
@@ -196,8 +200,6 @@ async def _post_loosely(client: httpx.AsyncClient, body: dict[str, Any]) -> http
         ({"seconds": 20.2}, "seconds"),
         ({"seconds": 3600, "fps": 120}, "seconds"),
         ({"seed": MAX_SEED, "n": 2}, "seed"),
-        ({"lora": {"name": "x"}}, "lora"),
-        ({"lora": {}}, "lora"),
         ({"response_format": "url"}, "response_format"),
         ({"stream": True}, "stream"),
     ],
@@ -226,9 +228,9 @@ async def test_every_wrong_field_is_in_the_message(client: httpx.AsyncClient) ->
     response = await client.post(URL, json={"n": 11, "fps": "fast", "extra_body": {"solver": "heun"}})
     assert response.status_code == 422
     assert error_of(response)["message"] == (
-        'fps must be a number, got "fast"; '
         "prompt is required; "
         "n must be at most 10, got 11; "
+        'fps must be a number, got "fast"; '
         "extra_body.solver must be 'unipc' or 'euler', got \"heun\""
     )
 
@@ -245,7 +247,15 @@ async def test_every_wrong_field_is_in_the_message(client: httpx.AsyncClient) ->
             "invalid_value",
         ),
         ({"stream": "no"}, 'stream must be true or false, got "no"', "invalid_type"),
-        ({"lora": 5}, "lora must be an object, got 5", "invalid_type"),
+        ({"lora": 5}, "lora must be an object, or an array of them, got 5", "invalid_type"),
+        ({"lora": [{"name": "ink"}] * 9}, "lora must have at most 8 entries", "invalid_value"),
+        (
+            {"lora": {"scale": 1}},
+            "lora.0 must have one of `name`, `path`, or the pair `high` and `low`",
+            "invalid_value",
+        ),
+        ({"lora": [{"name": "a"}, {"nam": "b"}]}, 'lora.1.nam is not a known field, got "b"', "invalid_value"),
+        ({"lora": {"name": "ink", "scale": 11}}, "lora.0.scale must be at most 10, got 11", "invalid_value"),
         ({"video_params": 5}, "video_params must be an object, got 5", "invalid_type"),
     ],
 )
@@ -363,6 +373,23 @@ async def test_extra_body_fills_what_is_absent(
 ) -> None:
     assert (await post(client, **fields)).json()["params"]["solver"] == solver
     assert only_job(engine).solver == solver
+
+
+@pytest.mark.parametrize(
+    ("fields", "adapters"),
+    [
+        ({"lora": {"name": "ink"}}, [("ink", 1.0)]),
+        ({"lora": [{"name": "ink", "scale": 0.5}, {"name": "fog"}]}, [("ink", 0.5), ("fog", 1.0)]),
+        ({"extra_body": {"lora": {"name": "ink"}}}, [("ink", 1.0)]),
+        ({"lora": [], "extra_body": {"lora": {"name": "ink"}}}, []),
+    ],
+)
+async def test_adapters_reach_the_model_in_order(
+    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], adapters: list[tuple[str, float]]
+) -> None:
+    body = (await post(client, **fields)).json()
+    assert [(lora.name, lora.scale) for lora in only_job(engine).lora] == adapters
+    assert [(lora["name"], lora["scale"]) for lora in body["params"]["lora"]] == adapters
 
 
 async def test_a_clip_for_each_of_n_with_seeds_that_count_up(client: httpx.AsyncClient, engine: FakeEngine) -> None:

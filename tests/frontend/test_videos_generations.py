@@ -25,8 +25,8 @@ from pipelines.errors import (
 )
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
-from tests.model_cards import model_card
 from tests.frontend.test_video_request import URL, error_of, post
+from tests.model_cards import image_to_video_card, model_card
 
 
 async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.AsyncClient) -> None:
@@ -48,6 +48,7 @@ async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.
             "flow_shift": 12.0,
             "boundary_ratio": 0.875,
             "solver": "unipc",
+            "lora": [],
         },
         "warnings": ["num_frames: 6 is not 4k+1, 5 were made"],
     }
@@ -64,6 +65,7 @@ async def test_timings_are_of_each_clip_and_of_the_request(client: httpx.AsyncCl
         assert {name: value for name, value in clip["timings"].items() if name != "encode_seconds"} == {
             "queue_seconds": 0.1,
             "text_seconds": 0.2,
+            "image_seconds": 0.0,
             "denoise_seconds": 0.3,
             "decode_seconds": 0.4,
             "total_seconds": 1.0,
@@ -162,13 +164,12 @@ async def test_an_unknown_model_is_404_naming_those_served(client: httpx.AsyncCl
     assert "toy-wan-t2v" in error["message"]
 
 
-async def test_the_model_must_be_named_where_there_are_several() -> None:
-    engine = FakeEngine([model_card("one"), model_card("org/two")])
+async def test_without_a_name_it_is_the_first_model_that_makes_clips_from_text() -> None:
+    engine = FakeEngine([image_to_video_card(), model_card("one"), model_card("org/two")])
     async with client_of(create_app(engine=engine)) as client:
-        response = await post(client)
+        unnamed = await post(client)
         named = await post(client, model="org/two")
-    assert (response.status_code, error_of(response)["param"]) == (400, "model")
-    assert named.json()["model"] == "org/two"
+    assert (unnamed.json()["model"], named.json()["model"]) == ("one", "org/two")
 
 
 @pytest.mark.parametrize("reason", [None, EngineUnavailable("connection refused")])

@@ -13,16 +13,18 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-STRINGS = ("task", "model", "prompt", "negative_prompt", "solver")
+STRINGS = ("task", "model", "prompt", "negative_prompt", "solver", "lora")
 NUMBERS = ("seed", "width", "height", "num_frames", "num_inference_steps", "timeout_seconds")
-NUMBERS += ("guidance_scale", "guidance_scale_2", "flow_shift", "boundary_ratio")
+NUMBERS += ("guidance_scale", "guidance_scale_2", "true_cfg_scale", "flow_shift", "boundary_ratio")
 TIMINGS = {
     "queue_seconds": 0.1,
     "text_seconds": 0.2,
+    "image_seconds": 0.0,
     "denoise_seconds": 0.3,
     "decode_seconds": 0.4,
     "total_seconds": 1.0,
 }
+ADAPTERS = [{"name": "ink", "rank": 16, "bytes": 1000, "models": ["toy-wan-t2v"]}]
 
 
 class TritonPythonModel:
@@ -36,6 +38,11 @@ class TritonPythonModel:
             tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in STRINGS + NUMBERS}
             fields = {name: tensor.as_numpy()[0] for name, tensor in tensors.items() if tensor is not None}
             fields = {name: v.decode() if isinstance(v, bytes) else v.item() for name, v in fields.items()}
+            if "lora" in fields:
+                fields["lora"] = json.loads(fields["lora"])
+            image = pb_utils.get_input_tensor_by_name(request, "image")
+            if image is not None:
+                fields["image"] = image.as_numpy().tolist()
             self._write(request_id=request.request_id(), fields=fields)
             sender = request.get_response_sender()
             task = asyncio.create_task(self._run(request.request_id(), fields, sender))
@@ -45,6 +52,9 @@ class TritonPythonModel:
     async def _run(self, request_id, fields, sender):
         if fields.get("task") == "describe":
             send(sender, flags=FINAL, info={"models": self._cards})
+            return
+        if fields.get("task") == "loras":
+            send(sender, flags=FINAL, info={"loras": ADAPTERS})
             return
         prompt, frames, steps = fields["prompt"], fields["num_frames"], fields["num_inference_steps"]
         if prompt.startswith("error "):

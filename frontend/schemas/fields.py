@@ -1,0 +1,99 @@
+"""What requests for clips and for pictures have in common: types, descriptions, and a memory for unknown fields."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from pipelines.model_card import Solver
+from pipelines.request import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
+
+MAX_SIDE = 16384
+MAX_COUNT = 10
+"""clips or pictures of one request"""
+
+
+def parse_size(size: str) -> tuple[int, int]:
+    """Width and height, pixels, of `WIDTHxHEIGHT`. Raises ValueError when it is not of that form."""
+    width, height = size.split("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise ValueError(size)
+    return int(width), int(height)
+
+
+def _check_size(size: str) -> str:
+    try:
+        sides = parse_size(size)
+    except ValueError:
+        sides = (0, 0)
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise PydanticCustomError(
+            "size", f'must be "WIDTHxHEIGHT" in pixels, each from 1 to {MAX_SIDE}, like "832x480"'
+        )
+    return size
+
+
+Size = Annotated[str, AfterValidator(_check_size)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+
+
+class Fields(BaseModel):
+    """Strict types: "5" is not 5 and true is not 1. Fields that nobody knows are kept, so that they can be named."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow")
+
+    def given(self, names: Iterable[str]) -> dict[str, object]:
+        """The fields of `names` that are not null."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+    def unknown_fields(self) -> list[str]:
+        """Dotted names of the fields, in groups too, that nobody knows."""
+        names = list(self.model_extra or ())
+        for group in type(self).model_fields:
+            fields = getattr(self, group)
+            if isinstance(fields, Fields):
+                names += [f"{group}.{name}" for name in fields.unknown_fields()]
+        return names
+
+
+class SizeFields(Fields):
+    """How large."""
+
+    width: Pixels | None = Field(None, description="Pixels.", examples=[832])
+    height: Pixels | None = Field(None, description="Pixels.", examples=[480])
+
+
+class SamplingFields(SizeFields):
+    """How to sample. May be given at the top level or, for clients that keep such fields apart, in `extra_body`."""
+
+    num_inference_steps: Steps | None = Field(None, description="Denoising steps.", examples=[40])
+    negative_prompt: NegativePrompt | None = Field(None, description="What to steer away from.", examples=["blurry"])
+    seed: Seed | None = Field(
+        None,
+        description="The same seed and parameters give the same result. Absent: random, and reported. The i-th of `n` "
+        "uses seed + i, counted from 0.",
+        examples=[42],
+    )
+    solver: Solver | None = Field(None, description="How the noise is integrated away.", examples=["unipc"])
+    lora: Loras | None = Field(
+        None,
+        description="An adapter (LoRA) that `GET /v1/loras` lists, or an array of them, each with its `scale`.",
+        examples=[{"name": "ink", "scale": 0.8}],
+    )
+
+
+class RequestFields(Fields):
+    """What to make, with which model, and how many. A field that is null counts as absent."""
+
+    prompt: Prompt = Field(description="What to show.", examples=["a red circle moves right"])
+    model: str | None = Field(
+        None,
+        description="A served id, see `GET /v1/models`. If absent, the first served model that can do what is asked.",
+    )
+    n: Count | None = Field(None, description="How many to make, 1 if absent. They run at the same time.", examples=[1])
+    size: Size | None = Field(
+        None,
+        description='"WIDTHxHEIGHT", multiples of the model\'s `size_multiple`. `width` and `height` override it.',
+        examples=["832x480"],
+    )

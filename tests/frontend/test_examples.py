@@ -1,0 +1,221 @@
+"""The example clients, run as a person runs them, against a real HTTP server."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+
+import frontend
+from pipelines.errors import QueueFull
+from pipelines.lora_spec import LoraInfo
+from tests.frontend.conftest import NOWHERE, Serve
+from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.test_video_request import only_job
+from tests.model_cards import image_to_video_card, model_card, text_to_image_card
+
+EXAMPLES = Path(frontend.__file__).parent / "examples"
+NOBODY = NOWHERE.removesuffix("/metrics")
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    engine = FakeEngine([model_card(), image_to_video_card(), text_to_image_card()])
+    engine.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
+    return engine
+
+
+@pytest.fixture
+def url(serve: Serve, app: FastAPI) -> Iterator[str]:
+    with serve(app) as url:
+        yield url
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 48), "red").save(path)
+    return path
+
+
+def run(folder: Path, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The finished program, run in `folder`."""
+    command = [sys.executable, EXAMPLES / script, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def frames_of(path: Path) -> int:
+    with av.open(path) as container:
+        return len(list(container.decode(video=0)))
+
+
+# generate_image.py
+
+
+def test_a_picture_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        "generate_image.py",
+        *("--prompt", "a red circle", "--negative-prompt", "blurry", "--output", "circle.webp", "--seed", "7"),
+        *("--steps", "2", "--size", "32x16", "--model", "toy-qwen-image", "--url", url),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "circle.webp: 32x16, toy-qwen-image, seed 7\n"
+    job = only_job(engine)
+    assert (job.prompt, job.negative_prompt, job.seed) == ("a red circle", "blurry", 7)
+    assert (job.num_inference_steps, job.width, job.height) == (2, 32, 16)
+    assert Image.open(tmp_path / "circle.webp").format == "WEBP"
+
+
+def test_several_pictures_are_numbered(url: str, tmp_path: Path) -> None:
+    done = run(tmp_path, "generate_image.py", "--prompt", "x", "--n", "3", "--seed", "7", "--url", url)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture-1.png", "picture-2.png", "picture-3.png"]
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == ["7", "8", "9"]
+
+
+# generate_video.py
+
+
+def test_a_clip_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        "generate_video.py",
+        *("--prompt", "a red circle", "--negative-prompt", "blurry", "--output", "circle.mp4", "--seed", "7"),
+        *("--steps", "2", "--size", "32x16", "--seconds", "0.5", "--model", "toy-wan-t2v", "--url", url),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "circle.mp4: 32x16, 5 frames at 8 a second, toy-wan-t2v, seed 7\n"
+    job = only_job(engine)
+    assert (job.prompt, job.negative_prompt, job.seed) == ("a red circle", "blurry", 7)
+    assert (job.num_inference_steps, job.width, job.height, job.num_frames) == (2, 32, 16, 5)
+    assert frames_of(tmp_path / "circle.mp4") == 5
+
+
+def test_several_clips_from_an_image(url: str, engine: FakeEngine, photo: Path, tmp_path: Path) -> None:
+    done = run(
+        tmp_path,
+        *("generate_video.py", "--prompt", "it moves right", "--image", photo, "--n", "2", "--seed", "7"),
+        *("--output", "clip.mp4", "--url", url),
+    )
+    assert done.returncode == 0, done.stderr
+    assert [frames_of(tmp_path / f"clip-{i}.mp4") for i in (1, 2)] == [9, 9]
+    assert all(job.image.shape == (48, 64, 3) for job in engine.jobs.values())
+
+
+# openai_sdk.py
+
+
+def test_the_sdk_makes_a_picture(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    done = run(tmp_path, "openai_sdk.py", "images.generate", "--prompt", "x", "--seed", "7", "--url", url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "picture.png: 64x48\n"
+    assert only_job(engine).seed == 7
+    assert Image.open(tmp_path / "picture.png").size == (64, 48)
+
+
+@pytest.mark.parametrize("call", ["videos.create", "videos.create_and_poll"])
+def test_the_sdk_makes_clips(url: str, engine: FakeEngine, photo: Path, tmp_path: Path, call: str) -> None:
+    done = run(tmp_path, "openai_sdk.py", call, "--prompt", "x", "--seed", "7", "--output", "a.mp4", "--url", url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert only_job(engine).seed == 7
+    assert frames_of(tmp_path / "a.mp4") == 9
+    done = run(tmp_path, "openai_sdk.py", call, "--prompt", "x", "--image", photo, "--output", "b.mp4", "--url", url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "toy-wan-i2v" in done.stdout
+    assert frames_of(tmp_path / "b.mp4") == 9
+
+
+# All three
+
+PROGRAMS = [
+    ("generate_image.py",),
+    ("generate_video.py",),
+    ("openai_sdk.py", "images.generate"),
+    ("openai_sdk.py", "videos.create"),
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_without_a_server_they_say_so(program: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(tmp_path, *program, "--prompt", "x", "--url", NOBODY)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"No answer from {NOBODY}: ")
+    assert last.endswith("Is the server running?")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_the_servers_reason_is_shown(program: tuple[str, ...], url: str, engine: FakeEngine, tmp_path: Path) -> None:
+    engine.error_for = lambda params: QueueFull("32 jobs wait already")
+    done = run(tmp_path, *program, "--prompt", "x", "--url", url)
+    assert done.returncode == 1
+    assert "(429)" in done.stderr
+    assert "32 jobs wait already" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["generate_image.py", "generate_video.py", "openai_sdk.py"])
+def test_help_teaches(script: str, tmp_path: Path) -> None:
+    done = run(tmp_path, script, "--help")
+    assert done.returncode == 0
+    assert f"python frontend/examples/{script}" in done.stdout
+    for option in ("--prompt", "--output", "--seed", "--model", "--url"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("generate_image.py", "--prompt", "x", "--output", "a.gif"), "--output must end in .png"),
+        (("generate_image.py", "--prompt", "x", "--output", "no/a.png"), "there is no folder 'no'"),
+        (("generate_image.py",), "--prompt"),
+        (("generate_video.py", "--prompt", "x", "--output", "a.gif"), "--output must end in .mp4"),
+        (("generate_video.py", "--prompt", "x", "--output", "no/a.mp4"), "there is no folder 'no'"),
+        (("generate_video.py", "--prompt", "x", "--image", "no.png"), "there is no file 'no.png'"),
+        (("openai_sdk.py", "videos.create", "--prompt", "x", "--image", "no.png"), "there is no file 'no.png'"),
+    ],
+)
+def test_mistakes_are_found_before_anything_is_sent(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = run(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+# curl.md
+
+
+def commands() -> list[str]:
+    """The shell blocks of the page, in order."""
+    return re.findall(r"```sh\n(.*?)```", (EXAMPLES / "curl.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
+def test_curl(url: str, tmp_path: Path) -> None:
+    script = "set -eu -o pipefail\n" + "".join(commands())
+    environment = os.environ | {"URL": url, "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert Image.open(tmp_path / "picture.png").size == (64, 48)
+    assert [frames_of(tmp_path / name) for name in ("clip.mp4", "from-picture.mp4", "again.mp4")] == [9, 9, 9]
+    assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
+    assert "toy-qwen-image\n" in done.stdout
+    assert "ink\n" in done.stdout
+    assert "tritonreel_pictures_total 1.0" in done.stdout
+
+
+def test_curl_has_a_line_for_each_route(app: FastAPI) -> None:
+    page = (EXAMPLES / "curl.md").read_text()
+    assert [path for path in app.openapi()["paths"] if f"{path.split('/{')[0]}" not in page] == []
