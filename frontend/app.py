@@ -18,13 +18,13 @@ from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
-from frontend.routes import health, loras, metrics, models, videos_generations
+from frontend.routes import health, images_generations, loras, metrics, models, videos_generations
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
 _DESCRIPTION = """
-Self-hosted text-to-video on NVIDIA Triton, with the shape of OpenAI's API.
+Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
 Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"}}`; `param` names the field:
 
@@ -43,6 +43,7 @@ Every response has an `X-Request-Id`: the client's own where it sent one of up t
 """
 _TAGS = [
     {"name": "videos", "description": "Make clips."},
+    {"name": "images", "description": "Make pictures."},
     {"name": "models", "description": "What is served: models with their defaults and limits, and adapters."},
     {"name": "operations", "description": "For probes and dashboards."},
 ]
@@ -87,7 +88,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
     )
     app.state.services = services
-    for routes in (videos_generations, models, loras, health, metrics):
+    for routes in (videos_generations, images_generations, models, loras, health, metrics):
         app.include_router(routes.router)
     install_error_handlers(app)
     # The last one added is the outermost.

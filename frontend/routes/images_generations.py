@@ -1,0 +1,76 @@
+"""`POST /v1/images/generations`."""
+
+import asyncio
+import base64
+import time
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+
+from frontend.content_type import require_json
+from frontend.disconnect import until_disconnected
+from frontend.image_plan import check_supported, plan_image
+from frontend.picture import Picture
+from frontend.request_id import current_request_id
+from frontend.schemas.errors import ErrorBody
+from frontend.schemas.images_generations import (
+    ImageGenerationRequest,
+    ImageGenerationResponse,
+    PictureData,
+    PictureParams,
+)
+from frontend.schemas.timings import Timings
+from frontend.services import Services, ServicesDep
+
+router = APIRouter(tags=["images"])
+
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ErrorBody, "description": "Not JSON, or something that the model cannot do."},
+    404: {"model": ErrorBody, "description": "No such model; the message names those served."},
+    413: {"model": ErrorBody, "description": "The body is too large."},
+    415: {"model": ErrorBody, "description": "The Content-Type is not application/json."},
+    422: {"model": ErrorBody, "description": "A field is missing, has the wrong type, or is out of bounds."},
+    429: {"model": ErrorBody, "description": "The queue is full; see Retry-After."},
+    500: {"model": ErrorBody, "description": "A fault of ours; the message has the request's id."},
+    503: {"model": ErrorBody, "description": "Triton or a model is away, or died during the job; see Retry-After."},
+    504: {"model": ErrorBody, "description": "The job was not done in its time."},
+}
+
+
+@router.post(
+    "/v1/images/generations",
+    summary="Make pictures from a text",
+    description="Waits until the pictures are done. A client that closes the connection stops its jobs.",
+    response_description="The pictures as base64 files, and how they were really made.",
+    responses=_ERRORS,
+    dependencies=[Depends(require_json)],
+)
+async def create_images(
+    body: ImageGenerationRequest, request: Request, services: ServicesDep
+) -> ImageGenerationResponse:
+    return await until_disconnected(request, _create(body, services))
+
+
+async def _create(body: ImageGenerationRequest, services: Services) -> ImageGenerationResponse:
+    started = time.monotonic()
+    check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
+    plan = plan_image(body, await services.catalog.choose(body.model, "text-to-image"))
+    pictures = await services.pictures.make_all(plan.model, plan.pictures, plan.encoder, current_request_id())
+    data = [await _data(picture) for picture in pictures]
+    made = pictures[0].info.params
+    return ImageGenerationResponse(
+        created=int(time.time()),
+        model=plan.model,
+        size=f"{made.width}x{made.height}",
+        output_format=plan.encoder.format,
+        params=PictureParams.model_validate(made.model_dump()),
+        data=data,
+        timings=Timings.of_request([picture.timings for picture in data], time.monotonic() - started),
+        warnings=list(plan.warnings),
+    )
+
+
+async def _data(picture: Picture) -> PictureData:
+    timings = Timings.of_job(picture.info.timings, picture.encode_seconds)
+    encoded = (await asyncio.to_thread(base64.b64encode, picture.file)).decode()
+    return PictureData(b64_json=encoded, seed=picture.info.params.seed, timings=timings)

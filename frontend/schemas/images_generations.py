@@ -1,0 +1,145 @@
+"""`POST /v1/images/generations`: the request and the response."""
+
+from contextlib import suppress
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from frontend.image_encoder import ImageFormat
+from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, parse_size
+from frontend.schemas.timings import Timings
+from pipelines.lora_spec import LoraRequest
+from pipelines.model_card import Solver
+from pipelines.request import Guidance
+
+AUTO = "auto"
+
+
+def _check_size(size: str) -> str:
+    with suppress(ValueError):
+        if size == AUTO or all(1 <= side <= MAX_SIDE for side in parse_size(size)):
+            return size
+    raise PydanticCustomError(
+        "size", f'must be "auto", or "WIDTHxHEIGHT" in pixels, each from 1 to {MAX_SIDE}, like "1024x1024"'
+    )
+
+
+SizeOrAuto = Annotated[str, AfterValidator(_check_size)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+PartialImages = Annotated[int, Field(ge=0, le=3)]
+
+
+class ImageSamplingFields(SamplingFields):
+    """How to sample a picture. May be given at the top level or in `extra_body`."""
+
+    true_cfg_scale: Guidance | None = Field(
+        None,
+        description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
+        "halves the work.",
+        examples=[4.0],
+    )
+    guidance_scale: Guidance | None = Field(
+        None,
+        description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
+        examples=[4.0],
+    )
+    vae_use_slicing: bool | None = Field(None, description="Without effect: one picture is decoded at a time.")
+    vae_use_tiling: bool | None = Field(None, description="Without effect: pictures are decoded whole.")
+
+
+class ImageExtraBody(ImageSamplingFields):
+    """Model-specific fields."""
+
+
+class ImageGenerationRequest(ImageSamplingFields, RequestFields):
+    """A text-to-image request. A field that is null counts as absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "a red circle"},
+                {
+                    "prompt": "a lighthouse in a storm, oil on canvas",
+                    "negative_prompt": "blurry, text",
+                    "size": "1024x1024",
+                    "n": 2,
+                    "true_cfg_scale": 4.0,
+                    "seed": 42,
+                    "output_format": "webp",
+                    "output_compression": 90,
+                },
+            ]
+        }
+    )
+
+    size: SizeOrAuto | None = Field(
+        None,
+        description='"WIDTHxHEIGHT", multiples of the model\'s `size_multiple`, or "auto" for the model\'s own size. '
+        "`width` and `height` override it.",
+        examples=["1024x1024"],
+    )
+    output_format: ImageFormat | None = Field(
+        None, description="`png` if absent, which keeps every pixel exactly; the others are smaller.", examples=["png"]
+    )
+    output_compression: Percent | None = Field(
+        None,
+        description="Quality of `jpeg` and `webp`: 100, which it is if absent, is the best and 0 the smallest file. "
+        "`png` knows 100 only (400).",
+        examples=[90],
+    )
+    background: Literal["auto", "opaque", "transparent"] | None = Field(
+        None, description="Pictures are opaque: `transparent` is answered with 400.", examples=["opaque"]
+    )
+    response_format: str | None = Field(
+        None, description="`b64_json`. `url` needs storage, which is not there yet (400).", examples=["b64_json"]
+    )
+    stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
+    partial_images: PartialImages | None = Field(
+        None, description="Pictures of the way there are not supported yet: more than 0 is answered with 400."
+    )
+    quality: str | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
+    style: str | None = Field(None, description="Without effect; the prompt is what changes style.")
+    moderation: str | None = Field(None, description="Without effect: nothing is moderated.")
+    user: str | None = Field(None, description="Without effect, and not kept.")
+    extra_body: ImageExtraBody | None = Field(
+        None, description="Fills the fields of the same name that are absent at the top level."
+    )
+
+
+class PictureData(BaseModel):
+    """One picture."""
+
+    b64_json: str = Field(description="The file, base64. It holds pixels only: no prompt, no seed.")
+    seed: int = Field(description="The seed that it was made with.", examples=[42])
+    timings: Timings
+
+
+class PictureParams(BaseModel):
+    """What the pictures were made with; null for what the model has no use for."""
+
+    num_inference_steps: int = Field(examples=[50])
+    guidance_scale: float | None
+    true_cfg_scale: float | None = Field(examples=[4.0])
+    flow_shift: float | None
+    solver: Solver = Field(examples=["euler"])
+    lora: list[LoraRequest] = Field(description="The adapters.", examples=[[]])
+
+
+class ImageGenerationResponse(BaseModel):
+    """The pictures, and how they were really made."""
+
+    created: int = Field(description="Unix time.", examples=[1767225600])
+    model: str = Field(examples=["qwen-image"])
+    size: str = Field(examples=["1024x1024"])
+    output_format: ImageFormat
+    background: Literal["opaque"] = "opaque"
+    params: PictureParams
+    data: list[PictureData]
+    timings: Timings = Field(
+        description="Of the request: phases summed over its pictures, `total_seconds` from its arrival to its answer."
+    )
+    warnings: list[str] = Field(
+        description="What of the request was not done as written, such as fields that nobody knows.",
+        examples=[["unknown field 'sedd' has no effect"]],
+    )
