@@ -1,5 +1,6 @@
 """Exported model repositories, made once a session by the commands that a user would run."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
+"""layouts that share one repository, as they would in production"""
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,13 @@ class Exported:
 
     checkpoint: Path
     repository: Path
+    """may hold other checkpoints too"""
+
+    @property
+    def model(self) -> str:
+        """The id that the checkpoint is served under."""
+        model: str = json.loads((self.checkpoint / "defaults.json").read_text())["id"]
+        return model
 
 
 def run_module(*arguments: object, timeout: float = 600) -> None:
@@ -41,11 +51,13 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
     """Random-weight checkpoints, by layout."""
+    shared = tmp_path_factory.mktemp("families")
 
     @cache
     def make(layout: str) -> Exported:
         folder = tmp_path_factory.mktemp(layout)
         run_module("export.tiny", folder / "checkpoint", "--layout", layout, "--seed", 1)
-        return export(folder / "checkpoint", folder / "model_repository")
+        repository = (shared if layout in ONE_OF_EACH_FAMILY else folder) / "model_repository"
+        return export(folder / "checkpoint", repository)
 
     return make

@@ -20,7 +20,7 @@ class Compared:
     """Makes the same clips or pictures with both."""
 
     def __init__(self, exported: Exported) -> None:
-        self.in_process = InProcess(exported.repository)
+        self.in_process = InProcess(exported)
         self.reference = open_reference(exported.checkpoint)
 
     def assert_equal(self, *requests: dict[str, Any]) -> None:

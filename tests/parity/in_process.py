@@ -1,7 +1,6 @@
 """A model repository, sampled in this process, without Triton."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,16 @@ from pipelines.job import Job, Progress
 from pipelines.request import SamplingParams, parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
+from tests.conftest import Exported
 
 
 class InProcess:
-    """The one checkpoint that was exported to a repository."""
+    """One checkpoint of a repository."""
 
-    def __init__(self, repository: Path) -> None:
-        self._runner = InProcessRunner(repository)
-        self._folder = repository / "generate" / "1"
+    def __init__(self, exported: Exported) -> None:
+        self._runner = InProcessRunner(exported.repository)
+        self._folder = exported.repository / "generate" / "1"
+        self._model = exported.model
         self.card = self._pipelines().cards[0]
 
     def params(self, **fields: Any) -> SamplingParams:
@@ -45,7 +46,7 @@ class InProcess:
         return await asyncio.gather(*map(make, jobs))
 
     def _pipelines(self) -> Pipelines:
-        return Pipelines(self._folder, self._runner, StepBatcher(self._call, max_rows=16).evaluate)
+        return Pipelines(self._folder, self._runner, StepBatcher(self._call, max_rows=16).evaluate, [self._model])
 
     async def _call(self, model: str, inputs: Tensors) -> Array:
         return await self._runner.infer(model, inputs, "sample")
