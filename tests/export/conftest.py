@@ -33,6 +33,15 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def qwen_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Qwen-Image layout, seed 0. Copy it before changing anything."""
+    quiet_libraries()
+    folder = tmp_path_factory.mktemp("checkpoints") / "qwen-image"
+    build(folder, LayoutName.QWEN_IMAGE, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLineExport:
     """The tiny checkpoint exported from the command line into a new repository, larger weights to external data."""
     repository = tmp_path_factory.mktemp("export") / "repository"
