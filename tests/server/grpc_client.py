@@ -15,6 +15,7 @@ _TYPES = {
     "prompt": "BYTES",
     "negative_prompt": "BYTES",
     "solver": "BYTES",
+    "lora": "BYTES",
     "seed": "INT64",
     "width": "INT32",
     "height": "INT32",
@@ -85,6 +86,10 @@ async def generate(url: str, request_id: str = "", **fields: Any) -> Clip:
 
 
 def _tensor(name: str, value: Any) -> grpcclient.InferInput:
+    if name == "image":
+        image = grpcclient.InferInput(name, value.shape, "UINT8")
+        image.set_data_from_numpy(value)
+        return image
     kind = _TYPES.get(name, "FP64")
     tensor = grpcclient.InferInput(name, [1], kind)
     tensor.set_data_from_numpy(np.array([value.encode() if isinstance(value, str) else value], _NUMPY[kind]))

@@ -1,32 +1,18 @@
 """The product over HTTP, whole: request in, MP4 out."""
 
 import asyncio
-import base64
-import io
 from typing import Any
 
-import av
 import httpx
 import numpy as np
 import pytest
 from openai import OpenAI
 
 from .running_server import RunningServer
+from .video import Video
 
 PROMPT = "a red circle moving right on a black background"
 LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
-
-
-class Video:
-    """A decoded MP4."""
-
-    def __init__(self, b64_json: str) -> None:
-        self.bytes = base64.b64decode(b64_json)
-        with av.open(io.BytesIO(self.bytes)) as container:
-            stream = container.streams.video[0]
-            self.rate = stream.average_rate
-            self.codec = stream.codec_context.name
-            self.frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
 
 
 def test_a_prompt_becomes_a_clip_of_the_models_own_size(server: RunningServer) -> None:
