@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import QwenImagePipeline
+from numpy.typing import NDArray
 from transformers import AutoTokenizer, Qwen2Tokenizer
 
 from export.tiny import LayoutName, build
@@ -18,8 +19,8 @@ def pipeline(qwen_checkpoint: Path) -> QwenImagePipeline:
     return pipeline
 
 
-def picture(pipeline: QwenImagePipeline, prompt: str, negative_prompt: str = " ") -> np.ndarray:
-    return pipeline(
+def picture(pipeline: QwenImagePipeline, prompt: str, negative_prompt: str = " ") -> NDArray[np.float32]:
+    image: NDArray[np.float32] = pipeline(
         prompt,
         negative_prompt,
         width=64,
@@ -28,6 +29,7 @@ def picture(pipeline: QwenImagePipeline, prompt: str, negative_prompt: str = " "
         generator=torch.Generator().manual_seed(1),
         output_type="np",
     ).images[0]
+    return image
 
 
 @pytest.mark.parametrize(("seed", "same"), [(0, True), (1, False)])
