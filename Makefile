@@ -71,7 +71,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-$(EXPORTED): $(wildcard export/*.py) pipelines/model_card.py $(shell find $(CHECKPOINT) -type f) \
+$(EXPORTED): $(shell find export -name "*.py") pipelines/model_card.py $(shell find $(CHECKPOINT) -type f) \
 		$(if $(MISSING_FILES),FORCE) | $(INSTALLED)
 	$(BIN)/python -m export $(CHECKPOINT) --family wan_t2v --to model_repository
 	@touch $@
