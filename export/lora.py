@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from torch import nn
 
-from pipelines.lora_targets import Sizes
+from pipelines.lora_targets import DOWN, UP, Sizes
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
@@ -63,10 +63,11 @@ def _add(graph: ir.Graph, node: ir.Node, module: str) -> None:
     product = node.outputs[0]
     assert x is not None and weight is not None and weight.const_value is not None  # noqa: PT018
     is_transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
-    fan_out, fan_in = weight.const_value.shape if is_transposed else reversed(weight.const_value.shape)
+    sizes = weight.const_value.shape.numpy()
+    fan_in, fan_out = reversed(sizes) if is_transposed else sizes
     rank = f"{module}.rank"
-    down = _adapter_input(graph, f"{module}.lora_A", (fan_in, rank), weight.const_value.dtype)
-    up = _adapter_input(graph, f"{module}.lora_B", (rank, fan_out), weight.const_value.dtype)
+    down = _adapter_input(graph, module + DOWN, (fan_in, rank), weight.const_value.dtype)
+    up = _adapter_input(graph, module + UP, (rank, fan_out), weight.const_value.dtype)
 
     # The sum comes before the bias is added, so that ONNX Runtime still fuses the bias with the activation.
     tape = ir.tape.Tape()
@@ -76,7 +77,7 @@ def _add(graph: ir.Graph, node: ir.Node, module: str) -> None:
     for new in tape.nodes:
         new.metadata_props.update(node.metadata_props)
     product.replace_all_uses_with(total)
-    total.producer().replace_input_with(0, product)
+    tape.nodes[-1].replace_input_with(0, product)
     graph.insert_after(node, tape.nodes)
 
 

@@ -8,9 +8,11 @@ import torch
 
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
-from pipelines.errors import ModelNotFound
+from pipelines.errors import InvalidRequest, ModelNotFound
 from pipelines.frames import Float32
 from pipelines.lora import Adapters
+from pipelines.lora_folder import LoraFolder
+from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import CARD_FILE, ModelCard
 from pipelines.qwen_image import QwenImage
 from pipelines.request import SamplingParams
@@ -52,9 +54,17 @@ class Pipelines:
     Args:
         folder: holds one folder a checkpoint, each with a `card.json` (model_repository/generate/1).
         chosen: ids to serve, in this order; empty for all.
+        loras: the adapters that requests can name.
     """
 
-    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate, chosen: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runner: ModelRunner,
+        evaluate: Evaluate,
+        chosen: Sequence[str] = (),
+        loras: LoraFolder | None = None,
+    ) -> None:
         folders = {ModelCard.read(file.parent).id: file.parent for file in folder.glob(f"*/{CARD_FILE}")}
         if not folders:
             raise FileNotFoundError(f"no exported checkpoint in {folder}: run `make export`, or `python -m export`")
@@ -62,13 +72,31 @@ class Pipelines:
             raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(folders))}")
         order = list(FAMILIES)
         self._by_id: dict[str, Pipeline] = {}
+        self._loras = loras or LoraFolder(None)
+        self._adapters = {model_id: Adapters.of(checkpoint, self._loras) for model_id, checkpoint in folders.items()}
         for model_id in chosen or sorted(folders, key=lambda one: order.index(ModelCard.read(folders[one]).family)):
             family = FAMILIES[ModelCard.read(folders[model_id]).family]
-            self._by_id[model_id] = family(folders[model_id], runner, evaluate, Adapters())
+            self._by_id[model_id] = family(folders[model_id], runner, evaluate, self._adapters[model_id])
 
     @property
     def cards(self) -> list[ModelCard]:
         return [pipeline.card for pipeline in self._by_id.values()]
+
+    def adapters(self, model_id: str) -> Adapters:
+        """What a served model can have."""
+        return self._adapters[model_id]
+
+    def loras(self) -> list[LoraInfo]:
+        """Every adapter that can be read, and the served models that it fits."""
+        found = []
+        for name in self._loras.names():
+            try:
+                adapter = self._loras.by_name(name)
+            except InvalidRequest:
+                continue
+            fitted = [model_id for model_id in self._by_id if self._adapters[model_id].fits(name)]
+            found.append(LoraInfo(name=name, rank=adapter.rank, bytes=adapter.bytes, models=fitted))
+        return found
 
     def get(self, model: Any) -> Pipeline:
         """The pipeline with this id; without an id, the only one.

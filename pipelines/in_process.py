@@ -5,16 +5,22 @@ from pathlib import Path
 from threading import Lock
 
 from pipelines.errors import ModelFailed
+from pipelines.lora_folder import LoraFolder
 from pipelines.onnx_engine import OnnxEngine, StreamingEngine, open_engine
 from pipelines.runner import Array, Chunk, Tensors
 
 
 class InProcessRunner:
-    """A `ModelRunner` over ONNX Runtime sessions, loaded when first called."""
+    """A `ModelRunner` over ONNX Runtime sessions, loaded when first called.
 
-    def __init__(self, model_repository: Path, threads: int = 0) -> None:
+    Args:
+        loras: where the adapters are that transformers are asked to apply.
+    """
+
+    def __init__(self, model_repository: Path, threads: int = 0, loras: LoraFolder | None = None) -> None:
         self._repository = model_repository
         self._threads = threads
+        self._loras = loras
         self._engines: dict[str, OnnxEngine | StreamingEngine] = {}
         self._loading = Lock()  # calls come from several threads, and a streaming model must be loaded once
 
@@ -35,5 +41,5 @@ class InProcessRunner:
     def _engine(self, model: str) -> OnnxEngine | StreamingEngine:
         with self._loading:
             if model not in self._engines:
-                self._engines[model] = open_engine(self._repository / model / "1", self._threads)
+                self._engines[model] = open_engine(self._repository / model / "1", self._threads, self._loras)
             return self._engines[model]

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_ADAPTERS = 8
 """of one request"""
 
+LORA_INPUT = "lora"
+"""a transformer's input for adapters: `AppliedLoras` as JSON"""
+
 AdapterName = Annotated[str, Field(min_length=1, max_length=255)]
 AdapterScale = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 
@@ -43,3 +46,25 @@ class LoraInfo(BaseModel):
     rank: int = Field(description="The greatest of its layers' ranks.", examples=[16])
     bytes: int = Field(description="Size of the file.")
     models: list[str] = Field(description="Served models that it fits.", examples=[["wan2.2-t2v-a14b"]])
+
+
+class AppliedLora(BaseModel):
+    """An adapter, as `generate` tells a transformer to apply it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    """path inside the folder of adapters"""
+    version: tuple[int, ...]
+    """of the file that was checked, see `lora_file.version_of`"""
+    scale: float
+
+
+class AppliedLoras(BaseModel):
+    """All of one call."""
+
+    model_config = ConfigDict(frozen=True)
+
+    component: str
+    """the transformer's name in the checkpoint: whose layers to take from files that tell two experts apart"""
+    adapters: tuple[AppliedLora, ...]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 TARGETS_FILE = "lora_targets.json"
 
+DOWN, UP = ".lora_A", ".lora_B"
+"""what a graph's adapter inputs are called after their layer: A [in, rank] and B [rank, out]"""
+
 Sizes = Mapping[str, tuple[int, int]]
 """(in, out) features of each linear layer, by the name that diffusers gives it"""
 

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from pipelines.adapter_cache import AdapterCache
+from pipelines.lora_folder import LoraFolder
+from pipelines.lora_spec import LORA_INPUT
 from pipelines.runner import Array, Tensors
+
+ADAPTER_CACHE_BYTES = 2**30
 
 
 def open_session(path: Path, threads: int) -> ort.InferenceSession:
@@ -25,16 +30,47 @@ def open_session(path: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=providers)
 
 
-class OnnxEngine:
-    """A model that is one graph, `model.onnx`."""
+def device_of(session: ort.InferenceSession) -> str:
+    """Where the graph runs: `cuda` or `cpu`."""
+    return "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
+
+class OnnxEngine:
+    """A model that is one graph, `model.onnx`.
+
+    Args:
+        loras: where the adapters are that transformers are asked to apply.
+        adapter_cache_bytes: how many bytes of them stay loaded.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = 0,
+        loras: LoraFolder | None = None,
+        adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
+    ) -> None:
         self._session = open_session(folder / "model.onnx", threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
+        optional = [value.name for value in self._session.get_overridable_initializers()]
+        self._adapters = AdapterCache(
+            loras or LoraFolder(None), optional, device_of(self._session), adapter_cache_bytes
+        )
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
-        """All outputs for one set of inputs."""
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs)), strict=True))
+        """All outputs for one set of inputs, of which `lora` names adapters to apply.
+
+        Raises:
+            PipelineError: an adapter cannot be applied any more.
+        """
+        arrays = dict(inputs)
+        applied = arrays.pop(LORA_INPUT, None)
+        if applied is None:
+            return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
+        feeds = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+        feeds |= self._adapters.feeds(applied.item().decode())
+        values = self._session.run_with_ort_values(self._outputs, feeds)
+        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
 
 class StreamingEngine:
@@ -48,7 +84,7 @@ class StreamingEngine:
         self._first = open_session(folder / "first.onnx", threads)
         self._next = open_session(folder / "next.onnx", threads)
         self._output: str = self._first.get_outputs()[0].name
-        self._device = "cuda" if "CUDAExecutionProvider" in self._first.get_providers() else "cpu"
+        self._device = device_of(self._first)
         self._caches: dict[object, list[ort.OrtValue]] = {}
         self._last_used: dict[object, float] = {}
 
@@ -104,8 +140,13 @@ class StreamingEngine:
         return result.numpy(), caches
 
 
-def open_engine(folder: Path, threads: int = 0) -> OnnxEngine | StreamingEngine:
-    """The engine for the graphs in a model's version folder."""
+def open_engine(
+    folder: Path,
+    threads: int = 0,
+    loras: LoraFolder | None = None,
+    adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
+) -> OnnxEngine | StreamingEngine:
+    """The engine for the graphs in a model's version folder; the last two arguments are for `OnnxEngine`."""
     if (folder / "first.onnx").exists():
         return StreamingEngine(folder, threads)
-    return OnnxEngine(folder, threads)
+    return OnnxEngine(folder, threads, loras, adapter_cache_bytes)

@@ -5,9 +5,12 @@ a streaming model: config.pbtxt gives it `sequence_batching`, and its caches sta
 
 config.pbtxt parameters (optional):
     threads: intra-op threads; 0, the default, takes one a core.
+    adapter_cache_mib: how much of the adapters that requests name in their input `lora` stays loaded; 1024.
+        They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
 """
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.onnx_engine import StreamingEngine, open_engine
 
 START = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
@@ -24,9 +28,14 @@ END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
-        threads = int(config["parameters"].get("threads", {}).get("string_value", "0"))
         self._inputs = [tensor["name"] for tensor in config["input"]]
-        self._engine = open_engine(Path(args["model_repository"], args["model_version"]), threads)
+        root = os.environ.get(LORA_DIR_VARIABLE)
+        self._engine = open_engine(
+            Path(args["model_repository"], args["model_version"]),
+            threads=_parameter(config, "threads", 0),
+            loras=LoraFolder(Path(root) if root else None),
+            adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
+        )
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
         self._busy_family = pb_utils.MetricFamily(
             name="model_execution_seconds_total",
@@ -41,7 +50,8 @@ class TritonPythonModel:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: Any) -> Any:
-        inputs = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
+        inputs = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
         started = time.perf_counter()
         try:
             outputs = self._run(inputs, request)
@@ -58,3 +68,7 @@ class TritonPythonModel:
             flags = request.flags()
             return self._engine.run(inputs, request.correlation_id(), bool(flags & START), bool(flags & END))
         return self._engine.run(inputs)
+
+
+def _parameter(config: dict[str, Any], name: str, default: int) -> int:
+    return int(config["parameters"].get(name, {}).get("string_value", default))

@@ -21,6 +21,7 @@ from pipelines.errors import Cancelled, PipelineError
 from pipelines.families import Pipelines
 from pipelines.frames import to_uint8
 from pipelines.job import Job
+from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.request import parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
@@ -63,7 +64,9 @@ class TritonPythonModel:
         self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
         folder = Path(args["model_repository"], args["model_version"])
         chosen = os.environ.get(MODELS_VARIABLE, "").split()
-        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen)
+        root = os.environ.get(LORA_DIR_VARIABLE)
+        loras = LoraFolder(Path(root) if root else None)
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras)
         self._tasks: set[asyncio.Task[None]] = set()
         self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
 
@@ -79,10 +82,14 @@ class TritonPythonModel:
         request_id = request.request_id()
         try:
             fields = read_fields(request)
-            if fields.pop("task", "generate") == "describe":
-                await responder.info({"models": [card.model_dump() for card in self._pipelines.cards]})
-            else:
-                await self._generate(fields, responder, request_id)
+            match fields.pop("task", "generate"):
+                case "describe":
+                    await responder.info({"models": [card.model_dump() for card in self._pipelines.cards]})
+                case "loras":
+                    loras = await asyncio.to_thread(self._pipelines.loras)
+                    await responder.info({"loras": [lora.model_dump() for lora in loras]})
+                case _:
+                    await self._generate(fields, responder, request_id)
         except Cancelled as error:
             self._metrics.job_cancelled()
             await responder.error(error)
@@ -99,6 +106,7 @@ class TritonPythonModel:
         pipeline = self._pipelines.get(fields.pop("model", None))
         timeout = fields.pop("timeout_seconds", None)
         params = resolve(parse(fields), pipeline.card)
+        await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout)
         heartbeat = asyncio.create_task(_beat(job, responder))
         try:
