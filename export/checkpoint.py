@@ -22,8 +22,8 @@ _WEIGHT_FILES = (
 class Layout:
     """What a family's checkpoint folder consists of."""
 
-    pipeline: str
-    """diffusers' pipeline class, the `_class_name` of model_index.json"""
+    pipelines: tuple[str, ...]
+    """diffusers' pipeline classes, one of which is the `_class_name` of model_index.json"""
     models: Mapping[str, str]
     """folder of each component with weights -> the class that it must be"""
     optional: frozenset[str] = field(default_factory=frozenset)
@@ -51,13 +51,10 @@ def open_checkpoint(folder: Path, layout: Layout) -> Checkpoint:
     Raises:
         CheckpointError: saying what is missing or of another kind.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder} is not a folder")
-    if not (folder / INDEX_FILE).is_file():
-        raise CheckpointError(f"{folder} is not a diffusers checkpoint: it has no {INDEX_FILE}")
-    index = read_json(folder / INDEX_FILE)
-    if index.get("_class_name") != layout.pipeline:
-        raise CheckpointError(f"{folder} holds a {index.get('_class_name')}, and this family needs a {layout.pipeline}")
+    index = read_index(folder)
+    if index.get("_class_name") not in layout.pipelines:
+        needed = " or a ".join(layout.pipelines)
+        raise CheckpointError(f"{folder} holds a {index.get('_class_name')}, and this family needs a {needed}")
 
     present = []
     for component, expected in layout.models.items():
@@ -73,6 +70,19 @@ def open_checkpoint(folder: Path, layout: Layout) -> Checkpoint:
     for component in _CONFIG_FILES:
         _check_config(folder / component)
     return Checkpoint(folder, index, tuple(present))
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The folder's model_index.json.
+
+    Raises:
+        CheckpointError: when the folder is no diffusers checkpoint.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder")
+    if not (folder / INDEX_FILE).is_file():
+        raise CheckpointError(f"{folder} is not a diffusers checkpoint: it has no {INDEX_FILE}")
+    return read_json(folder / INDEX_FILE)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -26,7 +26,10 @@ def main(
     checkpoint: Annotated[
         Path, typer.Argument(help="Folder of a diffusers checkpoint, the one with model_index.json.")
     ],
-    family: Annotated[str, typer.Option(help="Kind of model that the checkpoint is: wan_t2v.")],
+    family: Annotated[
+        str | None,
+        typer.Option(help="Kind of model: wan_t2v, wan_i2v, wan_ti2v or qwen_image. Recognised unless given."),
+    ] = None,
     to: Annotated[Path, typer.Option(help="Model repository to export into; made when absent.")] = Path(
         "model_repository"
     ),
@@ -53,7 +56,7 @@ def main(
 
     Example:
 
-      [bold]python -m export checkpoints/toy-wan-t2v --family wan_t2v[/bold]
+      [bold]python -m export checkpoints/toy-wan-t2v[/bold]
 
     writes, into model_repository/,
 
@@ -79,12 +82,12 @@ def main(
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def _run(console: Console, folder: Path, family_name: str, repository: Path, options: Options) -> None:
+def _run(console: Console, folder: Path, family_name: str | None, repository: Path, options: Options) -> None:
     started = time.monotonic()
     with console.status("starting") as status:
         # these take seconds to import, which --help should not
         from export.exporter import export_checkpoint
-        from export.family import get_family
+        from export.families import get_family, recognise_family
 
         quiet_libraries()
 
@@ -92,9 +95,8 @@ def _run(console: Console, folder: Path, family_name: str, repository: Path, opt
             files = ", ".join(f"{exported.model}/1/{file}" for file in exported.files)
             console.print(f"[green]✓[/] {exported.component}: {files}")
 
-        results = export_checkpoint(
-            folder, get_family(family_name), repository, options, on_stage=status.update, on_exported=report
-        )
+        family = recognise_family(folder) if family_name is None else get_family(family_name)
+        results = export_checkpoint(folder, family, repository, options, on_stage=status.update, on_exported=report)
     console.print(_table(results))
     console.print(f"{folder} is in {repository} after {time.monotonic() - started:.0f} s", markup=False)
 

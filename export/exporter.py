@@ -77,7 +77,7 @@ def export_checkpoint(
     with staged(repository) as staging:
         results = []
         for part in family.parts:
-            if part.component in checkpoint.models:
+            if part.source in checkpoint.models:
                 exported = _export_part(part, checkpoint, staging.new(f"{part.model}/{_VERSION}"), options, on_stage)
                 on_exported(exported)
                 results.append(exported)
@@ -89,7 +89,7 @@ def export_checkpoint(
             shutil.copytree(folder / component, generate / component)
         for companion in companions:
             shutil.copyfile(OWN_REPOSITORY / companion, staging.new(companion))
-        absent = (part.model for part in family.parts if part.component not in checkpoint.models)
+        absent = (part.model for part in family.parts if part.source not in checkpoint.models)
         staging.publish(remove=[f"{model}/{_VERSION}" for model in absent])
     return results
 
@@ -99,7 +99,7 @@ def _export_part(
 ) -> Exported:
     started = time.monotonic()
     on_stage(f"{part.component}: loading")
-    module = part.load(checkpoint.folder / part.component)
+    module = part.load(checkpoint.folder / part.source)
     version.mkdir()
     files = []
     for graph in part.graphs(module):

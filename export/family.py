@@ -9,7 +9,6 @@ from torch import nn
 
 from export.checkpoint import Checkpoint, Layout
 from export.defaults import OwnDefaults
-from export.errors import UnknownFamily
 from export.graph import Graph, Session
 from pipelines.model_card import ModelCard
 
@@ -29,18 +28,25 @@ class Part:
     """A component of the checkpoint with weights, and the Triton model that it becomes."""
 
     component: str
-    """its folder in the checkpoint"""
+    """what the card's `Components` call it"""
     class_name: str
     """what it must be"""
     model: str
     """its folder in the model repository"""
     load: Callable[[Path], nn.Module]
-    """the float32 module from the component's folder"""
+    """the float32 module from the folder in the checkpoint"""
     graphs: Callable[[Any], list[Graph]]
     """the files of the Triton model's version folder"""
     compare: Callable[[Any, Mapping[str, Session]], Iterator[Comparison]]
     """the untouched module against the sessions, by file name"""
     optional: bool = False
+    folder: str | None = None
+    """its folder in the checkpoint; None: called as the component is"""
+
+    @property
+    def source(self) -> str:
+        """Its folder in the checkpoint."""
+        return self.folder or self.component
 
     @property
     def takes_adapters(self) -> bool:
@@ -53,30 +59,18 @@ class Family:
     """Everything that the exporter needs to know about one kind of checkpoint."""
 
     name: str
-    pipeline: str
-    """diffusers' pipeline class"""
+    pipelines: tuple[str, ...]
+    """diffusers' pipeline classes that it is published as"""
     parts: tuple[Part, ...]
     card: Callable[[Checkpoint, OwnDefaults], ModelCard]
     """checks that the components fit each other, too"""
+    token_timesteps: bool = False
+    """the transformer takes a timestep per token: `expand_timesteps` of model_index.json"""
 
     @property
     def layout(self) -> Layout:
         return Layout(
-            pipeline=self.pipeline,
-            models={part.component: part.class_name for part in self.parts},
-            optional=frozenset(part.component for part in self.parts if part.optional),
+            pipelines=self.pipelines,
+            models={part.source: part.class_name for part in self.parts},
+            optional=frozenset(part.source for part in self.parts if part.optional),
         )
-
-
-def get_family(name: str) -> Family:
-    """The family of that name.
-
-    Raises:
-        UnknownFamily: listing those that there are.
-    """
-    from export.wan_t2v import WAN_T2V
-
-    families = {family.name: family for family in (WAN_T2V,)}
-    if name not in families:
-        raise UnknownFamily(f"unknown family {name!r}; known: {', '.join(sorted(families))}")
-    return families[name]

@@ -146,4 +146,4 @@ _PARTS = (
     ),
 )
 
-QWEN_IMAGE = Family(name=NAME, pipeline="QwenImagePipeline", parts=_PARTS, card=_card)
+QWEN_IMAGE = Family(name=NAME, pipelines=("QwenImagePipeline",), parts=_PARTS, card=_card)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.export import Dim
 from torch.nn import functional
 
 from export.family import Comparison
@@ -32,15 +33,21 @@ def load(folder: Path) -> nn.Module:
     return load_diffusers(WanTransformer3DModel, folder)
 
 
-def graphs(transformer: Any) -> list[Graph]:
+def graphs(transformer: Any, token_timesteps: bool = False) -> list[Graph]:
+    """The one graph.
+
+    Args:
+        token_timesteps: each token of the latents has its own timestep, and not each sample.
+    """
+    generator = torch.Generator().manual_seed(0)
     return [
         Graph(
             file=_FILE,
             module=ExportableWanTransformer(transformer),
-            example=_inputs(transformer, torch.Generator().manual_seed(0), batch=2, frames=3, size=(8, 12), tokens=7),
+            example=_inputs(transformer, token_timesteps, generator, batch=2, frames=3, size=(8, 12), tokens=7),
             dynamic_shapes={
                 "hidden_states": {0: "batch", 2: "frames", 3: "height", 4: "width"},
-                "timestep": {0: "batch"},
+                "timestep": {0: "batch", 1: Dim.AUTO} if token_timesteps else {0: "batch"},
                 "encoder_hidden_states": {0: "batch", 1: "tokens"},
             },
             inputs=["hidden_states", "timestep", "encoder_hidden_states"],
@@ -49,7 +56,7 @@ def graphs(transformer: Any) -> list[Graph]:
     ]
 
 
-def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
+def compare(transformer: Any, sessions: Mapping[str, Session], token_timesteps: bool = False) -> Iterator[Comparison]:
     generator = torch.Generator().manual_seed(1)
     for batch, frames, size, tokens in (
         (1, 1, (4, 4), 7),
@@ -57,7 +64,7 @@ def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
         (3, 5, (16, 10), 512),
         (1, 21, (6, 8), 33),
     ):
-        inputs = _inputs(transformer, generator, batch, frames, size, tokens)
+        inputs = _inputs(transformer, token_timesteps, generator, batch, frames, size, tokens)
         with torch.no_grad():
             expected = transformer(*inputs, return_dict=False)[0].numpy()
         (sample,) = sessions[_FILE].run(*(tensor.numpy() for tensor in inputs))
@@ -68,12 +75,21 @@ def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
 
 
 def _inputs(
-    transformer: Any, generator: torch.Generator, batch: int, frames: int, size: tuple[int, int], tokens: int
+    transformer: Any,
+    token_timesteps: bool,
+    generator: torch.Generator,
+    batch: int,
+    frames: int,
+    size: tuple[int, int],
+    tokens: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     config = transformer.config
+    latents = torch.randn(batch, config.in_channels, frames, *size, generator=generator)
+    patches = latents[0, 0].numel() // math.prod(config.patch_size)
+    timesteps = (batch, patches) if token_timesteps else (batch,)
     return (
-        torch.randn(batch, config.in_channels, frames, *size, generator=generator),
-        torch.rand(batch, generator=generator) * 1000,
+        latents,
+        torch.rand(timesteps, generator=generator) * 1000,
         torch.randn(batch, tokens, config.text_dim, generator=generator),
     )
 
@@ -95,7 +111,7 @@ class ExportableWanTransformer(nn.Module):
 
         Args:
             hidden_states: float32 [batch, channels, frames, height, width], latents.
-            timestep: float32 [batch], 0..1000.
+            timestep: float32 [batch], 0..1000, or [batch, patches] where each token of the latents has its own.
             encoder_hidden_states: float32 [batch, tokens, text_dim].
 
         Returns:

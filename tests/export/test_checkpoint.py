@@ -12,7 +12,7 @@ from export import wan_transformer
 from export.checkpoint import open_checkpoint, read_json
 from export.defaults import read_defaults
 from export.errors import CheckpointError, UnknownFamily
-from export.family import get_family
+from export.families import get_family
 from export.wan_t2v import WAN_T2V
 
 
@@ -37,7 +37,7 @@ def test_the_second_expert_may_be_absent(checkpoint: Path) -> None:
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UnknownFamily, match="unknown family 'sora'; known: wan_t2v"):
+    with pytest.raises(UnknownFamily, match="unknown family 'sora'; known: wan_t2v, wan_i2v, wan_ti2v, qwen_image"):
         get_family("sora")
 
 
@@ -80,7 +80,7 @@ BREAKAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "timestep per token": (lambda c: edit(c / "model_index.json", expand_timesteps=True), "not of family wan_t2v"),
     "other channels": (
         lambda c: edit(c / "transformer" / "config.json", in_channels=36),
-        "transformer takes 36 channels and the VAE has 16",
+        "transformer has 36 channels in and 16 out; wan_t2v with this VAE has 16 and 16",
     ),
     "other text width": (
         lambda c: edit(c / "transformer_2" / "config.json", text_dim=4096),
