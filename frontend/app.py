@@ -1,5 +1,6 @@
 """The FastAPI application."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,13 +17,16 @@ from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
+from frontend.recent_videos import RecentVideos
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
-from frontend.routes import health, images_generations, loras, metrics, models, videos_generations
+from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
+_IMAGES_AT_ONCE = 2
+"""decoded at the same time, because each may take hundreds of megabytes"""
 _DESCRIPTION = """
 Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
@@ -32,7 +36,7 @@ Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"
 |---|---|
 | 400 | the body is not JSON, or asks for something that the model cannot do |
 | 404, 405 | no such model or route, no such method |
-| 413, 415 | the body is too large, or not declared as `application/json` |
+| 413, 415 | the body is too large, or declared as something that the route does not read |
 | 422 | a field is missing, has the wrong type, or is out of bounds |
 | 429 | the queue is full; see `Retry-After` |
 | 500 | a fault of ours; the message has the request's id |
@@ -65,6 +69,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         catalog=ModelCatalog(engine),
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
+        recent_videos=RecentVideos(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
+        image_slots=asyncio.Semaphore(_IMAGES_AT_ONCE),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
         started_at=int(time.time()),
@@ -88,11 +94,12 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
     )
     app.state.services = services
-    for routes in (videos_generations, images_generations, models, loras, health, metrics):
+    for routes in (videos_generations, videos, images_generations, models, loras, health, metrics):
         app.include_router(routes.router)
     install_error_handlers(app)
     # The last one added is the outermost.
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes)
+    uploads = {videos.router.prefix: settings.max_upload_bytes}
+    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, max_bytes_at=uploads)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app

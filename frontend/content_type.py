@@ -1,4 +1,4 @@
-"""Refuses bodies that are not declared as JSON."""
+"""What kind of body a request declares."""
 
 from email.message import Message
 
@@ -6,13 +6,32 @@ from fastapi import Request
 
 from frontend.errors import UnsupportedMediaType
 
+MULTIPART = "multipart/form-data"
+
 
 async def require_json(request: Request) -> None:
     """A dependency of the routes that read JSON. Raises UnsupportedMediaType."""
+    if not is_json(request):
+        raise unsupported(request, "application/json")
+
+
+def is_json(request: Request) -> bool:
+    main, _, sub = _declared(request).partition("/")
+    return main == "application" and (sub == "json" or sub.endswith("+json"))
+
+
+def is_multipart(request: Request) -> bool:
+    return _declared(request) == MULTIPART
+
+
+def unsupported(request: Request, allowed: str) -> UnsupportedMediaType:
     given = request.headers.get("Content-Type", "")
+    said = repr(given[:100]) if given else "none"
+    return UnsupportedMediaType(f"the Content-Type must be {allowed}, got {said}")
+
+
+def _declared(request: Request) -> str:
+    """Type and subtype, in lower case; "text/plain" where the header cannot be read."""
     header = Message()
-    header["Content-Type"] = given
-    subtype = header.get_content_subtype()
-    if header.get_content_maintype() != "application" or not (subtype == "json" or subtype.endswith("+json")):
-        said = repr(given[:100]) if given else "none"
-        raise UnsupportedMediaType(f"the Content-Type must be application/json, got {said}")
+    header["Content-Type"] = request.headers.get("Content-Type", "")
+    return header.get_content_type()

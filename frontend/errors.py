@@ -2,6 +2,9 @@
 
 FrontendError                     status  type                   code
 ├── UnknownFields                 422     invalid_request_error  unknown_parameter
+├── InvalidImage                  400     invalid_request_error  invalid_image
+├── InvalidMultipart              400     invalid_request_error  invalid_multipart
+├── VideoNotFound                 404     invalid_request_error  video_not_found
 ├── UnsupportedMediaType          415     invalid_request_error  unsupported_media_type
 ├── PayloadTooLarge               413     invalid_request_error  payload_too_large
 ├── ClientDisconnected            499     invalid_request_error  client_disconnected      nobody reads it; for the log
@@ -71,8 +74,20 @@ class UnknownFields(FrontendError):
     """The request has fields that the server does not know, and the server is set to refuse them."""
 
 
+class InvalidImage(FrontendError):
+    """An image that cannot be read, or is of a kind that is not taken."""
+
+
+class InvalidMultipart(FrontendError):
+    """The body is declared as multipart/form-data and is not, or has too many parts."""
+
+
+class VideoNotFound(FrontendError):
+    """No such video is kept, or no longer."""
+
+
 class UnsupportedMediaType(FrontendError):
-    """The body is not declared as JSON."""
+    """The body is declared as something that the route does not read."""
 
 
 class PayloadTooLarge(FrontendError):
@@ -106,6 +121,9 @@ class _Rule:
 _INTERNAL = _Rule(500, "server_error", "internal_error")
 _RULES: dict[type[Exception], _Rule] = {
     UnknownFields: _Rule(422, "invalid_request_error", "unknown_parameter"),
+    InvalidImage: _Rule(400, "invalid_request_error", "invalid_image"),
+    InvalidMultipart: _Rule(400, "invalid_request_error", "invalid_multipart"),
+    VideoNotFound: _Rule(404, "invalid_request_error", "video_not_found"),
     UnsupportedMediaType: _Rule(415, "invalid_request_error", "unsupported_media_type"),
     PayloadTooLarge: _Rule(413, "invalid_request_error", "payload_too_large"),
     ClientDisconnected: _Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),

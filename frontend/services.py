@@ -1,5 +1,6 @@
 """What the routes work with, made once by `create_app`."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -11,6 +12,7 @@ from frontend.engine import Engine
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
+from frontend.recent_videos import RecentVideos
 from frontend.settings import Settings
 
 
@@ -23,6 +25,9 @@ class Services:
     catalog: ModelCatalog
     clips: ClipMaker
     pictures: PictureMaker
+    recent_videos: RecentVideos
+    image_slots: asyncio.Semaphore
+    """how many reference images are decoded at the same time"""
     metrics: Metrics
     http: httpx.AsyncClient
     started_at: int

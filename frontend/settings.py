@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,6 +23,10 @@ class Settings(BaseSettings):
 
     max_body_bytes: PositiveInt = 1024 * 1024
     """a larger request body is answered with 413"""
+    max_upload_bytes: PositiveInt = 32 * 1024 * 1024
+    """the same, where a body may carry an image"""
+    max_image_pixels: PositiveInt = 64_000_000
+    """a larger image is answered with 400 before it is decoded, which takes up to 12 bytes a pixel"""
     unknown_fields: Literal["warn", "refuse"] = "warn"
     """`warn` names them in the response's `warnings`, `refuse` answers 422"""
 
@@ -32,3 +36,7 @@ class Settings(BaseSettings):
     """`generate` speaks once a second; after this long a silent one is given up with 503"""
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are cancelled"""
+
+    recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
+    """finished clips are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""
+    recent_videos_max_age_seconds: PositiveInt = 3600

@@ -1,36 +1,22 @@
 """`POST /v1/videos/generations`."""
 
-import asyncio
-import base64
 import time
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from frontend.clip import Clip
 from frontend.content_type import require_json
 from frontend.disconnect import until_disconnected
+from frontend.model_catalog import ModelCatalog
 from frontend.request_id import current_request_id
-from frontend.schemas.errors import ErrorBody
-from frontend.schemas.timings import Timings
-from frontend.schemas.video_fields import SamplingReport
-from frontend.schemas.videos_generations import VideoData, VideoGenerationRequest, VideoGenerationResponse
+from frontend.routes.video_errors import VIDEO_ERRORS
+from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGenerationResponse
 from frontend.services import Services, ServicesDep
-from frontend.video_plan import VideoPlan, check_supported, plan_video
+from frontend.video_plan import check_supported, plan_video
+from frontend.video_report import data_of, report_of
+from pipelines.errors import InvalidRequest
+from pipelines.model_card import ModelCard
 
 router = APIRouter(tags=["videos"])
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "Not JSON, or something that the model cannot do."},
-    404: {"model": ErrorBody, "description": "No such model; the message names those served."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    415: {"model": ErrorBody, "description": "The Content-Type is not application/json."},
-    422: {"model": ErrorBody, "description": "A field is missing, has the wrong type, or is out of bounds."},
-    429: {"model": ErrorBody, "description": "The queue is full; see Retry-After."},
-    500: {"model": ErrorBody, "description": "A fault of ours; the message has the request's id."},
-    503: {"model": ErrorBody, "description": "Triton or a model is away, or died during the job; see Retry-After."},
-    504: {"model": ErrorBody, "description": "The job was not done in its time."},
-}
 
 
 @router.post(
@@ -38,7 +24,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     summary="Make clips from a text",
     description="Waits until the clips are done. A client that closes the connection stops its jobs.",
     response_description="The clips as base64 MP4, and what was really made.",
-    responses=_ERRORS,
+    responses=VIDEO_ERRORS,
     dependencies=[Depends(require_json)],
 )
 async def create_videos(
@@ -50,35 +36,15 @@ async def create_videos(
 async def _create(body: VideoGenerationRequest, services: Services) -> VideoGenerationResponse:
     started = time.monotonic()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
-    card = await services.catalog.choose(body.model, "text-to-video")
-    plan = plan_video(body, card)
+    plan = plan_video(body, await _choose(services.catalog, body.model))
     clips = await services.clips.make_all(plan.model, plan.clips, plan.fps, current_request_id())
-    data = [
-        VideoData(
-            b64_json=await _base64(clip.mp4),
-            seed=clip.info.params.seed,
-            timings=Timings.of_job(clip.info.timings, clip.encode_seconds),
-        )
-        for clip in clips
-    ]
-    return _response(plan, clips, data, time.monotonic() - started)
+    data = await data_of(clips)
+    report = report_of(plan, clips, data, time.monotonic() - started)
+    seconds = float(report.num_frames / plan.fps)
+    return VideoGenerationResponse(**dict(report), created=int(time.time()), seconds=seconds, data=data)
 
 
-def _response(plan: VideoPlan, clips: list[Clip], data: list[VideoData], seconds: float) -> VideoGenerationResponse:
-    made = clips[0].info.params
-    return VideoGenerationResponse(
-        created=int(time.time()),
-        model=plan.model,
-        size=f"{made.width}x{made.height}",
-        num_frames=made.num_frames,
-        fps=float(plan.fps),
-        seconds=float(made.num_frames / plan.fps),
-        params=SamplingReport.model_validate(made.model_dump()),
-        data=data,
-        timings=Timings.of_request([clip.timings for clip in data], seconds),
-        warnings=list(plan.warnings),
-    )
-
-
-async def _base64(mp4: bytes) -> str:
-    return (await asyncio.to_thread(base64.b64encode, mp4)).decode()
+async def _choose(catalog: ModelCatalog, model: str | None) -> ModelCard:
+    if model is not None and (await catalog.get(model)).needs_image:
+        raise InvalidRequest(f"{model} starts from an image: use POST /v1/videos with an input_reference", "model")
+    return await catalog.choose(model, "text-to-video")

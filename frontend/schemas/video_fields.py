@@ -1,12 +1,10 @@
-"""What both ways to ask for a clip have in common: the request's fields, and the report of what was made."""
+"""What both ways to ask for a clip have in common in their requests."""
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from frontend.schemas.fields import RequestFields, SamplingFields, SizeFields
-from pipelines.lora_spec import LoraRequest
-from pipelines.model_card import Solver
 from pipelines.request import BoundaryRatio, FlowShift, FrameCount, Guidance
 
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
@@ -71,19 +69,3 @@ class VideoRequest(VideoSamplingFields, RequestFields):
     )
     response_format: str | None = Field(None, description="`b64_json` is the only one.", examples=["b64_json"])
     stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
-
-
-class SamplingReport(BaseModel):
-    """What the clips were made with, beside size and length."""
-
-    num_inference_steps: int = Field(examples=[40])
-    guidance_scale: float = Field(examples=[4.0])
-    guidance_scale_2: float | None = Field(
-        None, description="null where the model has one transformer.", examples=[3.0]
-    )
-    flow_shift: float = Field(examples=[12.0])
-    boundary_ratio: float | None = Field(
-        None, description="null where the model has one transformer.", examples=[0.875]
-    )
-    solver: Solver = Field(examples=["unipc"])
-    lora: list[LoraRequest] = Field(description="The adapters.", examples=[[]])

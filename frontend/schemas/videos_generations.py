@@ -1,9 +1,9 @@
 """`POST /v1/videos/generations`: the request and the response."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from frontend.schemas.timings import Timings
-from frontend.schemas.video_fields import SamplingReport, VideoRequest
+from frontend.schemas.video_fields import VideoRequest
+from frontend.schemas.video_report import VideoData, VideoReport
 
 
 class VideoGenerationRequest(VideoRequest):
@@ -28,29 +28,9 @@ class VideoGenerationRequest(VideoRequest):
     )
 
 
-class VideoData(BaseModel):
-    """One clip."""
-
-    b64_json: str = Field(description="The MP4 (H.264, yuv420p), base64.")
-    seed: int = Field(description="The seed that it was made with.", examples=[42])
-    timings: Timings
-
-
-class VideoGenerationResponse(BaseModel):
+class VideoGenerationResponse(VideoReport):
     """The clips, and what was really made."""
 
     created: int = Field(description="Unix time.", examples=[1767225600])
-    model: str = Field(examples=["wan2.2-t2v-a14b"])
-    size: str = Field(examples=["832x480"])
-    num_frames: int = Field(examples=[81])
-    fps: float = Field(examples=[16.0])
     seconds: float = Field(description="num_frames / fps.", examples=[5.0625])
-    params: SamplingReport
     data: list[VideoData]
-    timings: Timings = Field(
-        description="Of the request: phases summed over its clips, and `total_seconds` from its arrival to its answer."
-    )
-    warnings: list[str] = Field(
-        description="What of the request was not done as written: unknown fields, a rounded frame count, ...",
-        examples=[["num_frames: 82 is not 4k+1, 81 were made", "unknown field 'sedd' has no effect"]],
-    )

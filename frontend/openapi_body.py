@@ -1,0 +1,31 @@
+"""OpenAPI's description of bodies that the routes read themselves."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of `model`, with what it refers to put in place. `model` must not contain itself."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        referred = definitions[node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else {}
+        return {name: inlined(value) for name, value in (referred | node).items() if name != "$ref"}
+
+    return dict(inlined(schema))
+
+
+def form_schema(model: type[BaseModel], file_field: str, instead: type[BaseModel]) -> dict[str, Any]:
+    """The same as a form: `file_field` is a file, and the fields of `instead` are named `file_field[...]`."""
+    schema = inline_schema(model)
+    del schema["examples"]
+    properties = schema["properties"]
+    file = {"type": "string", "format": "binary", "description": properties.pop(file_field)["description"]}
+    others = {f"{file_field}[{name}]": field for name, field in inline_schema(instead)["properties"].items()}
+    return schema | {"properties": {"prompt": properties["prompt"], file_field: file, **properties, **others}}

@@ -1,0 +1,87 @@
+"""`POST /v1/videos` and `GET /v1/videos/{video_id}`: OpenAI's video object, and what this server adds to it."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from frontend.schemas.fields import Fields
+from frontend.schemas.video_fields import VideoRequest
+from frontend.schemas.video_report import VideoData, VideoReport
+
+TEXT_FIELDS = frozenset(
+    {
+        *("prompt", "negative_prompt", "model", "size", "solver", "response_format"),
+        *("image_url", "file_id"),
+        *("name", "path", "high", "low"),
+    }
+)
+"""the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
+
+
+class ImageReference(Fields):
+    """An image that is not uploaded as a file."""
+
+    image_url: str | None = Field(
+        None,
+        description="A `data:` URI of a PNG, JPEG or WebP image. Other URLs are not fetched (400).",
+        examples=["data:image/png;base64,iVBORw0KGgo..."],
+    )
+    file_id: str | None = Field(None, description="Uploaded files are not supported (400).")
+
+
+def _check_reference(value: Any) -> Any:
+    if isinstance(value, str):
+        raise PydanticCustomError(
+            "image_reference", "must be a file (curl: -F input_reference=@FILE), or an object with `image_url`"
+        )
+    return value
+
+
+class VideoCreateRequest(VideoRequest):
+    """A request for clips from a text, and an image where there is one. A field that is null counts as absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "a red circle moves right", "seconds": 5, "size": "832x480"},
+                {
+                    "prompt": "it moves right",
+                    "input_reference": {"image_url": "data:image/png;base64,iVBORw0KGgo..."},
+                    "seed": 42,
+                },
+            ]
+        }
+    )
+
+    input_reference: Annotated[ImageReference | None, BeforeValidator(_check_reference)] = Field(
+        None,
+        description="The image that the clip starts from. The clip takes its aspect, unless a size is asked: then the "
+        "image is scaled to cover it, and cropped about its centre.",
+    )
+
+
+class Video(VideoReport):
+    """OpenAI's video object, and what was really made."""
+
+    id: str = Field(examples=["video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f"])
+    object: Literal["video"] = "video"
+    status: Literal["completed"] = "completed"
+    progress: Literal[100] = Field(100, description="Per cent.")
+    prompt: str
+    seconds: str = Field(description="num_frames / fps.", examples=["5.0625"])
+    created_at: int = Field(description="Unix time of the request.", examples=[1767225600])
+    completed_at: int = Field(description="Unix time of the answer.", examples=[1767225660])
+    expires_at: int = Field(
+        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer clips need room",
+        examples=[1767229260],
+    )
+    error: None = None
+    remixed_from_video_id: None = None
+
+
+class CreatedVideo(Video):
+    """The video object, and the clips themselves. `/v1/videos/{id}/content` has the first of them."""
+
+    created: int = Field(description="Unix time of the answer.", examples=[1767225660])
+    data: list[VideoData]
