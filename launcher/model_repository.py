@@ -18,7 +18,7 @@ class RepositoryModels:
     load: tuple[str, ...]
     """names of Triton models, sorted"""
     missing: tuple[str, ...]
-    """those that were not exported yet"""
+    """those that a checkpoint runs on, but that have no weights"""
     cards: tuple[ModelCard, ...]
     """the checkpoints that are served then"""
 
@@ -38,21 +38,19 @@ def read_repository(folder: Path, chosen: Sequence[str] = ()) -> RepositoryModel
     if not models:
         raise SetupError(f"{folder} is not a model repository: no folder in it has a config.pbtxt.")
     exported = tuple(model.name for model in models if _has_files(model))
-    missing = tuple(model.name for model in models if model.name not in exported)
-    if not exported or (exported == (ENSEMBLE,) and missing):
+    if not set(exported) - {ENSEMBLE}:
         raise SetupError(
             f"No model in {folder} has its weights yet. Export a checkpoint first:\n"
             "  make export\n"
             "which runs: python -m export checkpoints/toy-wan-t2v --to model_repository"
         )
     cards = [ModelCard.read(card.parent) for card in sorted(folder.glob(f"{ENSEMBLE}/*/*/{CARD_FILE}"))]
-    if not chosen:
-        return RepositoryModels(exported, missing, tuple(cards))
-    served = tuple(_find(model_id, cards, folder) for model_id in chosen)
-    needed = {ENSEMBLE, *(name for card in served for name in card.components.names())}
-    if absent := sorted(needed.intersection(missing)):
-        raise SetupError(f"{', '.join(absent)} in {folder} has no weights; export the checkpoint again.")
-    return RepositoryModels(tuple(name for name in exported if name in needed), (), served)
+    served = tuple(_find(model_id, cards, folder) for model_id in chosen) if chosen else tuple(cards)
+    needed = {name for card in served for name in (ENSEMBLE, *card.components.names())}
+    missing = tuple(sorted(needed.difference(exported)))
+    if chosen and missing:
+        raise SetupError(f"{', '.join(missing)} in {folder} has no weights; export the checkpoint again.")
+    return RepositoryModels(tuple(name for name in exported if name in needed or not chosen), missing, served)
 
 
 def _find(model_id: str, cards: Sequence[ModelCard], folder: Path) -> ModelCard:

@@ -86,7 +86,7 @@ class TritonServer:
         models = read_repository(self._settings.model_repository, self._settings.models)
         self.models, self.cards = models.load, models.cards
         if models.missing:
-            logger.info("not exported, so not loaded: %s", ", ".join(models.missing))
+            logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
         backends = self._settings.run_dir.resolve() / "backends"
         install.assemble_backends(self._settings.backends, backends)
         try:

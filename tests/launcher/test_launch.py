@@ -15,6 +15,7 @@ from launcher.settings import Ports
 from launcher.shared_memory import regions
 from tests.conftest import Exported
 from tests.launcher.conftest import BROKEN, INCREMENT, Launched, wait_until, write_model
+from tests.model_cards import model_card
 
 Launch = Callable[..., Launched]
 
@@ -37,12 +38,14 @@ def test_serves_until_a_signal_and_leaves_nothing(
     assert not any(process.is_running() for process in descendants)
 
 
-def test_says_what_it_loads_and_what_is_not_exported(launch: Launch, repository: Path) -> None:
-    write_model(repository, "unexported", code=None)
+def test_says_what_it_loads_and_what_lacks_its_weights(launch: Launch, repository: Path) -> None:
+    card = model_card("video", experts=1)
+    (repository / "generate" / "1" / card.family).mkdir(parents=True)
+    card.write(repository / "generate" / "1" / card.family)
     launched = launch(repository, "--no-frontend")
     launched.wait_for("ready in")
     assert "loaded increment (" in launched.output
-    assert "not exported, so not loaded: unexported" in launched.output
+    assert "lack generate, wan_t2v_transformer, wan_text_encoder, wan_vae" in launched.output
 
 
 def test_two_at_once_on_different_ports(launch: Launch, repository: Path) -> None:

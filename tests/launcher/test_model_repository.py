@@ -8,20 +8,14 @@ from tests.launcher.conftest import INCREMENT, write_model
 from tests.model_cards import model_card, text_to_image_card
 
 
-def test_models_without_files_in_a_version_folder_are_missing(tmp_path: Path) -> None:
+def test_models_without_files_in_a_version_folder_are_not_loaded(tmp_path: Path) -> None:
     write_model(tmp_path, "generate", INCREMENT)
     write_model(tmp_path, "wan_vae", INCREMENT)
     write_model(tmp_path, "qwen_image_vae", code=None)
-    models = read_repository(tmp_path)
-    assert models.load == ("generate", "wan_vae")
-    assert models.missing == ("qwen_image_vae",)
-
-
-def test_version_folder_may_be_absent(tmp_path: Path) -> None:
-    write_model(tmp_path, "wan_vae", INCREMENT)
     (tmp_path / "wan_text_encoder").mkdir()
     (tmp_path / "wan_text_encoder" / "config.pbtxt").touch()
-    assert read_repository(tmp_path).missing == ("wan_text_encoder",)
+    models = read_repository(tmp_path)
+    assert models.load == ("generate", "wan_vae")
 
 
 def test_generate_alone_is_not_enough_where_others_wait_for_export(tmp_path: Path) -> None:
@@ -73,6 +67,13 @@ def test_checkpoints_are_served_in_the_order_chosen(two_checkpoints: Path) -> No
 def test_an_unknown_checkpoint_is_refused_with_those_that_there_are(two_checkpoints: Path) -> None:
     with pytest.raises(SetupError, match=r"no model 'sora' in .*; exported there: picture, video"):
         read_repository(two_checkpoints, ["video", "sora"])
+
+
+def test_what_an_exported_checkpoint_lacks_is_missing(two_checkpoints: Path) -> None:
+    write_model(two_checkpoints, "wan_vae_encoder", code=None)
+    assert read_repository(two_checkpoints).missing == ()
+    (two_checkpoints / "wan_vae" / "1" / "model.py").unlink()
+    assert read_repository(two_checkpoints).missing == ("wan_vae",)
 
 
 def test_a_chosen_checkpoint_without_its_weights_is_refused(two_checkpoints: Path) -> None:
