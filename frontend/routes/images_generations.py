@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import time
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
@@ -12,7 +11,7 @@ from frontend.disconnect import until_disconnected
 from frontend.image_plan import check_supported, plan_image
 from frontend.picture import Picture
 from frontend.request_id import current_request_id
-from frontend.schemas.errors import ErrorBody
+from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.images_generations import (
     ImageGenerationRequest,
     ImageGenerationResponse,
@@ -24,25 +23,13 @@ from frontend.services import Services, ServicesDep
 
 router = APIRouter(tags=["images"])
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "Not JSON, or something that the model cannot do."},
-    404: {"model": ErrorBody, "description": "No such model; the message names those served."},
-    413: {"model": ErrorBody, "description": "The body is too large."},
-    415: {"model": ErrorBody, "description": "The Content-Type is not application/json."},
-    422: {"model": ErrorBody, "description": "A field is missing, has the wrong type, or is out of bounds."},
-    429: {"model": ErrorBody, "description": "The queue is full; see Retry-After."},
-    500: {"model": ErrorBody, "description": "A fault of ours; the message has the request's id."},
-    503: {"model": ErrorBody, "description": "Triton or a model is away, or died during the job; see Retry-After."},
-    504: {"model": ErrorBody, "description": "The job was not done in its time."},
-}
-
 
 @router.post(
     "/v1/images/generations",
     summary="Make pictures from a text",
     description="Waits until the pictures are done. A client that closes the connection stops its jobs.",
     response_description="The pictures as base64 files, and how they were really made.",
-    responses=_ERRORS,
+    responses=GENERATION_ERRORS,
     dependencies=[Depends(require_json)],
 )
 async def create_images(

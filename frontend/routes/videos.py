@@ -15,7 +15,7 @@ from frontend.openapi_body import form_schema, inline_schema
 from frontend.recent_videos import RecentVideo
 from frontend.reference_image import FIELD, ReferenceImage, bytes_of_data_uri
 from frontend.request_id import current_request_id
-from frontend.routes.video_errors import VIDEO_ERRORS
+from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.errors import ErrorBody
 from frontend.schemas.videos import TEXT_FIELDS, CreatedVideo, ImageReference, Video, VideoCreateRequest
 from frontend.services import Services, ServicesDep
@@ -47,7 +47,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     "the first one stays for a while at `/v1/videos/{id}/content`. A client that closes the connection stops its "
     "jobs. In a form, `lora`, `video_params` and `extra_body` are JSON text.",
     response_description="The video object, the clips as base64 MP4, and what was really made.",
-    responses=VIDEO_ERRORS,
+    responses=GENERATION_ERRORS,
     openapi_extra=_BODY,
 )
 async def create_video(request: Request, services: ServicesDep) -> CreatedVideo:

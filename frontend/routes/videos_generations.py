@@ -8,7 +8,7 @@ from frontend.content_type import require_json
 from frontend.disconnect import until_disconnected
 from frontend.model_catalog import ModelCatalog
 from frontend.request_id import current_request_id
-from frontend.routes.video_errors import VIDEO_ERRORS
+from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGenerationResponse
 from frontend.services import Services, ServicesDep
 from frontend.video_plan import check_supported, plan_video
@@ -24,7 +24,7 @@ router = APIRouter(tags=["videos"])
     summary="Make clips from a text",
     description="Waits until the clips are done. A client that closes the connection stops its jobs.",
     response_description="The clips as base64 MP4, and what was really made.",
-    responses=VIDEO_ERRORS,
+    responses=GENERATION_ERRORS,
     dependencies=[Depends(require_json)],
 )
 async def create_videos(

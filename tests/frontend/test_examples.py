@@ -109,7 +109,7 @@ def test_several_clips_from_an_image(url: str, engine: FakeEngine, photo: Path, 
     )
     assert done.returncode == 0, done.stderr
     assert [frames_of(tmp_path / f"clip-{i}.mp4") for i in (1, 2)] == [9, 9]
-    assert all(job.image.shape == (48, 64, 3) for job in engine.jobs.values())
+    assert [job.image is not None and job.image.shape for job in engine.jobs.values()] == [(48, 64, 3)] * 2
 
 
 # openai_sdk.py

@@ -1,10 +1,10 @@
-"""The errors that the routes which make clips document."""
+"""The errors that the routes which make clips and pictures document."""
 
 from typing import Any
 
 from frontend.schemas.errors import ErrorBody
 
-VIDEO_ERRORS: dict[int | str, dict[str, Any]] = {
+GENERATION_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "A body that cannot be read, or something that the model cannot do."},
     404: {"model": ErrorBody, "description": "No such model; the message names those served."},
     413: {"model": ErrorBody, "description": "The body is too large."},
