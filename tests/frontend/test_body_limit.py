@@ -60,6 +60,27 @@ async def test_reading_stops_at_the_limit(client: httpx.AsyncClient) -> None:
     assert sent <= 2 * LIMIT
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=b"])
+async def test_an_upload_has_a_limit_of_its_own(
+    engine: FakeEngine, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b'--b\r\nContent-Disposition: form-data; name="input_reference"; filename="a"\r\n\r\n'
+        while sent < 1000 * LIMIT:
+            sent += 100
+            yield b" " * 100
+
+    sent = 0
+    app = create_app(Settings(max_body_bytes=LIMIT, max_upload_bytes=5 * LIMIT), engine)
+    async with client_of(app) as client:
+        response = await client.post("/v1/videos", content=endless(), headers={"Content-Type": content_type})
+    assert (response.status_code, error_of(response)["code"]) == (413, "payload_too_large")
+    assert f"{5 * LIMIT} bytes" in error_of(response)["message"]
+    assert 4 * LIMIT < sent <= 6 * LIMIT
+    assert "internal error" not in caplog.text
+
+
 @pytest.mark.parametrize("declared", ["many", "-5", "9" * 5000])
 async def test_a_senseless_content_length_does_no_harm(client: httpx.AsyncClient, declared: str) -> None:
     headers = {"Content-Type": "application/json", "Content-Length": declared}

@@ -24,11 +24,12 @@ def wait_for(condition: Callable[[], bool], what: str) -> float:
 
 
 @pytest.mark.parametrize("n", [1, 3])
-def test_leaving_cancels_every_job(serve: Serve, app: FastAPI, engine: FakeEngine, n: int) -> None:
+@pytest.mark.parametrize("path", [URL, "/v1/videos"])
+def test_leaving_cancels_every_job(serve: Serve, app: FastAPI, engine: FakeEngine, path: str, n: int) -> None:
     engine.step_gate.clear()
     with serve(app) as url:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(url + URL, json={"prompt": "x", "n": n}, timeout=0.3)
+            httpx.post(url + path, json={"prompt": "x", "n": n}, timeout=0.3)
         assert wait_for(lambda: len(engine.cancelled) == n, "jobs cancelled") < 1
         wait_for(lambda: 'status="499"' in httpx.get(url + "/metrics").text, "counted")
         assert "tritonreel_jobs_in_flight 0.0" in httpx.get(url + "/metrics").text
@@ -41,21 +42,32 @@ def test_staying_cancels_none(serve: Serve, app: FastAPI, engine: FakeEngine) ->
     assert engine.cancelled == []
 
 
-def test_leaving_while_the_body_is_sent_is_no_fault(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        (URL, "application/json"),
+        ("/v1/videos", "application/json"),
+        ("/v1/videos", "multipart/form-data; boundary=b"),
+    ],
+)
+def test_leaving_while_the_body_is_sent_is_no_fault(
+    serve: Serve, app: FastAPI, engine: FakeEngine, caplog: pytest.LogCaptureFixture, path: str, content_type: str
+) -> None:
     with serve(app) as url:
         address = httpx.URL(url)
 
         async def send_half() -> None:
             _, writer = await asyncio.open_connection(address.host, address.port)
-            head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
-            writer.write(head.encode() + b'{"prompt"')
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: 99\r\n\r\n"
+            writer.write(head.encode() + b"--b\r\nContent-")
             await writer.drain()
             await asyncio.sleep(0.1)
             writer.close()
 
         asyncio.run(send_half())
-        assert httpx.get(url + "/health/live").status_code == 200
+        wait_for(lambda: f'route="{path}"' in httpx.get(url + "/metrics").text, "answered")
     assert engine.jobs == {}
+    assert "internal error" not in caplog.text
 
 
 def test_stopping_the_server_ends_its_jobs(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:

@@ -1,0 +1,266 @@
+import base64
+import contextlib
+import io
+import random
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from frontend.errors import InvalidImage
+from frontend.reference_image import ReferenceImage, bytes_of_data_uri
+from pipelines.model_card import ModelCard
+from tests.model_cards import image_to_video_card
+
+MAX_PIXELS = 10_000
+NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
+
+
+def file_of(image: Image.Image, format_name: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def pixels_of(file: bytes) -> NDArray[np.uint8]:
+    """The image at its own size."""
+    image = ReferenceImage.open(file, MAX_PIXELS)
+    return image.fit(image.width, image.height)
+
+
+def png_of(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of nothing but a header and `chunks`."""
+    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in (header, *chunks)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+# Kinds
+
+
+@pytest.mark.parametrize(("format_name", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])
+def test_pixels_arrive_as_they_are(format_name: str, options: dict[str, Any]) -> None:
+    np.testing.assert_array_equal(pixels_of(file_of(Image.fromarray(NOISE), format_name, **options)), NOISE)
+
+
+@pytest.mark.parametrize("format_name", ["JPEG", "WEBP"])
+def test_lossy_files_are_read(format_name: str) -> None:
+    pixels = pixels_of(file_of(Image.new("RGB", (40, 24), (200, 100, 50)), format_name, quality=95))
+    assert pixels.shape == (24, 40, 3)
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("image", "options", "colour"),
+    [
+        (Image.new("1", (4, 4), 1), {}, (255, 255, 255)),
+        (Image.new("L", (4, 4), 77), {}, (77, 77, 77)),
+        (Image.new("P", (4, 4), 1), {}, None),
+        (Image.fromarray(np.full((4, 4), 200 * 257, np.uint16)), {}, (200, 200, 200)),
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 255)), {}, (10, 20, 30)),
+        # Nothing of these is to be seen: white shows.
+        (Image.new("RGBA", (4, 4), (10, 20, 30, 0)), {}, (255, 255, 255)),
+        (Image.new("LA", (4, 4), (10, 0)), {}, (255, 255, 255)),
+        (Image.new("L", (4, 4), 5), {"transparency": 5}, (255, 255, 255)),
+        (Image.new("RGB", (4, 4), (1, 2, 3)), {"transparency": (1, 2, 3)}, (255, 255, 255)),
+        (Image.new("P", (4, 4), 1), {"transparency": 1}, (255, 255, 255)),
+        (Image.new("RGBA", (4, 4), (0, 0, 0, 51)), {}, (204, 204, 204)),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb(
+    image: Image.Image, options: dict[str, Any], colour: tuple[int, int, int] | None
+) -> None:
+    if image.mode == "P":
+        image.putpalette([0, 0, 0, 9, 8, 7])
+    np.testing.assert_array_equal(pixels_of(file_of(image, **options)), np.full((4, 4, 3), colour or (9, 8, 7)))
+
+
+def test_cmyk_becomes_rgb() -> None:
+    pixels = pixels_of(file_of(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))
+    assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_a_camera_is_undone(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = file_of(Image.fromarray(NOISE), exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file))))
+    image = ReferenceImage.open(file, MAX_PIXELS)
+    assert (image.height, image.width) == expected.shape[:2]
+    np.testing.assert_array_equal(image.fit(image.width, image.height), expected)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"", b"Exif\0\0II*\0\xff\xff\xff\xff"])
+def test_broken_metadata_does_not_spoil_an_image(exif: bytes) -> None:
+    np.testing.assert_array_equal(pixels_of(file_of(Image.fromarray(NOISE), exif=exif)), NOISE)
+
+
+def test_the_previews_that_cameras_put_into_a_jpeg_are_no_animation() -> None:
+    photo = Image.new("RGB", (32, 32), "red")
+    file = file_of(photo, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
+    assert pixels_of(file).shape == (32, 32, 3)
+
+
+# What is refused
+
+
+def gif() -> bytes:
+    return file_of(Image.new("P", (4, 4)), "GIF")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"hello",
+        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        b"%PDF-1.7",
+        b"\0" * 100,
+        gif(),
+        file_of(Image.new("RGB", (4, 4)), "BMP"),
+        file_of(Image.new("RGB", (4, 4)), "TIFF"),
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x10\0\0\0WEBP",
+    ],
+    ids=lambda file: repr(file[:8]),
+)
+def test_other_files_are_refused(file: bytes) -> None:
+    with pytest.raises(InvalidImage, match=r"must be a PNG, JPEG or WebP image|truncated or broken"):
+        ReferenceImage.open(file, MAX_PIXELS)
+
+
+def test_an_empty_file_is_refused() -> None:
+    with pytest.raises(InvalidImage, match="empty"):
+        ReferenceImage.open(b"", MAX_PIXELS)
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
+def test_animations_are_refused(format_name: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    file = file_of(frames[0], format_name, save_all=True, append_images=frames[1:])
+    with pytest.raises(InvalidImage, match="animated"):
+        ReferenceImage.open(file, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("size", [(101, 100), (10_000, 10_000), (100_000, 100_000), (2**31 - 1, 1)])
+def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
+    with pytest.raises(InvalidImage, match="at most 10,000 pixels"):
+        ReferenceImage.open(png_of(*size, (b"IDAT", b"")), MAX_PIXELS)
+
+
+def test_the_largest_image_is_taken() -> None:
+    assert pixels_of(file_of(Image.new("RGB", (100, 100)))).shape == (100, 100, 3)
+
+
+def test_a_bomb_of_metadata_is_refused() -> None:
+    text = b"Comment\0\0" + zlib.compress(b"\0" * 80_000_000, 9)
+    with pytest.raises(InvalidImage):
+        pixels_of(png_of(8, 8, (b"zTXt", text), (b"IDAT", zlib.compress(b"\0" * 8 * 25)), (b"IEND", b"")))
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
+def test_truncated_files_are_refused(format_name: str, kept: float) -> None:
+    file = file_of(Image.fromarray(NOISE), format_name)
+    with pytest.raises(InvalidImage):
+        pixels_of(file[: int(len(file) * kept)])
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
+def test_whatever_is_broken_is_an_image_or_an_error_of_ours(format_name: str) -> None:
+    chance = random.Random(0)
+    file = file_of(Image.fromarray(NOISE), format_name, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0")
+    for _ in range(300):
+        broken = bytearray(file)
+        for _ in range(chance.randint(1, 8)):
+            broken[chance.randrange(len(file))] = chance.randrange(256)
+        with contextlib.suppress(InvalidImage):
+            image = ReferenceImage.open(bytes(broken), MAX_PIXELS)
+            assert image.fit(16, 16).shape == (16, 16, 3)
+
+
+# Sizes
+
+
+def image_of(width: int, height: int) -> ReferenceImage:
+    return ReferenceImage(b"", width, height)
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    """832x480, multiples of 16, sides of at most 2048."""
+    card = image_to_video_card()
+    defaults = card.defaults.model_copy(update={"width": 832, "height": 480})
+    return card.model_copy(update={"defaults": defaults, "limits": card.limits.model_copy(update={"max_side": 2048})})
+
+
+@pytest.mark.parametrize(
+    ("image", "asked", "size"),
+    [
+        ((832, 480), (None, None), (832, 480)),
+        ((1664, 960), (None, None), (832, 480)),
+        # diffusers: round(sqrt(832 * 480 * 3 / 4)) // 16 * 16, and the same with 4 / 3
+        ((1024, 768), (None, None), (720, 544)),
+        ((768, 1024), (None, None), (544, 720)),
+        ((10_000, 10), (None, None), (2048, 16)),
+        ((1, 60_000), (None, None), (16, 2048)),
+        ((1024, 768), (640, None), (640, 480)),
+        ((1024, 768), (None, 480), (640, 480)),
+        ((1000, 768), (None, 480), (624, 480)),  # 625 rounded down
+        ((10_000, 10), (640, None), (640, 16)),
+        ((10_000, 10), (None, 640), (2048, 640)),
+        ((1024, 768), (320, 320), (320, 320)),
+    ],
+)
+def test_the_size_that_is_left_open_follows_the_image(
+    card: ModelCard, image: tuple[int, int], asked: tuple[int | None, int | None], size: tuple[int, int]
+) -> None:
+    assert image_of(*image).size_for(card, *asked) == size
+
+
+def test_the_image_covers_the_clip_and_is_cropped_about_its_centre() -> None:
+    bands = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 32, axis=0)
+    wide = ReferenceImage.open(file_of(Image.fromarray(np.tile(bands, (32, 1, 1)))), MAX_PIXELS)
+    np.testing.assert_array_equal(wide.fit(32, 32), np.full((32, 32, 3), (0, 255, 0)))
+    np.testing.assert_array_equal(wide.fit(64, 64)[:, 8:56], np.full((64, 48, 3), (0, 255, 0)))
+    half = wide.fit(64, 32)
+    assert half[0, 0].tolist() == [255, 0, 0]
+    assert half[0, -1].tolist() == [0, 0, 255]
+    np.testing.assert_array_equal(half[:, 16:48], np.full((32, 32, 3), (0, 255, 0)))
+
+
+@pytest.mark.parametrize(
+    ("size", "lost"), [((64, 48), 0), ((48, 48), 0.25), ((64, 24), 0.5), ((128, 96), 0), ((16, 48), 0.75)]
+)
+def test_the_crop_is_known(size: tuple[int, int], lost: float) -> None:
+    assert image_of(64, 48).lost_by(*size) == pytest.approx(lost)
+
+
+# Data URIs
+
+
+@pytest.mark.parametrize("head", ["data:image/png;base64,", "data:;base64,", "DATA:text/plain;charset=x;base64,"])
+def test_a_data_uri_is_read_whatever_type_it_declares(head: str) -> None:
+    assert bytes_of_data_uri(head + base64.b64encode(b"\0\xff?>").decode()) == b"\0\xff?>"
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("http://localhost/a.png", "must be a data: URI"),
+        ("https://example.com/data:;base64,AAAA", "must be a data: URI"),
+        ("file:///etc/passwd", "must be a data: URI"),
+        ("data:image/png,%89PNG", "must be a data: URI"),
+        ("", "must be a data: URI"),
+        ("data:image/png;base64,A", "not valid base64"),
+        ("data:image/png;base64,AAAA AAAA", "not valid base64"),
+        ("data:image/png;base64,ÄAAA", "not valid base64"),
+    ],
+)
+def test_other_urls_are_refused(uri: str, message: str) -> None:
+    with pytest.raises(InvalidImage, match=message):
+        bytes_of_data_uri(uri)
