@@ -16,7 +16,7 @@ from export.options import EXTERNAL_ABOVE, Options, Target
 from export.quiet import quiet_libraries
 
 if TYPE_CHECKING:
-    from export.exporter import Exported
+    from export.component import Exported
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
@@ -53,6 +53,10 @@ def main(
     torch module on fresh random inputs of several sizes; a difference above
     1e-4 fails the export. The repository changes only once everything has
     passed: an export that fails or is interrupted leaves it as it was.
+
+    Checkpoints of several families are served from one repository. What they
+    have in common, the text encoder and the VAE, is in it once: the same weights
+    are not exported again, and other weights are refused.
 
     Example:
 
@@ -92,8 +96,9 @@ def _run(console: Console, folder: Path, family_name: str | None, repository: Pa
         quiet_libraries()
 
         def report(exported: "Exported") -> None:
-            files = ", ".join(f"{exported.model}/1/{file}" for file in exported.files)
-            console.print(f"[green]✓[/] {exported.component}: {files}")
+            files = ", ".join(f"{exported.model}/1/{file}" for file in exported.graphs)
+            unchanged = ", unchanged" if exported.is_reused else ""
+            console.print(f"[green]✓[/] {exported.component}: {files}{unchanged}")
 
         family = recognise_family(folder) if family_name is None else get_family(family_name)
         results = export_checkpoint(folder, family, repository, options, on_stage=status.update, on_exported=report)
@@ -107,13 +112,14 @@ def _table(results: "list[Exported]") -> Table:
     for heading in ("parameters", "size", "export", "compare", "max diff"):
         table.add_column(heading, justify="right", no_wrap=True)
     for exported in results:
+        source = exported.source
         table.add_row(
             exported.model,
-            f"{exported.parameters / 1e6:,.2f} M",
-            f"{exported.bytes / 1e6:,.1f} MB",
-            f"{exported.export_seconds:.1f} s",
-            f"{exported.compare_seconds:.1f} s",
-            f"{exported.max_difference:.1e}",
+            f"{source.parameters / 1e6:,.2f} M",
+            f"{sum(source.files.values()) / 1e6:,.1f} MB",
+            "reused" if exported.export_seconds is None else f"{exported.export_seconds:.1f} s",
+            "" if exported.compare_seconds is None else f"{exported.compare_seconds:.1f} s",
+            f"{source.max_difference:.1e}",
         )
     return table
 

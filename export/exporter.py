@@ -1,54 +1,27 @@
 """A diffusers checkpoint folder into a Triton model repository."""
 
-import gc
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import nn
+from pydantic import ValidationError
 
-from export.attention import fuse_attention
-from export.checkpoint import Checkpoint, open_checkpoint
+from export.checkpoint import open_checkpoint
+from export.component import Exported, export_component
 from export.defaults import read_defaults
-from export.errors import ParityError, RepositoryError
-from export.family import Comparison, Family, Part
-from export.graph import Session, save, trace
-from export.lora import add_adapter_inputs, linear_layers
-from export.options import Options, Target
+from export.errors import RepositoryError
+from export.family import Family
+from export.options import Options
+from export.source import component_fingerprint, exporter_fingerprint, read_source
 from export.staging import staged
-from pipelines.lora_targets import Sizes, write_targets
+from pipelines.lora_targets import write_targets
+from pipelines.model_card import CARD_FILE, ModelCard
 
 OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 """the project's own, which holds the configuration of every Triton model"""
 
-TOLERANCE = 1e-4
-"""greatest absolute difference between a graph and its torch module"""
-
 _VERSION = "1"
 _GENERATE = "generate"
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What became of one component."""
-
-    component: str
-    model: str
-    files: tuple[str, ...]
-    bytes: int
-    parameters: int
-    export_seconds: float
-    """loading, tracing and saving"""
-    compare_seconds: float
-    comparisons: tuple[Comparison, ...]
-    adapter_targets: Sizes
-    """linear layers that adapters may change; none but in transformers"""
-
-    @property
-    def max_difference(self) -> float:
-        return max(comparison.max_difference for comparison in self.comparisons)
 
 
 def export_checkpoint(
@@ -60,6 +33,8 @@ def export_checkpoint(
     on_exported: Callable[[Exported], None] = lambda exported: None,
 ) -> list[Exported]:
     """Export every component, compare each with its torch module, then put all of it in the repository.
+
+    A component of which the repository holds the same export already is left as it is.
 
     Args:
         folder: the checkpoint.
@@ -73,18 +48,32 @@ def export_checkpoint(
     own = read_defaults(folder)
     card = family.card(checkpoint, own.model_copy(update={"id": options.model_id or own.id}))
     companions = _missing_companions(family, repository)
+    parts = [part for part in family.parts if part.source in checkpoint.models]
+    on_stage("reading the weights")
+    of_source = {source: component_fingerprint(folder / source) for source in checkpoint.models}
+    fingerprints = {part.model: of_source[part.source] for part in parts}
+    of_exporter = exporter_fingerprint(options)
 
     with staged(repository) as staging:
+        _check_shared(repository, card, fingerprints)
         results = []
-        for part in family.parts:
-            if part.source in checkpoint.models:
-                exported = _export_part(part, checkpoint, staging.new(f"{part.model}/{_VERSION}"), options, on_stage)
-                on_exported(exported)
-                results.append(exported)
+        for part in parts:
+            version = f"{part.model}/{_VERSION}"
+            made_from = (fingerprints[part.model], of_exporter)
+            present = read_source(repository / version)
+            if present is not None and present.serves(repository / version, *made_from):
+                exported = Exported(part.component, part.model, present)
+            else:
+                exported = export_component(
+                    part, folder / part.source, staging.new(version), options, made_from, on_stage
+                )
+            on_exported(exported)
+            results.append(exported)
         generate = staging.new(f"{_GENERATE}/{_VERSION}/{family.name}")
         generate.mkdir()
         card.write(generate)
-        write_targets(generate, {one.component: one.adapter_targets for one in results if one.adapter_targets})
+        targets = {one.component: one.source.adapter_targets for one in results}
+        write_targets(generate, {component: layers for component, layers in targets.items() if layers})
         for component in ("tokenizer", "scheduler"):
             shutil.copytree(folder / component, generate / component)
         for companion in companions:
@@ -94,56 +83,27 @@ def export_checkpoint(
     return results
 
 
-def _export_part(
-    part: Part, checkpoint: Checkpoint, version: Path, options: Options, on_stage: Callable[[str], None]
-) -> Exported:
-    started = time.monotonic()
-    on_stage(f"{part.component}: loading")
-    module = part.load(checkpoint.folder / part.source)
-    version.mkdir()
-    files = []
-    for graph in part.graphs(module):
-        on_stage(f"{part.component}: tracing {graph.file}")
-        model = trace(graph)
-        if part.takes_adapters:
-            add_adapter_inputs(model)
-        if options.target is Target.ONNXRUNTIME:
-            fuse_attention(model)
-        on_stage(f"{part.component}: saving {graph.file}")
-        save(model, version / graph.file, options.external_above)
-        files.append(graph.file)
-    export_seconds = time.monotonic() - started
+def _check_shared(repository: Path, card: ModelCard, fingerprints: Mapping[str, str]) -> None:
+    """Refuse to replace a component that a checkpoint of another family runs on.
 
-    comparisons = _compare(part, module, version, files, on_stage)
-    return Exported(
-        component=part.component,
-        model=part.model,
-        files=tuple(files),
-        bytes=sum(path.stat().st_size for path in version.iterdir()),
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        export_seconds=export_seconds,
-        compare_seconds=time.monotonic() - started - export_seconds,
-        comparisons=comparisons,
-        adapter_targets=linear_layers(module) if part.takes_adapters else {},
-    )
-
-
-def _compare(
-    part: Part, module: nn.Module, version: Path, files: list[str], on_stage: Callable[[str], None]
-) -> tuple[Comparison, ...]:
-    gc.collect()  # the exporter's reference cycles hold the weights once more
-    on_stage(f"{part.component}: comparing with {part.class_name}")
-    sessions = {file: Session(version / file) for file in files}
-    comparisons = []
-    for comparison in part.compare(module, sessions):
-        # written so that a NaN fails
-        if not comparison.max_difference <= TOLERANCE:
-            raise ParityError(
-                f"{part.model} differs from {part.class_name} by {comparison.max_difference:.3g} "
-                f"on {comparison.inputs}; at most {TOLERANCE:g} is allowed"
-            )
-        comparisons.append(comparison)
-    return tuple(comparisons)
+    Args:
+        card: of the checkpoint to export; it replaces the one of its own family.
+        fingerprints: model -> what would be exported to it.
+    """
+    for path in sorted((repository / _GENERATE / _VERSION).glob(f"*/{CARD_FILE}")):
+        try:
+            other = ModelCard.read(path.parent)
+        except ValidationError:
+            continue  # of another release, which this one does not serve
+        if other.family == card.family:
+            continue
+        for model in sorted(fingerprints.keys() & set(other.components.names())):
+            present = read_source(repository / model / _VERSION)
+            if present is None or present.component != fingerprints[model]:
+                raise RepositoryError(
+                    f"{model} of {card.id} is not the one that {other.id} runs on in {repository}; "
+                    f"export {card.id} into another repository, with --to"
+                )
 
 
 def _missing_companions(family: Family, repository: Path) -> list[str]:

@@ -56,5 +56,4 @@ def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def export_command(checkpoint: Path, repository: Path, *more: str) -> Sequence[str]:
-    options = ("--family", "wan_t2v", "--to", str(repository))
-    return [sys.executable, "-m", "export", str(checkpoint), *options, *more]
+    return [sys.executable, "-m", "export", str(checkpoint), "--to", str(repository), *more]

@@ -32,7 +32,7 @@ def run(*arguments: object) -> Result:
 def test_help_teaches_with_an_example() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert "python -m export checkpoints/toy-wan-t2v --family wan_t2v" in result.output
+    assert "python -m export checkpoints/toy-wan-t2v" in result.output
     assert "--external-above" not in result.output
 
 
@@ -41,7 +41,8 @@ def test_help_teaches_with_an_example() -> None:
     [
         ("wan_t2v", shutil.rmtree, "is not a folder"),
         ("wan_t2v", lambda folder: (folder / "model_index.json").unlink(), "it has no model_index.json"),
-        ("sora", lambda folder: None, "unknown family 'sora'; known: wan_t2v"),
+        ("wan_i2v", lambda folder: None, "holds a WanPipeline, and this family needs a WanImageToVideoPipeline"),
+        ("sora", lambda folder: None, "unknown family 'sora'; known: wan_t2v, wan_i2v, wan_ti2v, qwen_image"),
     ],
 )
 def test_a_refusal_is_one_sentence_and_status_1(

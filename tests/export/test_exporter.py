@@ -9,9 +9,10 @@ import pytest
 
 from export import umt5
 from export.checkpoint import Checkpoint, open_checkpoint
+from export.component import TOLERANCE
 from export.defaults import OwnDefaults
 from export.errors import ParityError, RepositoryError
-from export.exporter import OWN_REPOSITORY, TOLERANCE, export_checkpoint
+from export.exporter import OWN_REPOSITORY, export_checkpoint
 from export.family import Family, Part
 from export.graph import Session
 from export.options import Options, Target
@@ -23,10 +24,10 @@ from .conftest import CommandLineExport
 
 PARTS = {part.component: part for part in WAN_T2V.parts}
 FILES = {
-    "text_encoder": ["model.onnx"],
-    "transformer": ["model.onnx", "model.onnx.data"],
-    "transformer_2": ["model.onnx", "model.onnx.data"],
-    "vae": ["first.onnx", "first.onnx.data", "next.onnx", "next.onnx.data"],
+    "text_encoder": ["model.onnx", "source.json"],
+    "transformer": ["model.onnx", "model.onnx.data", "source.json"],
+    "transformer_2": ["model.onnx", "model.onnx.data", "source.json"],
+    "vae": ["first.onnx", "first.onnx.data", "next.onnx", "next.onnx.data", "source.json"],
 }
 """what the shared export made: the text encoder's weights are below the external-data threshold, the rest above"""
 
@@ -55,7 +56,8 @@ def test_inputs_and_outputs_are_those_of_the_triton_configuration(component: str
     for path in (model / "1").glob("*.onnx"):
         session = onnxruntime.InferenceSession(path)
         for value in (*session.get_inputs(), *session.get_outputs()):
-            assert value.name.startswith("cache_") or f'name: "{value.name}"' in configuration
+            is_ours = value.name.startswith("cache_") or ".lora_" in value.name
+            assert is_ours or f'name: "{value.name}"' in configuration
 
 
 def test_the_decoders_hand_over_their_caches_in_order(exported: CommandLineExport) -> None:
@@ -133,12 +135,56 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
         on_stage=heard.append,
     )
 
-    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.onnx.data"]
-    assert result.bytes == sum(path.stat().st_size for path in version.iterdir())
-    assert result.max_difference <= TOLERANCE
+    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.onnx.data", "source.json"]
+    assert result.source.files == {name: (version / name).stat().st_size for name in ("model.onnx", "model.onnx.data")}
+    assert result.source.max_difference <= TOLERANCE
     assert (repository / "wan_text_encoder" / "config.pbtxt").read_text() == "edited by hand"
     assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "named"
-    assert heard[0] == "text_encoder: loading"
+    assert heard[:2] == ["reading the weights", "text_encoder: loading"]
+
+
+def changed_at(repository: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in repository.glob("wan_*/1/*")}
+
+
+def test_what_is_there_already_is_not_exported_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    (made,) = export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="one"))
+    before = changed_at(repository)
+
+    (reused,) = export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="two"))
+    assert (made.is_reused, reused.is_reused) == (False, True)
+    assert (reused.source, reused.graphs) == (made.source, ["model.onnx"])
+    assert changed_at(repository) == before
+    assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "two"
+
+    (repository / "wan_text_encoder" / "1" / "model.onnx").write_text("damaged")
+    (again,) = export_checkpoint(tiny_checkpoint, family, repository, Options())
+    assert not again.is_reused
+    (of_other_kind,) = export_checkpoint(tiny_checkpoint, family, repository, Options(target=Target.ONNX))
+    assert not of_other_kind.is_reused
+
+
+def test_two_families_share_a_component_and_neither_can_replace_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    card = ModelCard.model_validate(family.card(open_checkpoint(tiny_checkpoint, family.layout), OwnDefaults(id="x")))
+
+    def card_of_other_family(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
+        return card.model_copy(update={"id": own.id, "family": "wan_i2v"})
+
+    other_family = dataclasses.replace(family, name="wan_i2v", card=card_of_other_family)
+    build(tmp_path / "other", LayoutName.TWO_EXPERTS, seed=1)
+
+    export_checkpoint(tmp_path / "other", family, repository, Options(model_id="first"))
+    export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="first"))  # nobody else needs the former
+    (shared,) = export_checkpoint(tiny_checkpoint, other_family, repository, Options(model_id="second"))
+    assert shared.is_reused
+
+    before = changed_at(repository)
+    refusal = r"wan_text_encoder of first is not the one that second runs on in .*; export first into another.* --to"
+    with pytest.raises(RepositoryError, match=refusal):
+        export_checkpoint(tmp_path / "other", family, repository, Options(model_id="first"))
+    assert changed_at(repository) == before
 
 
 def test_a_model_without_a_triton_configuration_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:

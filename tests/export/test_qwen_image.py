@@ -13,9 +13,10 @@ import pytest
 
 from export import qwen_text_encoder
 from export.checkpoint import open_checkpoint, read_json
+from export.component import TOLERANCE
 from export.defaults import read_defaults
 from export.errors import CheckpointError
-from export.exporter import OWN_REPOSITORY, TOLERANCE, export_checkpoint
+from export.exporter import OWN_REPOSITORY, export_checkpoint
 from export.graph import Session
 from export.options import Options
 from export.qwen_image import QWEN_IMAGE

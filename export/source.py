@@ -1,0 +1,83 @@
+"""What a Triton model's files were made from, so that equal ones are not made twice and others not overwritten.
+
+Several families have components in common. Each version folder holds a source.json that tells which weights are in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from export.checkpoint import read_json
+from export.options import Options
+
+SOURCE_FILE = "source.json"
+
+_LIBRARIES = ("torch", "diffusers", "transformers", "onnxscript", "onnx-ir")
+_CONFIG_FILE = "config.json"
+_VERSION_KEY = "transformers_version"
+
+
+class Source(BaseModel):
+    """What was exported, and what came of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    component: str
+    """fingerprint of the weights and the configuration"""
+    exporter: str
+    """fingerprint of everything else that the graphs depend on"""
+    files: dict[str, int]
+    """bytes of each file"""
+    parameters: int
+    max_difference: float
+    """between the graphs and the torch module, as it was measured"""
+    adapter_targets: dict[str, tuple[int, int]]
+    """(in, out) features of the linear layers that adapters may change; none but in transformers"""
+
+    def write(self, folder: Path) -> None:
+        (folder / SOURCE_FILE).write_text(self.model_dump_json(indent=2) + "\n")
+
+    def serves(self, folder: Path, component: str, exporter: str) -> bool:
+        """Whether the files are all there, and exporting the component again would give the same."""
+        sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+        return (self.component, self.exporter) == (component, exporter) and self.files.items() <= sizes.items()
+
+
+def read_source(folder: Path) -> Source | None:
+    """The version folder's source.json; None when it has none that can be read."""
+    try:
+        return Source.model_validate_json((folder / SOURCE_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def component_fingerprint(folder: Path) -> str:
+    """SHA-256 of a component's weights and configuration, less what the configuration says about who wrote it."""
+    config = {
+        key: value
+        for key, value in read_json(folder / _CONFIG_FILE).items()
+        if not key.startswith("_") and key != _VERSION_KEY
+    }
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    _add_files(digest, folder.glob("*.safetensors"))
+    return digest.hexdigest()
+
+
+def exporter_fingerprint(options: Options) -> str:
+    """SHA-256 of the exporter's own code, of its libraries' versions, and of the options that change files."""
+    settings = [f"{library} {version(library)}" for library in _LIBRARIES]
+    settings += [options.target, str(options.external_above)]
+    digest = hashlib.sha256("\n".join(settings).encode())
+    _add_files(digest, Path(__file__).parent.glob("*.py"))
+    return digest.hexdigest()
+
+
+def _add_files(digest: "hashlib._Hash", paths: Iterable[Path]) -> None:
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            digest.update(f"\n{path.name}\n".encode())
+            digest.update(hashlib.file_digest(file, "sha256").digest())
