@@ -73,7 +73,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 
 $(EXPORTED): $(shell find export -name "*.py") pipelines/model_card.py $(shell find $(CHECKPOINT) -type f) \
 		$(if $(MISSING_FILES),FORCE) | $(INSTALLED)
-	$(BIN)/python -m export $(CHECKPOINT) --family wan_t2v --to model_repository
+	$(BIN)/python -m export $(CHECKPOINT) --to model_repository
 	@touch $@
 
 FORCE:

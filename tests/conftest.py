@@ -38,7 +38,7 @@ def run_module(*arguments: object, timeout: float = 600) -> None:
 
 
 def export(checkpoint: Path, repository: Path) -> Exported:
-    run_module("export", checkpoint, "--family", "wan_t2v", "--to", repository)
+    run_module("export", checkpoint, "--to", repository)
     return Exported(checkpoint, repository)
 
 

@@ -1,12 +1,14 @@
-"""Servers of the trained toy checkpoint."""
+"""Servers of the trained toy checkpoint, and of tiny ones of every family."""
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.conftest import ONE_OF_EACH_FAMILY, Exported
 
 from .running_server import RunningServer
 
@@ -15,6 +17,20 @@ from .running_server import RunningServer
 def server(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server that tests share; those that break things bring their own."""
     with RunningServer(toy.repository, tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def families(tiny: Callable[[str], Exported]) -> dict[str, Exported]:
+    """A checkpoint of each family by its id, all in one repository."""
+    return {exported.model: exported for exported in map(tiny, ONE_OF_EACH_FAMILY)}
+
+
+@pytest.fixture(scope="session")
+def families_server(families: dict[str, Exported], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of all of them."""
+    repository = next(iter(families.values())).repository
+    with RunningServer(repository, tmp_path_factory.mktemp("families")) as running:
         yield running
 
 
