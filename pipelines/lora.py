@@ -73,8 +73,8 @@ class Adapters:
             adapter = self._find(request, component)
             if adapter is None:
                 continue
-            self._check_fit(adapter, component)
-            if adapter.layers(component):
+            self._check_fit(adapter, component, for_one=request.high is not None or request.low is not None)
+            if adapter.layers(component):  # one for the other expert alone has none
                 file = self._folder.relative(adapter)
                 applied.append(AppliedLora(file=file, version=adapter.version, scale=request.scale))
         return tuple(applied)
@@ -90,10 +90,12 @@ class Adapters:
         words = request.high if component == "transformer" else request.low
         return self._folder.by_name_or_path(words) if words is not None else None
 
-    def _check_fit(self, adapter: AdapterFile, component: str) -> None:
+    def _check_fit(self, adapter: AdapterFile, component: str, for_one: bool) -> None:
         what = f"adapter {self._folder.relative(adapter)!r} does not fit {self._model}"
         if adapter.is_pair and "transformer_2" not in self._targets:
             raise InvalidRequest(f"{what}: it is for two experts, and the model has one transformer", "lora")
+        if not adapter.layers(component) and for_one:
+            raise InvalidRequest(f"{what}: it has nothing for {component}", "lora")
         seen: dict[str, str] = {}
         for name, layer in adapter.layers(component).items():
             target = self._names[component].get(name)

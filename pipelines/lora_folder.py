@@ -67,7 +67,7 @@ class LoraFolder:
 
     def _inside(self, relative: str) -> Path | None:
         """The weights at a relative path, if they lie in the folder, links resolved."""
-        if self._root is None or ".." in Path(relative).parts:
+        if self._root is None or Path(relative).is_absolute() or ".." in Path(relative).parts:
             return None
         for within in ("", PEFT_WEIGHTS, DIFFUSERS_WEIGHTS):
             try:

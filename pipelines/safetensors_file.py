@@ -50,10 +50,10 @@ class TensorInfo:
     def read(self, file: BinaryIO) -> NDArray[np.float32]:
         """The tensor as float32."""
         file.seek(self.start)
-        raw = np.frombuffer(file.read(self.bytes), _NUMPY[self.dtype]).reshape(self.shape)
+        raw = np.frombuffer(file.read(self.bytes), _NUMPY[self.dtype])
         if self.dtype == "BF16":
-            return (raw.astype(np.uint32) << 16).view(np.float32)
-        return raw.astype(np.float32)
+            raw = (raw.astype(np.uint32) << 16).view(np.float32)
+        return raw.astype(np.float32).reshape(self.shape)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pipelines.admission import Admission
 from pipelines.families import Pipelines
 from pipelines.in_process import InProcessRunner
 from pipelines.job import Job, Progress
+from pipelines.lora_folder import LoraFolder
 from pipelines.request import SamplingParams, parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
@@ -17,10 +18,15 @@ from tests.conftest import Exported
 
 
 class InProcess:
-    """One checkpoint of a repository."""
+    """One checkpoint of a repository.
 
-    def __init__(self, exported: Exported) -> None:
-        self._runner = InProcessRunner(exported.repository)
+    Args:
+        loras: the adapters that requests can name.
+    """
+
+    def __init__(self, exported: Exported, loras: LoraFolder | None = None) -> None:
+        self._loras = loras
+        self._runner = InProcessRunner(exported.repository, loras=loras)
         self._folder = exported.repository / "generate" / "1"
         self._model = exported.model
         self.card = self._pipelines().cards[0]
@@ -46,7 +52,8 @@ class InProcess:
         return await asyncio.gather(*map(make, jobs))
 
     def _pipelines(self) -> Pipelines:
-        return Pipelines(self._folder, self._runner, StepBatcher(self._call, max_rows=16).evaluate, [self._model])
+        evaluate = StepBatcher(self._call, max_rows=16).evaluate
+        return Pipelines(self._folder, self._runner, evaluate, [self._model], self._loras)
 
     async def _call(self, model: str, inputs: Tensors) -> Array:
         return await self._runner.infer(model, inputs, "sample")

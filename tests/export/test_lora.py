@@ -1,0 +1,101 @@
+"""Transformers' graphs that take adapters: without one nothing changes, with one the linear layers do."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from export import wan_transformer
+from export.attention import fuse_attention
+from export.graph import Graph, save, trace
+from export.lora import add_adapter_inputs, linear_layers
+from export.quiet import quiet_libraries
+
+Feeds = dict[str, NDArray[Any]]
+
+
+class Traced:
+    """The tiny transformer, traced once; graphs made of it are files in a folder."""
+
+    def __init__(self, transformer: Any, folder: Path) -> None:
+        self.transformer = transformer
+        self.graph: Graph
+        (self.graph,) = wan_transformer.graphs(transformer)
+        self._proto = ir.to_proto(trace(self.graph))
+        self._folder = folder
+        self.layers: set[str] = set()
+
+    def session(self, fused: bool, adapters: bool) -> onnxruntime.InferenceSession:
+        model = ir.from_proto(self._proto)
+        if adapters:
+            self.layers = add_adapter_inputs(model)
+        if fused:
+            assert fuse_attention(model) > 0
+        path = self._folder / f"{fused}-{adapters}.onnx"
+        save(model, path, external_above=2**30)
+        return onnxruntime.InferenceSession(path)
+
+    def feeds(self, batch: int = 2, frames: int = 3, size: tuple[int, int] = (8, 12), tokens: int = 9) -> Feeds:
+        generator = torch.Generator().manual_seed(batch)
+        shapes = ((batch, 16, frames, *size), (batch,), (batch, tokens, self.transformer.config.text_dim))
+        arrays = (torch.randn(shape, generator=generator).numpy() for shape in shapes)
+        return dict(zip(self.graph.inputs, arrays, strict=True))
+
+
+@pytest.fixture(scope="module")
+def traced(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Traced:
+    quiet_libraries()
+    return Traced(wan_transformer.load(tiny_checkpoint / "transformer"), tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["standard", "fused attention"])
+def test_without_an_adapter_every_bit_is_what_it_was(fused: bool, traced: Traced) -> None:
+    plain, adaptable = traced.session(fused, adapters=False), traced.session(fused, adapters=True)
+    for sizes in (
+        {"batch": 1, "frames": 1, "size": (4, 4), "tokens": 1},
+        {"batch": 2, "frames": 3, "size": (8, 12), "tokens": 64},
+        {"batch": 3, "frames": 5, "size": (16, 10), "tokens": 512},
+    ):
+        feeds = traced.feeds(**sizes)  # type: ignore[arg-type]
+        (before,), (after,) = plain.run(None, feeds), adaptable.run(None, feeds)
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["standard", "fused attention"])
+def test_an_adapter_adds_its_product_to_the_weight(fused: bool, traced: Traced) -> None:
+    """Of every linear layer, in one call with a rank of its own for each."""
+    adaptable = traced.session(fused, adapters=True)
+    feeds = traced.feeds()
+    merged = wan_transformer.load(Path(traced.transformer.config._name_or_path))
+    generator = np.random.default_rng(0)
+    for rank, (name, (fan_in, fan_out)) in enumerate(linear_layers(merged).items(), start=1):
+        down = generator.standard_normal((fan_in, rank)).astype(np.float32) / fan_in**0.5
+        up = generator.standard_normal((rank, fan_out)).astype(np.float32) * 0.2 / rank**0.5
+        feeds |= {f"{name}.lora_A": down, f"{name}.lora_B": up}
+        merged.get_submodule(name).weight += torch.from_numpy(down @ up).T  # type: ignore[operator]
+    tensors = [torch.from_numpy(feeds[name]) for name in traced.graph.inputs]
+    with torch.no_grad():
+        expected = merged(*tensors, return_dict=False)[0].numpy()
+        plain = traced.transformer(*tensors, return_dict=False)[0].numpy()
+    (adapted,) = adaptable.run(None, feeds)
+    np.testing.assert_allclose(adapted, expected, atol=1e-4)
+    assert np.abs(adapted - plain).max() > 0.1
+
+
+def test_every_linear_layer_takes_one(traced: Traced) -> None:
+    adaptable = traced.session(fused=True, adapters=True)
+    layers = linear_layers(traced.transformer)
+    assert traced.layers == set(layers)
+    assert {"blocks.0.attn1.to_q", "blocks.1.ffn.net.0.proj", "condition_embedder.time_proj", "proj_out"} <= set(layers)
+    optional = {value.name: value.shape for value in adaptable.get_overridable_initializers()}
+    assert optional == {
+        f"{layer}.lora_{letter}": shape
+        for layer, (fan_in, fan_out) in layers.items()
+        for letter, shape in (("A", [fan_in, f"{layer}.rank"]), ("B", [f"{layer}.rank", fan_out]))
+    }
+    assert [value.name for value in adaptable.get_inputs()] == list(traced.graph.inputs)
