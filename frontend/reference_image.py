@@ -142,12 +142,13 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     """Decode to 8 bits of red, green and blue."""
     image.load()
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip and not scale
-        return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if not image.has_transparency_data:
         return image.convert("RGB")
     pixels = image.convert("RGBA")
-    white = Image.new("RGBA", pixels.size, "white")
-    return Image.alpha_composite(white, pixels).convert("RGB")
+    white = Image.new("RGB", pixels.size, "white")
+    white.paste(pixels, mask=pixels)
+    return white
 
 
 def _too_large(max_pixels: int) -> InvalidImage:

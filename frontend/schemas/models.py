@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pipelines.model_card import Limits, ModelCard, SamplingDefaults
+from pipelines.model_card import Limits, ModelCard, SamplingDefaults, Task
 
 
 class Model(BaseModel):
@@ -15,12 +15,20 @@ class Model(BaseModel):
     created: int = Field(description="Unix time at which this server started.")
     owned_by: Literal["tritonreel"] = "tritonreel"
     family: str = Field(description="The sampling code that runs it.", examples=["wan_t2v"])
+    tasks: tuple[Task, ...] = Field(description="What it makes, from what.", examples=[["text-to-video"]])
     defaults: SamplingDefaults = Field(description="What a request gets for the fields that it leaves out.")
     limits: Limits = Field(description="How far a request may go.")
 
     @classmethod
     def of(cls, card: ModelCard, created: int) -> "Model":
-        return cls(id=card.id, created=created, family=card.family, defaults=card.defaults, limits=card.limits)
+        return cls(
+            id=card.id,
+            created=created,
+            family=card.family,
+            tasks=card.tasks,
+            defaults=card.defaults,
+            limits=card.limits,
+        )
 
 
 class ModelList(BaseModel):

@@ -22,6 +22,7 @@ async def test_the_list_has_openais_shape_and_our_limits(client: httpx.AsyncClie
         "object": "model",
         "owned_by": "tritonreel",
         "family": "wan_t2v",
+        "tasks": ["text-to-video"],
         "defaults": card.defaults.model_dump(),
         "limits": card.limits.model_dump(),
     }
