@@ -31,7 +31,7 @@ PEFT_CONFIG = "adapter_config.json"
 MAX_CONFIG_BYTES = 2**20
 
 Version = tuple[int, ...]
-"""modification times in nanoseconds and sizes in bytes"""
+"""modification time in nanoseconds and size in bytes, of the weights and then of PEFT's settings"""
 
 _KEY = re.compile(
     r"(?P<peft>base_model\.model\.)?(?:(?P<component>transformer|transformer_2|diffusion_model)\.)?(?P<layer>.+?)\."
@@ -77,7 +77,7 @@ class AdapterFile:
 
     @property
     def bytes(self) -> int:
-        return self.path.stat().st_size
+        return self.version[1]
 
     @property
     def rank(self) -> int:

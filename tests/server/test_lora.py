@@ -1,0 +1,109 @@
+"""Adapters through the whole server: applied in the transformers' processes, checked before a job exists."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from pipelines.lora_folder import LoraFolder
+from pipelines.lora_targets import read_targets
+from tests.adapters import random_matrices, save_diffusers
+from tests.conftest import Exported
+from tests.parity.in_process import InProcess
+
+from .grpc_client import Clip, GenerateError, generate
+from .running_server import RunningServer
+
+REQUEST: dict[str, Any] = {"prompt": "a red circle", "seed": 5, "width": 64, "height": 48}
+MODEL = "tiny-two-experts"
+
+
+@pytest.fixture(scope="module")
+def exported(tiny: Callable[[str], Exported]) -> Exported:
+    return tiny("two-experts")
+
+
+@pytest.fixture(scope="module")
+def folder(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loras")
+    sizes = read_targets(exported.repository / "generate" / "1" / "wan_t2v")["transformer"]
+    save_diffusers(folder / "ink.safetensors", random_matrices(sizes, 4, seed=1))
+    save_diffusers(folder / "foil.safetensors", random_matrices(sizes, 8, seed=2, only="attn"))
+    save_diffusers(folder / "flux.safetensors", random_matrices({"single_blocks.0.linear1": (4, 4)}, 2, seed=3))
+    (folder / "notes.safetensors").write_text("not one")
+    save_diffusers(folder.parent / "secret.safetensors", random_matrices(sizes, 2, seed=4))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lora_server(exported: Exported, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    options = ("--model", MODEL, "--lora-dir", str(folder))
+    with RunningServer(exported.repository, tmp_path_factory.mktemp("run"), *options) as running:
+        yield running
+
+
+async def make(server: RunningServer, lora: Any) -> Clip:
+    return await generate(server.grpc, **REQUEST, lora=json.dumps(lora))
+
+
+LORAS: list[list[dict[str, Any]]] = [
+    [{"name": "ink"}],
+    [{"name": "foil", "scale": 0.5}],
+    [{"high": "ink", "low": "foil.safetensors", "scale": 0.8}, {"path": "foil.safetensors", "scale": -0.3}],
+    [],
+]
+
+
+async def test_jobs_with_different_adapters_at_once_are_each_what_they_should_be(
+    lora_server: RunningServer, exported: Exported, folder: Path
+) -> None:
+    """Within one 8-bit level of the sampling code in this process, which is compared with diffusers elsewhere."""
+    clips = await asyncio.gather(*(make(lora_server, lora) for lora in LORAS * 2))
+    in_process = InProcess(exported, LoraFolder(folder))
+    expected = [await asyncio.to_thread(in_process.frames, in_process.params(**REQUEST, lora=lora)) for lora in LORAS]
+    for lora, clip, (frames,) in zip(LORAS * 2, clips, expected * 2, strict=True):
+        assert clip.info["params"]["lora"] == [{"scale": 1.0, **one} for one in lora]
+        assert np.abs(clip.frames - (frames * 255).round()).max() <= 1
+    for (one,), (other,) in pairwise(expected):
+        assert np.abs(one - other).max() > 0.05
+
+
+async def test_every_adapter_is_listed_with_what_it_fits(lora_server: RunningServer, folder: Path) -> None:
+    info = (await generate(lora_server.grpc, task="loras")).info
+    sizes = {path.stem: path.stat().st_size for path in folder.glob("*.safetensors")}
+    expected = [
+        {"name": "flux", "rank": 2, "bytes": sizes["flux"], "models": []},
+        {"name": "foil", "rank": 8, "bytes": sizes["foil"], "models": [MODEL]},
+        {"name": "ink", "rank": 4, "bytes": sizes["ink"], "models": [MODEL]},
+    ]
+    assert info == {"loras": expected}
+    listed = httpx.get(f"{lora_server.url}/v1/loras").json()["data"]
+    assert listed == [{**one, "object": "lora"} for one in expected]
+
+
+@pytest.mark.parametrize(
+    ("lora", "message"),
+    [
+        ({"name": "nobody"}, "no adapter 'nobody'; there are: flux, foil, ink, notes"),
+        ({"path": "../secret.safetensors"}, "no adapter '../secret.safetensors'"),
+        ({"name": "flux"}, f"adapter 'flux.safetensors' does not fit {MODEL}: transformer has no linear layer single_"),
+        ({"name": "notes"}, "adapter 'notes' cannot be used: it is not a safetensors file, or it is cut off"),
+    ],
+)
+def test_what_cannot_be_applied_is_a_400_that_says_why(lora: Any, message: str, lora_server: RunningServer) -> None:
+    response = lora_server.post(prompt="x", lora=lora)
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == "lora"
+    assert message in error["message"]
+
+
+async def test_a_lora_that_is_no_json_is_refused(lora_server: RunningServer) -> None:
+    with pytest.raises(GenerateError, match=r"invalid_request\[lora\]: must be JSON"):
+        await generate(lora_server.grpc, **REQUEST, lora="{")
