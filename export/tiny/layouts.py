@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
-from export.tiny import wan
+from export.tiny import qwen_image, wan
 
 
 class LayoutName(StrEnum):
@@ -53,8 +53,6 @@ def build(folder: Path, layout: LayoutName = LayoutName.TWO_EXPERTS, seed: int =
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
     if layout is LayoutName.QWEN_IMAGE:
-        from export.tiny import qwen_image
-
         qwen_image.build(folder, seed)
     else:
         wan.build(folder, f"tiny-{layout}", _WAN[layout], seed)

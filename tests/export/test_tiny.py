@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import WanPipeline
+from diffusers import WanImageToVideoPipeline, WanPipeline
+from PIL import Image
 from transformers import AutoTokenizer
 
 from export.tiny import LayoutName, build
@@ -45,6 +46,33 @@ def test_diffusers_makes_a_clip_that_depends_on_the_prompt(layout: LayoutName, t
     assert red.std() > 0.05
     assert np.abs(red - blue).max() > 0.05
     assert (pipeline.transformer_2 is None) == (layout is LayoutName.ONE_EXPERT)
+
+
+@pytest.mark.parametrize("layout", [LayoutName.I2V, LayoutName.TI2V])
+def test_diffusers_makes_a_clip_that_depends_on_the_image(layout: LayoutName, tmp_path: Path) -> None:
+    build(tmp_path / "tiny", layout)
+    pipeline = WanImageToVideoPipeline.from_pretrained(tmp_path / "tiny")
+    pipeline.set_progress_bar_config(disable=True)
+
+    def frames(colour: str) -> np.ndarray:
+        image = Image.new("RGB", (64, 32), colour)
+        output = pipeline(
+            image, "a cat", width=64, height=32, num_frames=5, num_inference_steps=2, generator=torch.manual_seed(1)
+        )
+        return output.frames[0]
+
+    red, blue = frames("red"), frames("blue")
+    assert red.shape == (5, 32, 64, 3)
+    assert np.abs(red - blue).max() > 0.05
+
+
+def test_layouts_of_one_seed_share_what_their_families_do(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    build(tmp_path / "i2v", LayoutName.I2V, seed=0)
+    build(tmp_path / "ti2v", LayoutName.TI2V, seed=0)
+    for component, sharing in (("tokenizer", ["i2v", "ti2v"]), ("text_encoder", ["i2v", "ti2v"]), ("vae", ["i2v"])):
+        for layout in sharing:
+            assert contents(tmp_path / layout / component) == contents(tiny_checkpoint / component)
+    assert contents(tmp_path / "ti2v" / "vae") != contents(tiny_checkpoint / "vae")
 
 
 def test_the_tokenizer_ends_prompts_and_knows_words_and_letters(tiny_checkpoint: Path) -> None:

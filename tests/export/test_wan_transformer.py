@@ -28,6 +28,20 @@ def test_it_equals_diffusers_bit_by_bit(
     assert torch.equal(ours, theirs)
 
 
+def test_tokens_may_have_timesteps_of_their_own(transformer: Any) -> None:
+    """TI2V-5B: the tokens of the image's latent frame are at 0."""
+    latents = torch.randn(2, 16, 3, 8, 4)
+    timestep = torch.full((2, 3, 8), 700.0)
+    timestep[:, 0] = 0
+    text = torch.randn(2, 5, transformer.config.text_dim)
+    with torch.no_grad():
+        ours = ExportableWanTransformer(transformer)(latents, timestep.flatten(1), text)
+        theirs = transformer(latents, timestep.flatten(1), text, return_dict=False)[0]
+        one_for_all = ExportableWanTransformer(transformer)(latents, torch.full((2,), 700.0), text)
+    assert torch.equal(ours, theirs)
+    assert (ours - one_for_all).abs().max() > 1e-3
+
+
 def test_the_module_is_left_as_it_was(transformer: Any) -> None:
     before = {name: set(vars(module)) for name, module in transformer.named_modules()}
     exportable = ExportableWanTransformer(transformer)
