@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from export.family import Comparison
 from export.graph import Graph, Session
 from export.load import load_transformers
-
-_FILE = "model.onnx"
+from export.text_encoder import compare_states, text_graphs
 
 
 def load(folder: Path) -> nn.Module:
@@ -41,35 +38,15 @@ class ExportableLanguageModel(nn.Module):
 
 
 def graphs(encoder: Any) -> list[Graph]:
-    sizes = {0: "batch", 1: "tokens"}
-    return [
-        Graph(
-            file=_FILE,
-            module=ExportableLanguageModel(encoder.model.language_model),
-            example=_prompts(encoder, torch.Generator().manual_seed(0), batch=2, tokens=24),
-            dynamic_shapes={"input_ids": sizes, "attention_mask": sizes},
-            inputs=["input_ids", "attention_mask"],
-            outputs=["hidden_states"],
-        )
-    ]
+    module = ExportableLanguageModel(encoder.model.language_model)
+    return text_graphs(module, encoder.config.text_config.vocab_size, "hidden_states")
 
 
 def compare(encoder: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
-    """What QwenImagePipeline takes: the last of the whole model's hidden states."""
-    generator = torch.Generator().manual_seed(1)
-    for batch, tokens in ((1, 1), (1, 39), (3, 64), (1, 512)):
-        input_ids, attention_mask = _prompts(encoder, generator, batch, tokens)
-        with torch.no_grad():
-            expected = encoder(
-                input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
-            ).hidden_states[-1]
-        (states,) = sessions[_FILE].run(input_ids.numpy(), attention_mask.numpy())
-        yield Comparison(f"{batch} x {tokens} tokens", float(np.abs(states - expected.numpy()).max()))
+    """With what QwenImagePipeline takes: the last of the whole model's hidden states."""
 
+    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        states: Tensor = encoder(input_ids, attention_mask, output_hidden_states=True).hidden_states[-1]
+        return states
 
-def _prompts(encoder: Any, generator: torch.Generator, batch: int, tokens: int) -> tuple[Tensor, Tensor]:
-    """Random ids, and a mask that leaves three tokens more of each prompt out."""
-    vocabulary = encoder.config.text_config.vocab_size
-    input_ids = torch.randint(vocabulary, (batch, tokens), generator=generator)
-    lengths = torch.tensor([max(1, tokens - 3 * row) for row in range(batch)])
-    return input_ids, (torch.arange(tokens)[None] < lengths[:, None]).long()
+    return compare_states(encode, encoder.config.text_config.vocab_size, sessions)

@@ -74,7 +74,7 @@ def plan_video(request: VideoRequest, card: ModelCard, image: ReferenceImage | N
     clips = plan_jobs(options, card, request.n or 1)
     width, height = clips[0].width, clips[0].height
     if image is not None and (lost := image.lost_by(width, height)) > _MENTIONED_LOSS:
-        warnings.append(f"{FIELD}: {lost:.0%} of the image were cut off to fill {width}x{height}")
+        warnings.append(f"{FIELD}: {lost:.0%} of the image was cut off to fill {width}x{height}")
     asked, made = options.values.get("num_frames"), clips[0].num_frames
     if asked not in (None, made):
         warnings.append(f"num_frames: {asked} is not {card.latents.temporal_stride}k+1, {made} were made")

@@ -377,7 +377,7 @@ async def test_the_clip_has_the_size_that_is_asked_or_the_images_aspect(
     body = (await post_form(client, picture(300, 100), **fields)).json()
     assert body["size"] == size
     assert "{1}x{0}".format(*only_job(engine).image.shape) == size
-    warning = f"input_reference: {cut}% of the image were cut off to fill {size}"
+    warning = f"input_reference: {cut}% of the image was cut off to fill {size}"
     assert body["warnings"] == ([warning] if cut else [])
 
 
