@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from openai import OpenAI
 from PIL import Image
 
 from pipelines.model_card import CARD_FILE, ModelCard
@@ -106,6 +107,24 @@ def test_a_prompt_becomes_pictures(families_server: RunningServer) -> None:
     assert pictures(negative_prompt="a red circle, blurry") != four[:1]
     with Image.open(io.BytesIO(four[0])) as image:
         assert (image.format, image.size, image.mode) == ("PNG", (64, 48), "RGB")
+
+
+def test_the_openai_package_makes_pictures_and_clips(families_server: RunningServer, tmp_path: Path) -> None:
+    client = OpenAI(base_url=f"{families_server.url}/v1", api_key="none", max_retries=0)
+    first = tmp_path / "first.png"
+    first.write_bytes(png(picture(64, 48)))
+
+    pictures = client.images.generate(model="tiny-qwen-image", prompt="a red circle", n=2, size="96x64")
+    from_text = client.videos.create(model="tiny-two-experts", prompt="a red circle", seconds="4", size="64x48")
+    from_image = client.videos.create_and_poll(model="tiny-i2v", prompt="it moves", input_reference=first)
+
+    assert pictures.data is not None
+    shapes = [Image.open(io.BytesIO(base64.b64decode(one.b64_json or ""))).size for one in pictures.data]
+    assert shapes == [(96, 64)] * 2
+    for video, size in ((from_text, "64x48"), (from_image, "64x48")):
+        assert (video.status, video.progress, video.size) == ("completed", 100, size)
+        clip = client.videos.download_content(video.id).read()
+        assert Video(base64.b64encode(clip).decode()).frames.shape[1:] == (48, 64, 3)
 
 
 async def test_an_image_of_another_size_than_the_clip_is_refused(families_server: RunningServer) -> None:
