@@ -26,8 +26,8 @@ _FULL_STOP_SHARE = 0.25
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """What a clip of `scene` shows, in words for training.
 
-    Without a background it is black, and without a motion the shape stands still; except in some captions that say no
-    more than one thing, such as "red" or "moving right".
+    Without a background it is black, and without a motion the shape stands still; except in the few captions that leave
+    out the colour or the shape too, such as "red" or "a circle moving right".
     """
     return _for_training(scene, rng, moving=True)
 
@@ -53,8 +53,13 @@ def _for_training(scene: Scene, rng: np.random.Generator, moving: bool) -> str:
         if not _is_reserved(parts):
             break
     if rng.random() < _FRAGMENT_SHARE:
-        return _pick(rng, tuple(parts[name] for name in ("colour", "shape", "motion", "background") if parts[name]))
+        parts = _fragment(parts, rng)
     return _write(parts, rng, TRAINING)
+
+
+def colourless_caption(scene: Scene, rng: np.random.Generator, moving: bool) -> str:
+    """What a clip, or a picture, of `scene` shows, except for the shape's colour."""
+    return _write(_choose(scene, rng, TRAINING, moving) | {"colour": ""}, rng, TRAINING)
 
 
 def _for_evaluation(scene: Scene, rng: np.random.Generator, kind: HeldOut, moving: bool) -> str:
@@ -75,6 +80,16 @@ def _choose(scene: Scene, rng: np.random.Generator, phrases: Phrases, moving: bo
         "motion": _pick(rng, phrases.motions[scene.motion]) if moving else "",
         "background": _pick(rng, phrases.backgrounds[scene.background]),
     }
+
+
+def _fragment(parts: dict[str, str], rng: np.random.Generator) -> dict[str, str]:
+    """Without the colour or the shape, and half the time without the motion and without the background.
+
+    A caption with both colour and shape would be a complete one, perhaps reserved, and say what the scene does not show.
+    """
+    dropped = [name for name in ("motion", "background") if rng.random() < 0.5]
+    dropped += ["colour"] if rng.random() < 0.5 else ["opening", "shape"]
+    return parts | dict.fromkeys(dropped, "")
 
 
 def _is_reserved(parts: dict[str, str]) -> bool:
