@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.average import Average
 from training.errors import Diverged
+from training.muon import Muon
 from training.schedule import warm_cosine
 from training.state import State, load_state, save_state
 
@@ -27,7 +28,7 @@ class Plan:
     """Settings of one stage; they alone (with the data) fix its result.
 
     steps, warm_up: optimiser steps
-    learning_rate: peak, AdamW; `final` is the fraction of it left at the last step
+    learning_rate: peak; `final` is the fraction of it left at the last step
     ema_decay: of the moving average, which is what the stage hands on
     clip: largest gradient norm
     evaluate_every: steps between evaluations; 0 for none
@@ -38,7 +39,7 @@ class Plan:
     learning_rate: float
     warm_up: int = 50
     final: float = 0.02
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[float, float] = (0.9, 0.98)  # AdamW's
     weight_decay: float = 1e-4
     ema_decay: float = 0.99
     clip: float = 1.0
@@ -80,7 +81,8 @@ class Stage:
 
     `loss(step)` computes one batch's outcome with the model (on the model's device). `evaluate(step)` runs every
     `plan.evaluate_every` steps and after the last, under `no_grad` and with the averages in the model; its figures go
-    to the log. The state lies in `folder/<plan.name>.pt`.
+    to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, AdamW the others.
+    The state lies in `folder/<plan.name>.pt`.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Stage:
         *,
         folder: Path,
         evaluate: Callable[[int], Mapping[str, float]] | None = None,
+        by_muon: Callable[[str, nn.Parameter], bool] | None = None,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -98,9 +101,7 @@ class Stage:
         self._evaluate = evaluate
         self._path = folder / f"{plan.name}.pt"
         self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._trained, lr=plan.learning_rate, betas=plan.betas, weight_decay=plan.weight_decay
-        )
+        self._optimizers = _optimizers(plan, model, by_muon)
         self._average = Average(model, plan.ema_decay)
         self._step = 0
         self._elapsed = 0.0
@@ -141,16 +142,19 @@ class Stage:
 
     def _one_step(self) -> dict[str, float]:
         plan = self._plan
-        for group in self._optimizer.param_groups:
-            group["lr"] = plan.learning_rate * warm_cosine(self._step, plan.steps, plan.warm_up, plan.final)
+        rate = plan.learning_rate * warm_cosine(self._step, plan.steps, plan.warm_up, plan.final)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         outcome = self._loss(Step(self._step, plan.steps, plan.seed))
         loss = outcome.loss.item()
         if not np.isfinite(loss):
             raise Diverged(f"{plan.name}: the loss is {loss} at step {self._step}; lower the learning rate")
-        self._optimizer.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._trained, plan.clip)
-        self._optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self._step += 1
         self._average.update(self._step)
         return {"loss": loss} | {name: value.item() for name, value in outcome.figures.items()}
@@ -169,7 +173,7 @@ class Stage:
             elapsed=self._elapsed,
             model=self._model.state_dict(),
             average=self._average.values,
-            optimizer=self._optimizer.state_dict(),
+            optimizers=[optimizer.state_dict() for optimizer in self._optimizers],
         )
         save_state(state, self._path)
 
@@ -180,9 +184,26 @@ class Stage:
         self._model.load_state_dict(state.model)
         for name, value in self._average.values.items():
             value.copy_(state.average[name])
-        self._optimizer.load_state_dict(state.optimizer)
+        for optimizer, saved in zip(self._optimizers, state.optimizers, strict=True):
+            optimizer.load_state_dict(saved)
         self._step, self._elapsed = state.step, state.elapsed
         log.info("%s: resumed at step %d of %d", self._plan.name, self._step, self._plan.steps)
+
+
+def _optimizers(
+    plan: Plan, model: nn.Module, by_muon: Callable[[str, nn.Parameter], bool] | None
+) -> list[torch.optim.Optimizer]:
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    matrices = {name: p for name, p in trained.items() if by_muon is not None and by_muon(name, p)}
+    others = [p for name, p in trained.items() if name not in matrices]
+    optimizers: list[torch.optim.Optimizer] = []
+    if matrices:
+        optimizers.append(Muon(matrices.values(), plan.learning_rate, weight_decay=plan.weight_decay))
+    if others:
+        optimizers.append(
+            torch.optim.AdamW(others, plan.learning_rate, betas=plan.betas, weight_decay=plan.weight_decay)
+        )
+    return optimizers
 
 
 class _Progress:

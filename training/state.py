@@ -20,7 +20,7 @@ class State:
     step: optimiser steps taken
     elapsed: seconds trained, over all runs
     model, average: parameters and their moving averages, float32
-    optimizer: `torch.optim.Optimizer.state_dict()`
+    optimizers: `torch.optim.Optimizer.state_dict()` of each
     """
 
     plan: dict[str, Any]
@@ -28,7 +28,7 @@ class State:
     elapsed: float
     model: Mapping[str, Tensor]
     average: Mapping[str, Tensor]
-    optimizer: dict[str, Any]
+    optimizers: list[dict[str, Any]]
 
 
 def save_state(state: State, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_interrupted_run_gives_the_same_bits(tmp_path: Path) -> None:
     assert stage(resumed, tmp_path / "parts").run()
     assert torch.equal(resumed.weight, whole.weight)
     assert torch.equal(resumed.bias, whole.bias)
+
+
+def test_muon_trains_what_it_is_given_and_resumes(tmp_path: Path) -> None:
+    def run(folder: str, model: nn.Linear, stop_at: int | None = None) -> None:
+        def loss(step: Step) -> Outcome:
+            x = step.normal_like(torch.empty(16, 3))
+            return Outcome((model(x) - x.flip(1)).square().mean())
+
+        plan = replace(PLAN, steps=200)
+        Stage(plan, model, loss, folder=tmp_path / folder, by_muon=lambda _, p: p.ndim == 2).run(stop_at=stop_at)
+
+    torch.manual_seed(0)
+    whole = nn.Linear(3, 3)
+    parts = deepcopy(whole)
+    run("whole", whole)
+    run("parts", parts, stop_at=90)
+    resumed = nn.Linear(3, 3)
+    run("parts", resumed)
+    torch.testing.assert_close(whole.weight, torch.eye(3).flip(1), atol=0.05, rtol=0)
+    assert torch.equal(resumed.weight, whole.weight)
 
 
 def test_finished_stage_is_not_trained_again(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""Training the autoencoders: single frames first, then clips, then the decoder alone on frozen latents."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from torch import Tensor, nn
+
+from training.stage import Outcome, Plan, Stage, Step
+from training.vae_batch import clip_batch, frame_batch, scene_batch
+from training.vae_forward import decode, encode
+from training.vae_init import initialise
+from training.vae_scores import mean_psnr
+
+LAYOUT: Mapping[str, Any] = {
+    "base_dim": 16,
+    "z_dim": 16,
+    "dim_mult": [1, 2, 2, 2],
+    "num_res_blocks": 1,
+    "temperal_downsample": [False, True, True],
+}
+"""That of Wan2.1 and Wan2.2 A14B, made small: 0.83 M parameters; 4 frames of 8x8 pixels to a latent of 16 channels."""
+
+FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
+CLIPS = Plan("vae-clips", steps=1400, learning_rate=8e-4, warm_up=30, evaluate_every=200, seed=1)
+DECODER = Plan("vae-decoder", steps=1600, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
+
+FROZEN = "encoder-frozen"
+"""folder of the autoencoder whose encoder and latent statistics are final"""
+FINAL = "vae"
+"""folder of the finished autoencoder"""
+
+_FRAME_BATCH = 8
+_KL = 5e-4
+_HELD_OUT_SEED = 99
+_STATISTICS_SEED = 98
+
+
+def train_encoder(
+    folder: Path, *, factor: float = 1.0, device: str = "cpu", layout: Mapping[str, Any] = LAYOUT
+) -> None:
+    """Trains encoder and decoder on frames and clips, and saves them, with latent statistics, at `folder/FROZEN`.
+
+    `factor` scales the steps of each stage; the states lie in `folder`.
+    """
+    if (folder / FROZEN).exists():
+        return
+    vae = AutoencoderKLWan(**layout)
+    initialise(vae, torch.Generator().manual_seed(0))
+    vae.to(device)
+
+    def frames(step: Step) -> Outcome:
+        return _outcome(vae, frame_batch(step.numpy, _FRAME_BATCH).to(device), step)
+
+    def clips(step: Step) -> Outcome:
+        return _outcome(vae, clip_batch(step.numpy).to(device), step)
+
+    _stage(FRAMES.scaled(factor), vae, frames, folder).run()
+    _stage(CLIPS.scaled(factor), vae, clips, folder).run()
+    mean, std = latent_statistics(vae)
+    vae.register_to_config(latents_mean=mean, latents_std=std)
+    vae.save_pretrained(folder / FROZEN)
+
+
+def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> None:
+    """Trains the decoder of `folder/FROZEN` further, the latents unchanged, and saves the whole at `folder/FINAL`."""
+    if (folder / FINAL).exists():
+        return
+    vae = AutoencoderKLWan.from_pretrained(folder / FROZEN).to(device)
+    for part in (vae.encoder, vae.quant_conv):
+        part.requires_grad_(False)
+
+    def clips(step: Step) -> Outcome:
+        return _outcome(vae, clip_batch(step.numpy, scene_share=0.5).to(device), step)
+
+    _stage(DECODER.scaled(factor), vae, clips, folder).run()
+    vae.save_pretrained(folder / FINAL)
+
+
+@torch.no_grad()
+def latent_statistics(vae: AutoencoderKLWan) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel over scenes, as `latents_mean` and `latents_std` want them.
+
+    A channel that hardly varies counts as varying a fifth as much as the most varied, lest noise be blown up.
+    """
+    rng = np.random.default_rng(_STATISTICS_SEED)
+    means = [encode(vae, scene_batch(rng, 8).to(vae.device))[0] for _ in range(16)]
+    latents = torch.cat(means).transpose(0, 1).flatten(1)
+    std = latents.std(dim=1)
+    std = std.clamp(min=0.2 * std.max().item())
+    return [round(x, 4) for x in latents.mean(dim=1).tolist()], [round(x, 4) for x in std.tolist()]
+
+
+def _stage(plan: Plan, vae: AutoencoderKLWan, loss: Callable[[Step], Outcome], folder: Path) -> Stage:
+    held_out = scene_batch(np.random.default_rng(_HELD_OUT_SEED), 16).to(vae.device)
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        return {"psnr": mean_psnr(vae, held_out), "psnr of first frames": mean_psnr(vae, held_out[:, :, :1])}
+
+    return Stage(plan, vae, loss, folder=folder, evaluate=evaluate, by_muon=_is_inner_kernel)
+
+
+def _is_inner_kernel(name: str, parameter: nn.Parameter) -> bool:
+    """Kernels between hidden layers; those that read or write pixels are AdamW's, as Muon's authors advise."""
+    return parameter.ndim >= 4 and not name.endswith(("gamma", "encoder.conv_in.weight", "decoder.conv_out.weight"))
+
+
+def _outcome(vae: AutoencoderKLWan, clips: Tensor, step: Step) -> Outcome:
+    """Absolute and squared error of clips decoded from sampled latents, and a little of the posterior's divergence."""
+    mean, log_variance = encode(vae, clips)
+    latents = mean + torch.exp(0.5 * log_variance) * step.normal_like(mean)
+    error = decode(vae, latents) - clips
+    reconstruction = error.abs().mean() + 3 * error.square().mean()
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+    loss = reconstruction + _KL * divergence
+    return Outcome(loss, {"absolute error": error.detach().abs().mean(), "divergence": divergence.detach()})
