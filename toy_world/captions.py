@@ -85,7 +85,7 @@ def _choose(scene: Scene, rng: np.random.Generator, phrases: Phrases, moving: bo
 def _fragment(parts: dict[str, str], rng: np.random.Generator) -> dict[str, str]:
     """Without the colour or the shape, and half the time without the motion and without the background.
 
-    A caption with both colour and shape would be a complete one, perhaps reserved, and say what the scene does not show.
+    With both colour and shape it could read like the complete caption, perhaps a reserved one, of another scene.
     """
     dropped = [name for name in ("motion", "background") if rng.random() < 0.5]
     dropped += ["colour"] if rng.random() < 0.5 else ["opening", "shape"]
