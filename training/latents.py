@@ -121,7 +121,7 @@ def encode_batch(vae: Any, clips: Tensor) -> Tensor:
         torch.tensor(values).view(1, -1, 1, 1, 1) for values in (vae.config.latents_mean, vae.config.latents_std)
     )
     normalised: Tensor = (encode(vae, clips)[0] - mean) / std
-    return normalised
+    return normalised.contiguous()
 
 
 def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, bucket: Bucket, part: int) -> str:
@@ -131,7 +131,8 @@ def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buc
     vae = AutoencoderKLWan.from_pretrained(vae_folder, torch_dtype=torch.float32)
     rng = np.random.default_rng([seed, bucket.width, bucket.height, bucket.num_frames, part])
     scenes = [sample_scene(rng) for _ in range(PART_CLIPS)]
-    encoded: dict[str, list[Tensor]] = {"latents": []} | ({"condition": []} if condition else {})
+    latents: list[Tensor] = []
+    conditions: list[Tensor] = []
     with torch.inference_mode():
         for first in range(0, PART_CLIPS, _ENCODED_AT_ONCE):
             drawn = [
@@ -139,14 +140,14 @@ def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buc
                 for scene in scenes[first : first + _ENCODED_AT_ONCE]
             ]
             clips = torch.from_numpy(np.stack(drawn)).permute(0, 4, 1, 2, 3) * 2 - 1
-            encoded["latents"].append(encode_batch(vae, clips))
+            latents.append(encode_batch(vae, clips))
             if condition:
                 clips[:, :, 1:] = 0
-                encoded["condition"].append(encode_batch(vae, clips))
+                conditions.append(encode_batch(vae, clips))
     path = _path(folder, bucket, part)
     unfinished = path.with_suffix(".part")
     save_file(
-        {name: torch.cat(values).half() for name, values in encoded.items()},
+        {"latents": torch.cat(latents).half()} | ({"condition": torch.cat(conditions).half()} if condition else {}),
         unfinished,
         metadata={"scenes": json.dumps([asdict(scene) for scene in scenes])},
     )

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from training.captioning import captions_of
 from training.denoiser import Denoiser, draw_lengths
 from training.flow import NoiseRange, add_noise, draw_sigmas, losses
 from training.latents import LatentCache
 from training.stage import Outcome, Plan, Stage, Step
+from training.transformer import MASK_CHANNELS
 
 FLOW_SHIFT = 3.0
 
 
-def text_to_video_stage(
+def flow_stage(
     plan: Plan,
     denoiser: Denoiser,
     clips: LatentCache,
@@ -23,7 +25,7 @@ def text_to_video_stage(
     folder: Path,
     evaluate: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Stage:
-    """Trains the denoiser to make clips from captions."""
+    """Trains the denoiser to make clips from captions; from their first frames too, where the cache has those."""
 
     def loss(step: Step) -> Outcome:
         batch = clips.batch(step.numpy)
@@ -31,10 +33,27 @@ def text_to_video_stage(
         noise = step.normal_like(batch.latents)
         sigmas = draw_sigmas(count, noise_range, FLOW_SHIFT, step.torch)
         noisy = add_noise(batch.latents, noise, sigmas)
+        if batch.condition is not None:
+            noisy = with_first_frame(noisy, batch.condition)
         velocity = denoiser(noisy, sigmas, captions_of(batch, step.numpy), draw_lengths(count, step.torch))
         return outcome(losses(velocity, batch.latents, noise))
 
-    return Stage(plan, denoiser, loss, folder=folder, evaluate=evaluate)
+    return Stage(plan, denoiser, loss, folder=folder, evaluate=evaluate, by_muon=is_block_matrix)
+
+
+def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
+    """The weights of the transformer's blocks, which Muon trains; embeddings and the text encoder are AdamW's."""
+    return "transformer" in name and "blocks." in name and parameter.ndim == 2
+
+
+def with_first_frame(noisy: Tensor, condition: Tensor) -> Tensor:
+    """The input of an image-to-video transformer: noisy latents, mask and encoded image, [batch, 16 + 4 + 16, ...].
+
+    The mask is 1 at the first latent frame, which is the image, and 0 elsewhere (diffusers' WanImageToVideoPipeline).
+    """
+    mask = torch.zeros_like(noisy[:, :MASK_CHANNELS])
+    mask[:, :, 0] = 1
+    return torch.cat([noisy, mask, condition], dim=1)
 
 
 def outcome(errors: Tensor) -> Outcome:

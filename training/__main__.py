@@ -1,0 +1,46 @@
+"""`python -m training`: one command a checkpoint."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from training import toy_wan_i2v, toy_wan_t2v
+from training.side_by_side import start_log
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the toy checkpoints from nothing.")
+
+To = Annotated[Path, typer.Option(help="the checkpoint folder to write")]
+State = Annotated[Path, typer.Option(help="where training keeps its state; a run goes on from what lies there")]
+Minutes = Annotated[float, typer.Option(help="the number of steps is scaled to take about this long on two CPU cores")]
+Start = Annotated[Path, typer.Option("--from", help="the toy-wan-t2v checkpoint whose weights it begins with")]
+
+T2V = Path("checkpoints/toy-wan-t2v")
+
+
+@app.callback()
+def main() -> None:
+    start_log()
+    # two processes train side by side; on small models a thread each is fastest
+    torch.set_num_threads(1)
+
+
+@app.command("toy-wan-t2v")
+def wan_t2v(to: To = T2V, state: State = Path("run/training/toy-wan-t2v"), minutes: Minutes = 95) -> None:
+    """Text-to-video with two experts, and the autoencoder of all the others."""
+    toy_wan_t2v.train(state, to, minutes / 95)
+
+
+@app.command("toy-wan-i2v")
+def wan_i2v(
+    to: To = Path("checkpoints/toy-wan-i2v"),
+    state: State = Path("run/training/toy-wan-i2v"),
+    start: Start = T2V,
+    minutes: Minutes = 30,
+) -> None:
+    """Image-to-video with two experts."""
+    toy_wan_i2v.train(toy_wan_i2v.Workplace(state, start, minutes / 30), to)
+
+
+app()
