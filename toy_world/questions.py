@@ -13,6 +13,7 @@ from toy_world.scores import ATTRIBUTES, Attribute
 Task = Literal["text-to-video", "image-to-video", "text-to-image"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
+_STREAM = 4  # whatever training draws with a seed of one number, these scenes are others
 _STILL: tuple[Motion, ...] = ("still",)
 
 
@@ -36,7 +37,7 @@ def attributes_of(task: Task) -> Sequence[Attribute]:
 
 def held_out_questions(task: Task, count: int, seed: int) -> list[Question]:
     """`count` questions, half of them of each kind; the same for the same seed."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     write = held_out_still_caption if task == "text-to-image" else held_out_caption
     questions = []
     for i in range(count):
@@ -48,10 +49,14 @@ def held_out_questions(task: Task, count: int, seed: int) -> list[Question]:
 
 def colourless_questions(task: Task, count: int, seed: int) -> list[Question]:
     """`count` questions that leave the colour open, for negative prompts to choose."""
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     scenes = [_scene(rng, task) for _ in range(count)]
     moving = task != "text-to-image"
     return [Question(scene, colourless_caption(scene, rng, moving), "open", seed + i) for i, scene in enumerate(scenes)]
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.default_rng([_STREAM, seed])
 
 
 def _scene(rng: np.random.Generator, task: Task) -> Scene:

@@ -49,7 +49,7 @@ def save_animation(pictures: Sequence[Image.Image], path: Path, fps: float, paus
     """As an endless WebP or GIF, by the name's ending; the last picture stays `pause` seconds longer."""
     milliseconds = [round(1000 / fps)] * len(pictures)
     milliseconds[-1] += round(1000 * pause)
-    options: dict[str, Any] = {"lossless": True, "method": 6} if path.suffix == ".webp" else {"disposal": 2}
+    options: dict[str, Any] = {"lossless": True, "method": 4} if path.suffix == ".webp" else {"disposal": 2}
     first, *rest = pictures
     first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options)
 
