@@ -13,7 +13,7 @@ from training.stage import Outcome, Plan, Stage, Step
 from training.vae_batch import clip_batch, frame_batch, scene_batch
 from training.vae_forward import decode, encode
 from training.vae_init import initialise
-from training.vae_scores import mean_psnr
+from training.vae_scores import HeldOut, reconstruct, scores, sheet
 
 LAYOUT: Mapping[str, Any] = {
     "base_dim": 16,
@@ -35,8 +35,8 @@ FINAL = "vae"
 
 _FRAME_BATCH = 8
 _KL = 5e-4
-_HELD_OUT_SEED = 99
-_STATISTICS_SEED = 98
+_HELD_OUT_SEED, _HELD_OUT_CLIPS = 99, 24
+_STATISTICS_SEED, _STATISTICS_BATCHES = 98, 16
 
 
 def train_encoder(
@@ -58,7 +58,7 @@ def train_encoder(
     def clips(step: Step) -> Outcome:
         return _outcome(vae, clip_batch(step.numpy).to(device), step)
 
-    _stage(FRAMES.scaled(factor), vae, frames, folder).run()
+    _stage(FRAMES.scaled(factor), vae, frames, folder, length=1).run()
     _stage(CLIPS.scaled(factor), vae, clips, folder).run()
     mean, std = latent_statistics(vae)
     vae.register_to_config(latents_mean=mean, latents_std=std)
@@ -87,18 +87,22 @@ def latent_statistics(vae: AutoencoderKLWan) -> tuple[list[float], list[float]]:
     A channel that hardly varies counts as varying a fifth as much as the most varied, lest noise be blown up.
     """
     rng = np.random.default_rng(_STATISTICS_SEED)
-    means = [encode(vae, scene_batch(rng, 8).to(vae.device))[0] for _ in range(16)]
+    means = [encode(vae, scene_batch(rng, 8).to(vae.device))[0] for _ in range(_STATISTICS_BATCHES)]
     latents = torch.cat(means).transpose(0, 1).flatten(1)
     std = latents.std(dim=1)
     std = std.clamp(min=0.2 * std.max().item())
     return [round(x, 4) for x in latents.mean(dim=1).tolist()], [round(x, 4) for x in std.tolist()]
 
 
-def _stage(plan: Plan, vae: AutoencoderKLWan, loss: Callable[[Step], Outcome], folder: Path) -> Stage:
-    held_out = scene_batch(np.random.default_rng(_HELD_OUT_SEED), 16).to(vae.device)
+def _stage(plan: Plan, vae: AutoencoderKLWan, loss: Callable[[Step], Outcome], folder: Path, length: int = 9) -> Stage:
+    """`length`: frames of the clips that it is judged by."""
+    held_out = HeldOut.draw(_HELD_OUT_SEED, _HELD_OUT_CLIPS, frames=length)
 
     def evaluate(step: int) -> Mapping[str, float]:
-        return {"psnr": mean_psnr(vae, held_out), "psnr of first frames": mean_psnr(vae, held_out[:, :, :1])}
+        folder.mkdir(parents=True, exist_ok=True)
+        reconstruction = reconstruct(vae, held_out.clips)
+        sheet(held_out, reconstruction).save(folder / f"{plan.name}-{step}.png")
+        return scores(held_out, reconstruction)
 
     return Stage(plan, vae, loss, folder=folder, evaluate=evaluate, by_muon=_is_inner_kernel)
 
