@@ -15,11 +15,14 @@ TINY = {**LAYOUT, "base_dim": 4, "z_dim": 4}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a few steps of every stage."""
     folder = tmp_path_factory.mktemp("vae")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.vae._HELD_OUT_CLIPS", 2)
         patch.setattr("training.vae._STATISTICS_BATCHES", 1)
         train_encoder(folder, factor=0.002, layout=TINY)
         train_decoder(folder, factor=0.002)
+    torch.set_num_threads(threads)
     return folder
 
 
