@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from training import toy_wan_i2v, toy_wan_t2v
+from training import toy_qwen_image, toy_wan_i2v, toy_wan_t2v
 from training.side_by_side import start_log
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the toy checkpoints from nothing.")
@@ -41,6 +41,17 @@ def wan_i2v(
 ) -> None:
     """Image-to-video with two experts."""
     toy_wan_i2v.train(toy_wan_i2v.Workplace(state, start, minutes / 30), to)
+
+
+@app.command("toy-qwen-image")
+def qwen_image(
+    to: To = Path("checkpoints/toy-qwen-image"),
+    state: State = Path("run/training/toy-qwen-image"),
+    start: Start = T2V,
+    minutes: Minutes = 40,
+) -> None:
+    """Text-to-image."""
+    toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 40), to)
 
 
 app()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toy_world.captions import held_out_caption
+from toy_world.captions import held_out_caption, held_out_still_caption
 from toy_world.detect import detect
 from toy_world.scene import Scene, sample_scene
 from toy_world.scores import ATTRIBUTES, Attribute, is_right, score
@@ -20,13 +20,12 @@ Clips = NDArray[np.float32]
 """[clips, frames, height, width, RGB], 0..1"""
 
 
-def held_out_prompts(count: int, seed: int = 0) -> tuple[list[Scene], list[str]]:
-    """Scenes and captions of them that training never makes, half of each kind."""
+def held_out_prompts(count: int, *, still: bool = False, seed: int = 0) -> tuple[list[Scene], list[str]]:
+    """Scenes and captions of them (of pictures if `still`) that training never makes, half of each kind."""
     rng = np.random.default_rng([seed, 2**20])
     scenes = [sample_scene(rng) for _ in range(count)]
-    captions = [
-        held_out_caption(scene, rng, "sentence" if number % 2 else "wording") for number, scene in enumerate(scenes)
-    ]
+    write = held_out_still_caption if still else held_out_caption
+    captions = [write(scene, rng, "sentence" if number % 2 else "wording") for number, scene in enumerate(scenes)]
     return scenes, captions
 
 

@@ -1,0 +1,76 @@
+"""What the text-to-image model is trained on is what QwenImagePipeline gives it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKLWan, QwenImagePipeline
+
+from toy_world.captions import VOCABULARY
+from training.qwen_text import TEMPLATE, TEMPLATE_TOKENS, encode_chat, qwen_encoder
+from training.qwen_tokenizer import chat_tokenizer
+from training.toy_qwen_image import fresh_denoiser, pack, pipeline_of, qwen_vae, unpack
+
+
+@pytest.fixture
+def vae_folder(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    AutoencoderKLWan(base_dim=8, num_res_blocks=1, latents_mean=[0.1] * 16, latents_std=[2.0] * 16).save_pretrained(
+        tmp_path / "vae"
+    )
+    return tmp_path / "vae"
+
+
+def test_words_are_tokens_after_the_template() -> None:
+    tokenizer = chat_tokenizer(VOCABULARY)
+    assert len(tokenizer(TEMPLATE.split("{}")[0]).input_ids) == TEMPLATE_TOKENS
+    assert tokenizer.tokenize("A red ring, on black.") == ["A", "Ġred", "Ġring", ",", "Ġon", "Ġblack", "."]
+    assert tokenizer.decode(tokenizer("Ünusual zebra").input_ids) == "Ünusual zebra"
+
+
+def test_captions_are_encoded_as_the_pipeline_does(vae_folder: Path) -> None:
+    denoiser = fresh_denoiser()
+    captions = ["A red ring on black", " ", "a blue cross, on a white background."]
+    text = encode_chat(denoiser.text_encoder, denoiser.tokenizer, captions)
+    states, mask = pipeline_of(denoiser, qwen_vae(vae_folder)).encode_prompt(captions)
+    assert torch.equal(text.mask, mask.bool())
+    torch.testing.assert_close(text.states, states, atol=1e-6, rtol=1e-5)
+
+
+def test_padding_changes_no_caption() -> None:
+    tokenizer = chat_tokenizer(VOCABULARY)
+    torch.manual_seed(0)
+    encoder = qwen_encoder(tokenizer)
+    alone = encode_chat(encoder, tokenizer, ["red"])
+    beside = encode_chat(encoder, tokenizer, ["red", "a large red ring on a white background"])
+    count = alone.states.shape[1]
+    assert beside.states.shape[1] > count
+    torch.testing.assert_close(beside.states[:1, :count], alone.states, atol=1e-5, rtol=1e-4)
+    assert beside.states[0, count:].abs().max() == 0
+
+
+def test_packs_as_the_pipeline_does() -> None:
+    latents = torch.randn(2, 16, 1, 6, 4)
+    packed = pack(latents)
+    assert torch.equal(packed, QwenImagePipeline._pack_latents(latents.transpose(1, 2), 2, 16, 6, 4))
+    assert torch.equal(unpack(packed, 6, 4), latents)
+
+
+def test_learns_with_gradients_everywhere() -> None:
+    denoiser = fresh_denoiser()
+    torch.nn.init.normal_(denoiser.transformer.proj_out.weight, std=0.1)
+    velocity = denoiser(torch.randn(2, 16, 1, 4, 4), torch.tensor([0.3, 0.8]), ["a red ring", "a blue cross"])
+    velocity.square().mean().backward()
+    without = {name for name, p in denoiser.named_parameters() if p.requires_grad and p.grad is None}
+    # the last block's text stream leads nowhere
+    assert all(
+        ".3." in name and ("add_q" in name or "txt" in name or "to_add_out" in name or "norm_added_q" in name)
+        for name in without
+    )
+
+
+def test_the_autoencoder_has_the_same_weights(vae_folder: Path) -> None:
+    wan, qwen = AutoencoderKLWan.from_pretrained(vae_folder), qwen_vae(vae_folder)
+    latents = torch.randn(1, 16, 1, 4, 4)
+    assert torch.equal(qwen.decode(latents).sample, wan.decode(latents).sample)
+    assert qwen.config.latents_std == [2.0] * 16

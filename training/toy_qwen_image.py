@@ -1,0 +1,207 @@
+"""toy-qwen-image: text-to-image in the layout of Qwen-Image, on the autoencoder of toy-wan-t2v."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from toy_world.captions import VOCABULARY
+from training.assemble import save_checkpoint
+from training.captioning import captions_of
+from training.checkpoint import load_vae
+from training.evaluation import held_out_prompts, look
+from training.flow import ALL_NOISE, add_noise, draw_sigmas, losses
+from training.latents import Bucket, LatentCache, encode_clips
+from training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encoder
+from training.qwen_tokenizer import chat_tokenizer
+from training.stage import Outcome, Plan, Stage, Step
+from training.wan import is_block_matrix, outcome
+
+log = logging.getLogger(__name__)
+
+DEFAULTS = {
+    "id": "toy-qwen-image",
+    "width": 64,
+    "height": 64,
+    "num_inference_steps": 20,
+    "true_cfg_scale": 4.0,
+    "max_sequence_length": 64,
+}
+
+BUCKETS = (
+    Bucket(64, 64, 1, parts=30, share=0.6),
+    Bucket(96, 64, 1, parts=6, share=0.1),
+    Bucket(64, 96, 1, parts=6, share=0.1),
+    Bucket(80, 80, 1, parts=6, share=0.1),
+    Bucket(48, 48, 1, parts=6, share=0.1),
+)
+
+PLAN = Plan(
+    "qwen", steps=8000, learning_rate=4e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+)
+
+_FLOW_SHIFT = 3.0
+_EVALUATED = 60
+
+
+class ChatDenoiser(nn.Module):
+    """A Qwen-Image transformer with the text encoder that it reads."""
+
+    def __init__(self, transformer: Any, text_encoder: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+        self.tokenizer = tokenizer
+
+    def forward(self, latents: Tensor, sigmas: Tensor, captions: Sequence[str]) -> Tensor:
+        """The velocity at noisy pictures, float32 [batch, channels, 1, height, width], of noise levels [batch]."""
+        text = encode_chat(self.text_encoder, self.tokenizer, captions)
+        height, width = latents.shape[-2:]
+        packed: Tensor = self.transformer(
+            hidden_states=pack(latents),
+            timestep=sigmas,
+            encoder_hidden_states=text.states,
+            encoder_hidden_states_mask=text.mask,
+            img_shapes=[[(1, height // 2, width // 2)]] * len(latents),
+        ).sample
+        return unpack(packed, height, width)
+
+
+def pack(latents: Tensor) -> Tensor:
+    """[batch, channels, 1, height, width] -> [batch, tokens, 4 * channels], a token for 2x2 latent pixels."""
+    batch, channels, _, height, width = latents.shape
+    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
+    return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, 4 * channels)
+
+
+def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
+    """The reverse of `pack`."""
+    patches = tokens.reshape(len(tokens), height // 2, width // 2, -1, 2, 2)
+    return patches.permute(0, 3, 1, 4, 2, 5).reshape(len(tokens), -1, 1, height, width)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """state: everything that a resumed run needs; vae: the folder of an `AutoencoderKLWan`; scale: of the steps"""
+
+    state: Path
+    vae: Path
+    scale: float = 1.0
+
+    def run(self, evaluate: Callable[[Any], Mapping[str, float]]) -> ChatDenoiser:
+        """The trained model; at once where it has been trained before. `evaluate` gets a pipeline."""
+        denoiser = fresh_denoiser()
+        clips = LatentCache(self.state / "clips", BUCKETS)
+        vae = qwen_vae(self.vae)
+
+        def loss(step: Step) -> Outcome:
+            batch = clips.batch(step.numpy)
+            noise = step.normal_like(batch.latents)
+            sigmas = draw_sigmas(len(noise), ALL_NOISE, _FLOW_SHIFT, step.torch)
+            captions = [caption or _nothing(step.numpy) for caption in captions_of(batch, step.numpy)]
+            velocity = denoiser(add_noise(batch.latents, noise, sigmas), sigmas, captions)
+            return outcome(losses(velocity, batch.latents, noise))
+
+        Stage(
+            PLAN.scaled(self.scale),
+            denoiser,
+            loss,
+            folder=self.state,
+            evaluate=lambda _: evaluate(pipeline_of(denoiser, vae)),
+            by_muon=is_block_matrix,
+        ).run()
+        return denoiser
+
+
+def train(place: Workplace, to: Path) -> None:
+    """Trains and writes the checkpoint."""
+    encode_clips(place.vae, place.state / "clips", BUCKETS, seed=2)
+    denoiser = place.run(lambda pipeline: judge(pipeline, place.state / "sheets" / "on-the-way.png"))
+    pipeline = pipeline_of(denoiser, qwen_vae(place.vae))
+    log.info("text-to-image: %s", judge(pipeline, place.state / "sheets" / "result.png"))
+    save_checkpoint(pipeline, to, DEFAULTS)
+
+
+def fresh_denoiser() -> ChatDenoiser:
+    """The model at its initial values."""
+    from diffusers import QwenImageTransformer2DModel
+
+    torch.manual_seed(0)
+    tokenizer = chat_tokenizer(VOCABULARY)
+    encoder = qwen_encoder(tokenizer)
+    freeze_unused(encoder)
+    transformer = QwenImageTransformer2DModel(
+        num_layers=4,
+        num_attention_heads=4,
+        attention_head_dim=32,
+        axes_dims_rope=(8, 12, 12),
+        joint_attention_dim=TEXT_DIM,
+    )
+    with torch.no_grad():
+        transformer.proj_out.weight.zero_()
+        transformer.proj_out.bias.zero_()
+    return ChatDenoiser(transformer, encoder, tokenizer)
+
+
+def qwen_vae(folder: Path) -> Any:
+    """The `AutoencoderKLWan` in the folder as an `AutoencoderKLQwenImage`, which has the same modules."""
+    from diffusers import AutoencoderKLQwenImage
+
+    wan = load_vae(folder)
+    names = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", "latents_mean", "latents_std")
+    vae = AutoencoderKLQwenImage(**{name: wan.config[name] for name in names})
+    vae.load_state_dict(wan.state_dict())
+    return vae.eval()
+
+
+def pipeline_of(denoiser: ChatDenoiser, vae: Any) -> Any:
+    """A `QwenImagePipeline` that shares the modules."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
+
+    # Qwen-Image's shift grows with the picture; these small ones all get the same.
+    shift = math.log(_FLOW_SHIFT)
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True,
+        time_shift_type="exponential",
+        base_image_seq_len=256,
+        max_image_seq_len=8192,
+        base_shift=shift,
+        max_shift=shift,
+        shift_terminal=0.02,
+    )
+    return QwenImagePipeline(
+        scheduler=scheduler,
+        vae=vae,
+        text_encoder=denoiser.text_encoder,
+        tokenizer=denoiser.tokenizer,
+        transformer=denoiser.transformer,
+    )
+
+
+def judge(pipeline: Any, sheet: Path) -> dict[str, float]:
+    """Scores of held-out captions."""
+    scenes, captions = held_out_prompts(_EVALUATED, still=True)
+    pipeline.set_progress_bar_config(disable=True)
+    pictures = pipeline(
+        list(captions),
+        negative_prompt=[" "] * len(captions),
+        width=DEFAULTS["width"],
+        height=DEFAULTS["height"],
+        num_inference_steps=DEFAULTS["num_inference_steps"],
+        true_cfg_scale=DEFAULTS["true_cfg_scale"],
+        max_sequence_length=DEFAULTS["max_sequence_length"],
+        generator=[torch.Generator().manual_seed(seed) for seed in range(len(captions))],
+        output_type="np",
+    ).images
+    return look([picture[None] for picture in pictures], scenes, captions, sheet, ("shape", "colour", "background"))
+
+
+def _nothing(rng: np.random.Generator) -> str:
+    """Nothing, as the pipeline is told it: Qwen-Image's own negative prompt is one space."""
+    return " " if rng.random() < 0.5 else ""
