@@ -97,8 +97,8 @@ def quality(
                 bar = progress.add_task(served.id, total=planned(served, options))
                 found = list(evaluate(server, served, options, partial(progress.advance, bar)))
                 runs += found
-                for path in quality_report.write(found, options, served.defaults.fps or 8, to / served.id):
-                    console.print(f"{path}", highlight=False)
+                quality_report.write(found, options, served.defaults.fps or 1, to / served.id)
+                console.print(f"{to / served.id}: report.json, sheets and animations", highlight=False)
     except ServerError as error:
         typer.echo(f"Failed: {error}", err=True)
         raise typer.Exit(1) from error

@@ -16,6 +16,7 @@ Pixels = NDArray[np.float32]
 _FARTHEST_COLOUR = 0.35
 _FAINTEST = 0.25
 _SMALLEST = 0.01
+_PLAIN = 0.6
 _FEWEST_FRAMES = 0.75
 _POOREST_FIT = 0.6
 # The least changes of a drawn clip: 0.27 short sides, and a radius times 2.07, whose logarithm is 0.73.
@@ -39,8 +40,7 @@ class Seen:
 def detect(frames: NDArray[Any]) -> Seen:
     """What `frames`, uint8 or float 0..1 [frames, height, width, RGB], show. A lone frame stands still."""
     pixels = frames.astype(np.float32) / (255 if frames.dtype == np.uint8 else 1)
-    ground = _ground(pixels)
-    background = _nearest(ground, BACKGROUND_RGB)
+    ground, background = _ground(pixels)
     colour_rgb = _foreground(pixels, ground)
     if colour_rgb is None:
         return Seen(None, None, None, background)
@@ -54,11 +54,13 @@ def detect(frames: NDArray[Any]) -> Seen:
     return Seen(_shape(cover[visible], areas[visible]), colour, motion, background)
 
 
-def _ground(pixels: Pixels) -> Pixels:
-    """The colour of most of the frames' edges, [RGB]."""
+def _ground(pixels: Pixels) -> tuple[Pixels, Background | None]:
+    """The colour of most of the frames' edges, [RGB], and its name if it is plain."""
     edges = [pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1]]
-    ground: Pixels = np.median(np.concatenate([edge.reshape(-1, 3) for edge in edges]), axis=0)
-    return ground
+    border = np.concatenate([edge.reshape(-1, 3) for edge in edges])
+    ground: Pixels = np.median(border, axis=0)
+    alike = np.linalg.norm(border - ground, axis=-1) < _FAINTEST
+    return ground, _nearest(ground, BACKGROUND_RGB) if alike.mean() > _PLAIN else None
 
 
 def _foreground(pixels: Pixels, ground: Pixels) -> Pixels | None:

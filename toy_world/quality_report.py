@@ -43,19 +43,20 @@ def other_table(runs: Sequence[Run]) -> Table:
     for run in runs:
         likeness = run.first_frame_psnr()
         red_shapes, red_pixels = run.red()
+        is_open = run.answers[0].question.kind == "open"
         table.add_row(
             run.model,
             f"{run.task}, {run.setting}" if run.setting else run.task,
             f"{run.seconds:.2f}",
             "" if run.clips_per_second is None else f"{run.clips_per_second:.1f}",
             "" if likeness is None else f"{likeness:.1f}",
-            _cell(red_shapes),
-            f"{100 * red_pixels:.1f}",
+            _cell(red_shapes) if is_open else "",
+            f"{100 * red_pixels:.1f}" if is_open else "",
         )
     return table
 
 
-def write(runs: Sequence[Run], options: Options, fps: float, to: Path) -> list[Path]:
+def write(runs: Sequence[Run], options: Options, fps: float, to: Path) -> None:
     """Writes report.json, of each run a sheet of its first answers and one of its first misses, and an animation.
 
     Args:
@@ -63,23 +64,20 @@ def write(runs: Sequence[Run], options: Options, fps: float, to: Path) -> list[P
         to: the folder; made if absent.
     """
     to.mkdir(parents=True, exist_ok=True)
-    report = to / "report.json"
-    report.write_text(json.dumps({"options": vars(options), "runs": [_json(run) for run in runs]}, indent=2) + "\n")
-    written = [report]
+    (to / "report.json").write_text(
+        json.dumps({"options": vars(options), "runs": [_json(run) for run in runs]}, indent=2) + "\n"
+    )
     for run in runs:
         name = "-".join("".join(c if c.isalnum() else " " for c in f"{run.task} {run.setting}").split())
         misses = [answer for answer in run.answers if _fault(run, answer)]
         for suffix, answers in (("", run.answers), ("-misses", misses)):
             if answers:
-                path = to / f"{name}{suffix}.png"
-                contact_sheet([_exhibit(run, answer) for answer in answers[:_ON_SHEET]]).save(path)
-                written.append(path)
+                exhibits = [_exhibit(run, answer) for answer in answers[:_ON_SHEET]]
+                columns = 2 if len(answers[0].frames) > 1 else 6
+                contact_sheet(exhibits, columns).save(to / f"{name}{suffix}.png")
         if not run.setting and len(run.answers[0].frames) > 1:
-            path = to / f"{name}.webp"
             exhibits = [_exhibit(run, answer) for answer in run.answers[:_ANIMATED]]
-            save_animation(animation(exhibits, columns=4), path, fps)
-            written.append(path)
-    return written
+            save_animation(animation(exhibits, columns=4), to / f"{name}.webp", fps)
 
 
 def _exhibit(run: Run, answer: Judged) -> Exhibit:

@@ -97,7 +97,7 @@ def test_an_empty_clip_has_a_background_only() -> None:
 def test_noise_shows_nothing_of_the_toy_world() -> None:
     seen = detect(np.random.default_rng(0).uniform(size=(9, 64, 64, 3)))
 
-    assert (seen.shape, seen.colour) == (None, None)
+    assert (seen.shape, seen.colour, seen.background) == (None, None, None)
 
 
 def scene_frames() -> Clip:
