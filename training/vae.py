@@ -25,7 +25,7 @@ LAYOUT: Mapping[str, Any] = {
 """That of Wan2.1 and Wan2.2 A14B, made small: 0.83 M parameters; 4 frames of 8x8 pixels to a latent of 16 channels."""
 
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
-CLIPS = Plan("vae-clips", steps=1400, learning_rate=8e-4, warm_up=30, evaluate_every=200, seed=1)
+CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
 DECODER = Plan("vae-decoder", steps=1600, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
 
 FROZEN = "encoder-frozen"
@@ -34,6 +34,7 @@ FINAL = "vae"
 """folder of the finished autoencoder"""
 
 _FRAME_BATCH = 8
+_SCENE_SHARE = 0.5
 _KL = 5e-4
 _HELD_OUT_SEED, _HELD_OUT_CLIPS = 99, 24
 _STATISTICS_SEED, _STATISTICS_BATCHES = 98, 16
@@ -56,7 +57,7 @@ def train_encoder(
         return _outcome(vae, frame_batch(step.numpy, _FRAME_BATCH).to(device), step)
 
     def clips(step: Step) -> Outcome:
-        return _outcome(vae, clip_batch(step.numpy).to(device), step)
+        return _outcome(vae, clip_batch(step.numpy, _SCENE_SHARE).to(device), step)
 
     _stage(FRAMES.scaled(factor), vae, frames, folder, length=1).run()
     _stage(CLIPS.scaled(factor), vae, clips, folder).run()
@@ -74,7 +75,7 @@ def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> 
         part.requires_grad_(False)
 
     def clips(step: Step) -> Outcome:
-        return _outcome(vae, clip_batch(step.numpy, scene_share=0.5).to(device), step)
+        return _outcome(vae, clip_batch(step.numpy, _SCENE_SHARE).to(device), step)
 
     _stage(DECODER.scaled(factor), vae, clips, folder).run()
     vae.save_pretrained(folder / FINAL)

@@ -27,12 +27,12 @@ class ClipShape:
 
 
 CLIP_SHAPES: Sequence[ClipShape] = (
-    ClipShape(0.30, 2, 9),
+    ClipShape(0.40, 2, 9),
     ClipShape(0.10, 1, 17),
     ClipShape(0.05, 2, 5, width=96),
     ClipShape(0.05, 2, 5, height=96),
-    ClipShape(0.30, 4, 9, 32, 32, crop=True),
-    ClipShape(0.20, 8, 5, 32, 32, crop=True),
+    ClipShape(0.25, 4, 9, 32, 32, crop=True),
+    ClipShape(0.15, 8, 5, 32, 32, crop=True),
 )
 """Crops are cheap and full of edges; whole clips teach the frame's borders and the attention over a frame."""
 
@@ -43,7 +43,7 @@ def frame_batch(rng: np.random.Generator, batch: int, size: int = 64) -> Tensor:
     return to_tensor(frames).contiguous(memory_format=torch.channels_last_3d)
 
 
-def clip_batch(rng: np.random.Generator, scene_share: float = 0.0) -> Tensor:
+def clip_batch(rng: np.random.Generator, scene_share: float) -> Tensor:
     """Clips of one of `CLIP_SHAPES`: varied ones, and in `scene_share` of the cases scenes as they are."""
     shares = [shape.share for shape in CLIP_SHAPES]
     shape = CLIP_SHAPES[rng.choice(len(CLIP_SHAPES), p=shares)]

@@ -16,13 +16,13 @@ def test_frames_are_alike_in_shape_and_differ_in_content() -> None:
 
 
 def test_clips_come_in_every_shape() -> None:
-    shapes = {tuple(clip_batch(np.random.default_rng(seed)).shape) for seed in range(60)}
+    shapes = {tuple(clip_batch(np.random.default_rng(seed), scene_share=0.0).shape) for seed in range(60)}
     assert shapes == {(s.batch, 3, s.frames, s.height, s.width) for s in CLIP_SHAPES}
 
 
 def test_some_clips_are_a_frame_then_grey() -> None:
     """The condition of image-to-video must decode well too."""
-    batches = [clip_batch(np.random.default_rng(seed)) for seed in range(60)]
+    batches = [clip_batch(np.random.default_rng(seed), scene_share=0.0) for seed in range(60)]
     clips = [clip for batch in batches for clip in batch]
     grey = sum(not clip[:, 1:].any() and bool(clip[:, 0].any()) for clip in clips)
     assert 0.05 < grey / len(clips) < 0.2
@@ -35,5 +35,5 @@ def test_scenes_alone_have_none_of_them() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_seed_draws_the_same_batch(seed: int) -> None:
-    one, two = (clip_batch(np.random.default_rng(seed)) for _ in range(2))
+    one, two = (clip_batch(np.random.default_rng(seed), scene_share=0.0) for _ in range(2))
     assert torch.equal(one, two)
