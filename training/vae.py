@@ -63,7 +63,7 @@ def train_encoder(
     _stage(CLIPS.scaled(factor), vae, clips, folder).run()
     mean, std = latent_statistics(vae)
     vae.register_to_config(latents_mean=mean, latents_std=std)
-    vae.save_pretrained(folder / FROZEN)
+    _save(vae, folder / FROZEN)
 
 
 def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> None:
@@ -78,7 +78,7 @@ def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> 
         return _outcome(vae, clip_batch(step.numpy, _SCENE_SHARE).to(device), step)
 
     _stage(DECODER.scaled(factor), vae, clips, folder).run()
-    vae.save_pretrained(folder / FINAL)
+    _save(vae, folder / FINAL)
 
 
 @torch.no_grad()
