@@ -95,6 +95,13 @@ def latent_statistics(vae: AutoencoderKLWan) -> tuple[list[float], list[float]]:
     return [round(x, 4) for x in latents.mean(dim=1).tolist()], [round(x, 4) for x in std.tolist()]
 
 
+def _save(vae: AutoencoderKLWan, folder: Path) -> None:
+    """Writes the folder whole or not at all."""
+    part = folder.with_suffix(".part")
+    vae.save_pretrained(part)
+    part.rename(folder)
+
+
 def _stage(plan: Plan, vae: AutoencoderKLWan, loss: Callable[[Step], Outcome], folder: Path, length: int = 9) -> Stage:
     """`length`: frames of the clips that it is judged by."""
     held_out = HeldOut.draw(_HELD_OUT_SEED, _HELD_OUT_CLIPS, frames=length)
