@@ -24,6 +24,19 @@ LAYOUT: Mapping[str, Any] = {
 }
 """That of Wan2.1 and Wan2.2 A14B, made small: 0.83 M parameters; 4 frames of 8x8 pixels to a latent of 16 channels."""
 
+RESIDUAL_LAYOUT: Mapping[str, Any] = {
+    **LAYOUT,
+    "z_dim": 48,
+    "is_residual": True,
+    "patch_size": 2,
+    "in_channels": 12,
+    "out_channels": 12,
+    "scale_factor_spatial": 16,
+    "latents_mean": [0.0] * 48,
+    "latents_std": [1.0] * 48,
+}
+"""That of Wan2.2 TI2V-5B, made small: 0.98 M parameters; 4 frames of 16x16 pixels to a latent of 48 channels."""
+
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
 CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
 DECODER = Plan("vae-decoder", steps=1600, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)

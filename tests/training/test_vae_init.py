@@ -1,10 +1,13 @@
 """A freshly initialised autoencoder passes signals on, and treats every frame as it would a lone one."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from training.vae import LAYOUT
+from training.vae import LAYOUT, RESIDUAL_LAYOUT
 from training.vae_forward import decode, encode
 from training.vae_init import initialise
 
@@ -20,8 +23,11 @@ def frame() -> torch.Tensor:
     return torch.rand(2, 3, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+@pytest.mark.parametrize("layout", [LAYOUT, RESIDUAL_LAYOUT])
 @torch.no_grad()
-def test_signals_keep_their_size(vae: AutoencoderKLWan) -> None:
+def test_signals_keep_their_size(layout: Mapping[str, Any]) -> None:
+    vae = AutoencoderKLWan(**layout)
+    initialise(vae, torch.Generator().manual_seed(0))
     mean, log_variance = encode(vae, frame())
     assert 0.2 < mean.std() < 3
     assert log_variance.mean().item() == pytest.approx(-5, abs=0.5)
