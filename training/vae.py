@@ -49,6 +49,7 @@ FINAL = "vae"
 _FRAME_BATCH = 8
 _SCENE_SHARE = 0.5
 _KL = 5e-4
+_DECODER_NOISE = 0.3
 _HELD_OUT_SEED, _HELD_OUT_CLIPS = 99, 24
 _STATISTICS_SEED, _STATISTICS_BATCHES = 98, 16
 
@@ -80,15 +81,22 @@ def train_encoder(
 
 
 def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> None:
-    """Trains the decoder of `folder/FROZEN` further, the latents unchanged, and saves the whole at `folder/FINAL`."""
+    """Trains the decoder of `folder/FROZEN` further, the latents unchanged, and saves the whole at `folder/FINAL`.
+
+    Half of its clips come from latents with more noise than the posterior's: a transformer's are never exact.
+    """
     if (folder / FINAL).exists():
         return
     vae = AutoencoderKLWan.from_pretrained(folder / FROZEN).to(device)
     for part in (vae.encoder, vae.quant_conv):
         part.requires_grad_(False)
 
+    scale = torch.tensor(vae.config.latents_std, device=device)[:, None, None, None]
+
     def clips(step: Step) -> Outcome:
-        return _outcome(vae, clip_batch(step.numpy, _SCENE_SHARE).to(device), step)
+        batch = clip_batch(step.numpy, _SCENE_SHARE).to(device)
+        levels = torch.rand(len(batch), 1, 1, 1, 1, generator=step.torch).to(device)
+        return _outcome(vae, batch, step, scale * _DECODER_NOISE * (2 * levels - 1).clamp(min=0))
 
     _stage(DECODER.scaled(factor), vae, clips, folder).run()
     _save(vae, folder / FINAL)
@@ -133,10 +141,13 @@ def _is_inner_kernel(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 4 and not name.endswith(("gamma", "encoder.conv_in.weight", "decoder.conv_out.weight"))
 
 
-def _outcome(vae: AutoencoderKLWan, clips: Tensor, step: Step) -> Outcome:
-    """Absolute and squared error of clips decoded from sampled latents, and a little of the posterior's divergence."""
+def _outcome(vae: AutoencoderKLWan, clips: Tensor, step: Step, noise: Tensor | float = 0.0) -> Outcome:
+    """Absolute and squared error of clips decoded from sampled latents, and a little of the posterior's divergence.
+
+    `noise`: standard deviation of what is added to the latents beside the posterior's own.
+    """
     mean, log_variance = encode(vae, clips)
-    latents = mean + torch.exp(0.5 * log_variance) * step.normal_like(mean)
+    latents = mean + (log_variance.exp() + noise**2).sqrt() * step.normal_like(mean)
     error = decode(vae, latents) - clips
     reconstruction = error.abs().mean() + 3 * error.square().mean()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
