@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 import typer
 
-from training import toy_qwen_image, toy_wan_i2v, toy_wan_t2v
+from training import toy_qwen_image, toy_wan_i2v, toy_wan_t2v, toy_wan_ti2v
 from training.side_by_side import start_log
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train the toy checkpoints from nothing.")
@@ -41,6 +41,17 @@ def wan_i2v(
 ) -> None:
     """Image-to-video with two experts."""
     toy_wan_i2v.train(toy_wan_i2v.Workplace(state, start, minutes / 30), to)
+
+
+@app.command("toy-wan-ti2v")
+def wan_ti2v(
+    to: To = Path("checkpoints/toy-wan-ti2v"),
+    state: State = Path("run/training/toy-wan-ti2v"),
+    start: Start = T2V,
+    minutes: Minutes = 80,
+) -> None:
+    """Text-to-video and image-to-video in one transformer, with an autoencoder of its own."""
+    toy_wan_ti2v.train(toy_wan_ti2v.Workplace(state, start, minutes / 80), to)
 
 
 @app.command("toy-qwen-image")

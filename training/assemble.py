@@ -55,6 +55,21 @@ def image_to_video(vae: Any, text_encoder: Any, tokenizer: Any, transformers: tu
     )
 
 
+def text_image_to_video(vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any, shift: float) -> Any:
+    """A `WanPipeline` with a timestep a token, as Wan2.2-TI2V-5B is published."""
+    from diffusers import WanPipeline
+
+    return WanPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=vae,
+        scheduler=flow_scheduler(shift),
+        transformer=transformer,
+        transformer_2=None,
+        expand_timesteps=True,
+    )
+
+
 def for_inference(transformer: Any) -> Any:
     """A copy of a transformer in training with diffusers' own cross-attention."""
     from diffusers.models.transformers.transformer_wan import WanAttnProcessor

@@ -80,13 +80,18 @@ def look(
 
 
 def evaluator(
-    pipeline: Callable[[], Any], folder: Path, name: str, count: int = 20
+    pipeline: Callable[[], Any],
+    folder: Path,
+    name: str,
+    count: int = 20,
+    *,
+    size: tuple[int, int, int] = (64, 64, 9),
 ) -> Callable[[int], Mapping[str, float]]:
     """For `Stage`: scores of `count` held-out captions, and their contact sheet in `folder`."""
     scenes, captions = held_out_prompts(count)
 
     def evaluate(step: int) -> Mapping[str, float]:
-        clips = sample_clips(pipeline(), captions)
+        clips = sample_clips(pipeline(), captions, size=size)
         return look(list(clips), scenes, captions, folder / "sheets" / f"{name}-{step:06}.png")
 
     return evaluate

@@ -25,8 +25,6 @@ PART_CLIPS = 200
 _ENCODED_AT_ONCE = 8
 _TOKENS_A_STEP = 1536
 """video tokens of a training step: 32 clips of 64x64 pixels and 9 frames"""
-_TOKEN_PIXELS = 16
-"""sides of the square that a token of the transformer stands for"""
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class Bucket:
     width, height: pixels; num_frames: 4k+1
     parts: how many times `PART_CLIPS` clips there are
     share: of the training steps, relative to the other buckets
+    token: side in pixels of the square that a token of the transformer stands for
     """
 
     width: int
@@ -43,6 +42,7 @@ class Bucket:
     num_frames: int
     parts: int
     share: float
+    token: int = 16
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class Bucket:
     @property
     def batch(self) -> int:
         """Clips of a training step, such that every bucket's step costs about the same."""
-        patches = (self.width // _TOKEN_PIXELS) * (self.height // _TOKEN_PIXELS)
+        patches = (self.width // self.token) * (self.height // self.token)
         return max(1, _TOKENS_A_STEP // (patches * (1 + (self.num_frames - 1) // 4)))
 
 

@@ -21,6 +21,7 @@ from training.latents import Bucket, LatentCache, encode_clips
 from training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encoder
 from training.qwen_tokenizer import chat_tokenizer
 from training.stage import Outcome, Plan, Stage, Step
+from training.vae_qwen_image import qwen_image_vae
 from training.wan import is_block_matrix, outcome
 
 log = logging.getLogger(__name__)
@@ -98,7 +99,7 @@ class Workplace:
         """The trained model; at once where it has been trained before. `evaluate` gets a pipeline."""
         denoiser = fresh_denoiser()
         clips = LatentCache(self.state / "clips", BUCKETS)
-        vae = qwen_vae(self.vae)
+        vae = qwen_image_vae(load_vae(self.vae))
 
         def loss(step: Step) -> Outcome:
             batch = clips.batch(step.numpy)
@@ -123,7 +124,7 @@ def train(place: Workplace, to: Path) -> None:
     """Trains and writes the checkpoint."""
     encode_clips(place.vae, place.state / "clips", BUCKETS, seed=2)
     denoiser = place.run(lambda pipeline: judge(pipeline, place.state / "sheets" / "on-the-way.png"))
-    pipeline = pipeline_of(denoiser, qwen_vae(place.vae))
+    pipeline = pipeline_of(denoiser, qwen_image_vae(load_vae(place.vae)))
     log.info("text-to-image: %s", judge(pipeline, place.state / "sheets" / "result.png"))
     save_checkpoint(pipeline, to, DEFAULTS)
 
@@ -147,17 +148,6 @@ def fresh_denoiser() -> ChatDenoiser:
         transformer.proj_out.weight.zero_()
         transformer.proj_out.bias.zero_()
     return ChatDenoiser(transformer, encoder, tokenizer)
-
-
-def qwen_vae(folder: Path) -> Any:
-    """The `AutoencoderKLWan` in the folder as an `AutoencoderKLQwenImage`, which has the same modules."""
-    from diffusers import AutoencoderKLQwenImage
-
-    wan = load_vae(folder)
-    names = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", "latents_mean", "latents_std")
-    vae = AutoencoderKLQwenImage(**{name: wan.config[name] for name in names})
-    vae.load_state_dict(wan.state_dict())
-    return vae.eval()
 
 
 def pipeline_of(denoiser: ChatDenoiser, vae: Any) -> Any:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from training.captioning import captions_of
 from training.denoiser import Denoiser, draw_lengths
-from training.flow import NoiseRange, add_noise, draw_sigmas, losses
+from training.flow import ALL_NOISE, NoiseRange, add_noise, draw_sigmas, losses
 from training.latents import LatentCache
 from training.stage import Outcome, Plan, Stage, Step
 from training.transformer import MASK_CHANNELS
@@ -39,6 +39,43 @@ def flow_stage(
         return outcome(losses(velocity, batch.latents, noise))
 
     return Stage(plan, denoiser, loss, folder=folder, evaluate=evaluate, by_muon=is_block_matrix)
+
+
+def token_flow_stage(
+    plan: Plan,
+    denoiser: Denoiser,
+    clips: LatentCache,
+    *,
+    folder: Path,
+    evaluate: Callable[[int], Mapping[str, float]] | None = None,
+) -> Stage:
+    """Trains a denoiser with a noise level a token to make clips from captions, in half of them after a given frame.
+
+    The first latent frame is then the clip's own, without noise, and nothing is asked of it (Wan2.2-TI2V-5B).
+    """
+
+    def loss(step: Step) -> Outcome:
+        batch = clips.batch(step.numpy)
+        count, _, frames, height, width = batch.latents.shape
+        noise = step.normal_like(batch.latents)
+        sigmas = draw_sigmas(count, ALL_NOISE, FLOW_SHIFT, step.torch)
+        given = first_frames(count, frames, step.torch) if batch.moves else torch.zeros(count, frames)
+        levels = sigmas[:, None] * (1 - given)
+        noisy = add_noise(batch.latents, noise, levels[:, None, :, None, None])
+        tokens = levels.repeat_interleave(height // 2 * (width // 2), dim=1)
+        velocity = denoiser(noisy, tokens, captions_of(batch, step.numpy), draw_lengths(count, step.torch))
+        asked = (1 - given)[:, None, :, None, None]
+        share = 1 - given.mean(1)
+        return outcome(losses(velocity * asked, batch.latents * asked, noise * asked) / share)
+
+    return Stage(plan, denoiser, loss, folder=folder, evaluate=evaluate, by_muon=is_block_matrix)
+
+
+def first_frames(count: int, frames: int, generator: torch.Generator) -> Tensor:
+    """1 at the latent frames that are given, float32 [count, frames]: none, or the first, equally likely."""
+    given = torch.zeros(count, frames)
+    given[:, 0] = torch.randint(2, (count,), generator=generator)
+    return given
 
 
 def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:

@@ -1,0 +1,105 @@
+"""toy-wan-ti2v: one transformer for text-to-video and image-to-video, in the layout of Wan2.2-TI2V-5B.
+
+Its autoencoder has 48 channels, a latent for 16x16 pixels; its text encoder is that of toy-wan-t2v.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.assemble import for_inference, save_checkpoint, text_image_to_video
+from training.checkpoint import load_text_to_video, load_vae
+from training.denoiser import Denoiser
+from training.evaluation import evaluator
+from training.latents import Bucket, LatentCache, encode_clips
+from training.side_by_side import run_side_by_side
+from training.stage import Plan
+from training.transformer import wan_transformer
+from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT, train_decoder, train_encoder
+from training.wan import FLOW_SHIFT, token_flow_stage
+
+log = logging.getLogger(__name__)
+
+DEFAULTS = {
+    "id": "toy-wan-ti2v",
+    "width": 96,
+    "height": 96,
+    "num_frames": 9,
+    "fps": 8,
+    "num_inference_steps": 12,
+    "guidance_scale": 4.0,
+    "max_frames": 161,
+    "max_sequence_length": 64,
+}
+
+BUCKETS = (
+    Bucket(96, 96, 9, parts=15, share=0.6, token=32),
+    Bucket(128, 96, 9, parts=3, share=0.1, token=32),
+    Bucket(96, 128, 9, parts=3, share=0.1, token=32),
+    Bucket(64, 64, 9, parts=3, share=0.1, token=32),
+    Bucket(96, 96, 17, parts=2, share=0.1, token=32),
+)
+
+PLAN = Plan(
+    "ti2v", steps=8000, learning_rate=6e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+)
+_CHANNELS = 48
+_SIZE = (96, 96, 9)
+_EVALUATED = 60
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """state: everything that a resumed run needs; t2v: the folder of toy-wan-t2v; scale: of the number of steps"""
+
+    state: Path
+    t2v: Path
+    scale: float = 1.0
+
+    @property
+    def vae(self) -> Path:
+        return self.state / "vae"
+
+    def run(self, vae: Path, *, look: bool) -> Denoiser:
+        """The trained model; at once where it has been trained before. `vae` decodes what there is to look at."""
+        start = load_text_to_video(self.t2v, "transformer")
+        start.text_encoder.requires_grad_(False)
+        torch.manual_seed(0)
+        fresh = wan_transformer(start.text_encoder.config.d_model, _CHANNELS)
+        denoiser = Denoiser(fresh, start.text_encoder, start.tokenizer)
+        decoder = load_vae(vae)
+        token_flow_stage(
+            PLAN.scaled(self.scale),
+            denoiser,
+            LatentCache(self.state / "clips", BUCKETS),
+            folder=self.state,
+            evaluate=evaluator(lambda: pipeline_of(denoiser, decoder), self.state, PLAN.name, size=_SIZE)
+            if look
+            else None,
+        ).run()
+        return denoiser
+
+
+def train(place: Workplace, to: Path) -> None:
+    """Trains the autoencoder and the transformer, and writes the checkpoint."""
+    train_encoder(place.vae, factor=place.scale, layout=RESIDUAL_LAYOUT)
+    encode_clips(place.vae / FROZEN, place.state / "clips", BUCKETS, seed=3)
+    run_side_by_side([partial(train_transformer, place), partial(train_decoder, place.vae, factor=place.scale)])
+    pipeline = pipeline_of(place.run(place.vae / FINAL, look=False), load_vae(place.vae / FINAL))
+    result = evaluator(lambda: pipeline, place.state, "result", _EVALUATED, size=_SIZE)(0)
+    log.info("text-to-video: %s", result)
+    save_checkpoint(pipeline, to, DEFAULTS)
+
+
+def train_transformer(place: Workplace) -> None:
+    place.run(place.vae / FROZEN, look=True)
+
+
+def pipeline_of(denoiser: Denoiser, vae: Any) -> Any:
+    return text_image_to_video(
+        vae, denoiser.text_encoder, denoiser.tokenizer, for_inference(denoiser.transformer), FLOW_SHIFT
+    )
