@@ -80,8 +80,8 @@ class Stage:
     """Trains the parameters of `model` that require a gradient by `loss`, and leaves their moving average in the model.
 
     `loss(step)` computes one batch's outcome with the model (on the model's device). `evaluate(step)` runs every
-    `plan.evaluate_every` steps and after the last, under `no_grad` and with the averages in the model; its figures go
-    to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, AdamW the others.
+    `plan.evaluate_every` steps and when the last is done, under `no_grad` and with the averages in the model; its
+    figures go to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, AdamW the others.
     The state lies in `folder/<plan.name>.pt`.
     """
 
@@ -116,7 +116,7 @@ class Stage:
             Diverged: the loss is not finite.
         """
         self._resume()
-        steps = self._plan.steps
+        resumed, steps = self._step, self._plan.steps
         last = steps if stop_at is None else min(stop_at, steps)
         progress = _Progress(self._plan, self._step)
         saved = begun = time.monotonic()
@@ -133,10 +133,13 @@ class Stage:
             every = self._plan.evaluate_every
             if every and self._step % every == 0 and self._step < steps:
                 self._log_evaluation()
-        self._save()
+        if self._step > resumed:
+            self._save()
         if self._step < steps:
             return False
-        self._log_evaluation()
+        if steps > resumed:
+            log.info("%s: done after %.1f min", self._plan.name, self._elapsed / 60)
+            self._log_evaluation()
         self._average.copy_to_model()
         return True
 

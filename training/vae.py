@@ -39,7 +39,7 @@ RESIDUAL_LAYOUT: Mapping[str, Any] = {
 
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
 CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
-DECODER = Plan("vae-decoder", steps=1600, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
+DECODER = Plan("vae-decoder", steps=2400, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
 
 FROZEN = "encoder-frozen"
 """folder of the autoencoder whose encoder and latent statistics are final"""
