@@ -26,6 +26,7 @@ LAYOUT: Mapping[str, Any] = {
 
 RESIDUAL_LAYOUT: Mapping[str, Any] = {
     **LAYOUT,
+    "base_dim": 24,
     "z_dim": 48,
     "is_residual": True,
     "patch_size": 2,
@@ -35,7 +36,7 @@ RESIDUAL_LAYOUT: Mapping[str, Any] = {
     "latents_mean": [0.0] * 48,
     "latents_std": [1.0] * 48,
 }
-"""That of Wan2.2 TI2V-5B, made small: 0.98 M parameters; 4 frames of 16x16 pixels to a latent of 48 channels."""
+"""That of Wan2.2 TI2V-5B, made small: 2.1 M parameters; 4 frames of 16x16 pixels to a latent of 48 channels."""
 
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
 CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
