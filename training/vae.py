@@ -38,6 +38,7 @@ RESIDUAL_LAYOUT: Mapping[str, Any] = {
 }
 """That of Wan2.2 TI2V-5B, made small: 2.1 M parameters; 4 frames of 16x16 pixels to a latent of 48 channels."""
 
+# On one CPU core 0.13, 0.38 and 0.29 s a step: 3, 10 and 12 minutes.
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
 CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
 DECODER = Plan("vae-decoder", steps=2400, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
