@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from training.denoiser import Denoiser
+from training.device import best_device
 
 
 def load_vae(folder: Path) -> Any:
     """The `AutoencoderKLWan` in the folder, in float32."""
     from diffusers import AutoencoderKLWan
 
-    return AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    return AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32).eval().to(best_device())
 
 
 def load_text_to_video(folder: Path, transformer: str) -> Denoiser:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from training.device import best_device
 from training.flow import TIMESTEPS
 from training.text import encode, pad_cheaply
 
@@ -22,6 +23,11 @@ class Denoiser(nn.Module):
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
         self._cross_attention = pad_cheaply(transformer)
+        self.to(best_device())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
     def forward(self, latents: Tensor, sigmas: Tensor, captions: Sequence[str], lengths: Tensor) -> Tensor:
         """The velocity, of the shape of the latents.

@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from toy_world.draw import draw
 from toy_world.scene import Place, Scene, sample_scene
+from training.device import best_device
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,10 @@ class Batch:
     latents: Tensor
     scenes: list[Scene]
     condition: Tensor | None
+
+    def to(self, device: torch.device) -> "Batch":
+        condition = None if self.condition is None else self.condition.to(device)
+        return replace(self, latents=self.latents.to(device), condition=condition)
 
     @property
     def moves(self) -> bool:
@@ -118,7 +123,8 @@ def encode_batch(vae: Any, clips: Tensor) -> Tensor:
     from training.vae_forward import encode
 
     mean, std = (
-        torch.tensor(values).view(1, -1, 1, 1, 1) for values in (vae.config.latents_mean, vae.config.latents_std)
+        torch.tensor(values, device=clips.device).view(1, -1, 1, 1, 1)
+        for values in (vae.config.latents_mean, vae.config.latents_std)
     )
     normalised: Tensor = (encode(vae, clips)[0] - mean) / std
     return normalised.contiguous()
@@ -128,7 +134,8 @@ def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buc
     from diffusers import AutoencoderKLWan
 
     torch.set_num_threads(1)
-    vae = AutoencoderKLWan.from_pretrained(vae_folder, torch_dtype=torch.float32)
+    device = best_device()
+    vae = AutoencoderKLWan.from_pretrained(vae_folder, torch_dtype=torch.float32).to(device)
     rng = np.random.default_rng([seed, bucket.width, bucket.height, bucket.num_frames, part])
     scenes = [sample_scene(rng) for _ in range(PART_CLIPS)]
     latents: list[Tensor] = []
@@ -139,7 +146,7 @@ def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buc
                 draw(scene, bucket.width, bucket.height, bucket.num_frames)
                 for scene in scenes[first : first + _ENCODED_AT_ONCE]
             ]
-            clips = torch.from_numpy(np.stack(drawn)).permute(0, 4, 1, 2, 3) * 2 - 1
+            clips = torch.from_numpy(np.stack(drawn)).to(device).permute(0, 4, 1, 2, 3) * 2 - 1
             latents.append(encode_batch(vae, clips))
             if condition:
                 clips[:, :, 1:] = 0
@@ -147,7 +154,8 @@ def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buc
     path = _path(folder, bucket, part)
     unfinished = path.with_suffix(".part")
     save_file(
-        {"latents": torch.cat(latents).half()} | ({"condition": torch.cat(conditions).half()} if condition else {}),
+        {"latents": torch.cat(latents).half().cpu()}
+        | ({"condition": torch.cat(conditions).half().cpu()} if condition else {}),
         unfinished,
         metadata={"scenes": json.dumps([asdict(scene) for scene in scenes])},
     )

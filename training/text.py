@@ -57,7 +57,7 @@ def encode(encoder: nn.Module, tokens: Tensor, mask: Tensor, lengths: Tensor) ->
     states = encoder(tokens, attention_mask=mask).last_hidden_state * mask[..., None]
     states = torch.cat([states, states.new_zeros(len(states), 1, states.shape[2])], dim=1)
     padding = (lengths - mask.sum(dim=1)).clamp(min=1).log()
-    bias = torch.cat([torch.where(mask == 0, _ABSENT, 0.0), padding[:, None]], dim=1)
+    bias = torch.cat([torch.where(mask == 0, _ABSENT, 0.0).to(states), padding[:, None]], dim=1)
     return Text(states, bias[:, None, None, :])
 
 

@@ -15,6 +15,7 @@ from toy_world.captions import VOCABULARY
 from training.assemble import save_checkpoint
 from training.captioning import captions_of
 from training.checkpoint import load_vae
+from training.device import best_device
 from training.evaluation import held_out_prompts, look
 from training.flow import ALL_NOISE, add_noise, draw_sigmas, losses
 from training.latents import Bucket, LatentCache, encode_clips
@@ -59,6 +60,11 @@ class ChatDenoiser(nn.Module):
         self.transformer = transformer
         self.text_encoder = text_encoder
         self.tokenizer = tokenizer
+        self.to(best_device())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
     def forward(self, latents: Tensor, sigmas: Tensor, captions: Sequence[str]) -> Tensor:
         """The velocity at noisy pictures, float32 [batch, channels, 1, height, width], of noise levels [batch]."""
@@ -102,9 +108,9 @@ class Workplace:
         vae = qwen_image_vae(load_vae(self.vae))
 
         def loss(step: Step) -> Outcome:
-            batch = clips.batch(step.numpy)
+            batch = clips.batch(step.numpy).to(denoiser.device)
             noise = step.normal_like(batch.latents)
-            sigmas = draw_sigmas(len(noise), ALL_NOISE, _FLOW_SHIFT, step.torch)
+            sigmas = draw_sigmas(len(noise), ALL_NOISE, _FLOW_SHIFT, step.torch).to(denoiser.device)
             captions = [caption or _nothing(step.numpy) for caption in captions_of(batch, step.numpy)]
             velocity = denoiser(add_noise(batch.latents, noise, sigmas), sigmas, captions)
             return outcome(losses(velocity, batch.latents, noise))

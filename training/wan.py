@@ -28,10 +28,10 @@ def flow_stage(
     """Trains the denoiser to make clips from captions; from their first frames too, where the cache has those."""
 
     def loss(step: Step) -> Outcome:
-        batch = clips.batch(step.numpy)
+        batch = clips.batch(step.numpy).to(denoiser.device)
         count = len(batch.latents)
         noise = step.normal_like(batch.latents)
-        sigmas = draw_sigmas(count, noise_range, FLOW_SHIFT, step.torch)
+        sigmas = draw_sigmas(count, noise_range, FLOW_SHIFT, step.torch).to(denoiser.device)
         noisy = add_noise(batch.latents, noise, sigmas)
         if batch.condition is not None:
             noisy = with_first_frame(noisy, batch.condition)
@@ -55,11 +55,12 @@ def token_flow_stage(
     """
 
     def loss(step: Step) -> Outcome:
-        batch = clips.batch(step.numpy)
+        batch = clips.batch(step.numpy).to(denoiser.device)
         count, _, frames, height, width = batch.latents.shape
         noise = step.normal_like(batch.latents)
-        sigmas = draw_sigmas(count, ALL_NOISE, FLOW_SHIFT, step.torch)
+        sigmas = draw_sigmas(count, ALL_NOISE, FLOW_SHIFT, step.torch).to(denoiser.device)
         given = first_frames(count, frames, step.torch) if batch.moves else torch.zeros(count, frames)
+        given = given.to(denoiser.device)
         levels = sigmas[:, None] * (1 - given)
         noisy = add_noise(batch.latents, noise, levels[:, None, :, None, None])
         tokens = levels.repeat_interleave(height // 2 * (width // 2), dim=1)
