@@ -65,4 +65,5 @@ def qwen_image(
     toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 40), to)
 
 
-app()
+if __name__ == "__main__":
+    app()

@@ -45,7 +45,7 @@ BUCKETS = (
 )
 
 PLAN = Plan(
-    "qwen", steps=8000, learning_rate=4e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+    "qwen", steps=6000, learning_rate=4e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
 
 _FLOW_SHIFT = 3.0

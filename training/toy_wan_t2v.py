@@ -54,7 +54,6 @@ BASE = Plan(
 )
 HIGH = replace(BASE, name="high", steps=7000, learning_rate=4e-3, evaluate_every=1750)
 LOW = replace(HIGH, name="low", seed=1)
-_EVALUATED = 60
 
 
 @dataclass(frozen=True)
@@ -64,21 +63,28 @@ class Workplace:
     state: everything that a resumed run needs
     vae: the folder of an autoencoder whose encoder is final
     scale: of the number of steps of every stage
+    captions: how many are looked at on the way
     """
 
     state: Path
     vae: Path
     scale: float = 1.0
+    buckets: tuple[Bucket, ...] = BUCKETS
+    captions: int = 20
+
+    @property
+    def clips(self) -> Path:
+        return self.state / "clips"
 
     def stage(self, plan: Plan, denoiser: Denoiser, noise: NoiseRange, pipeline: Callable[[], Any] | None) -> Stage:
         """`pipeline` makes clips to look at on the way, if any."""
         return flow_stage(
             plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.state / "clips", BUCKETS),
+            LatentCache(self.clips, self.buckets),
             noise,
             folder=self.state,
-            evaluate=evaluator(pipeline, self.state, plan.name) if pipeline else None,
+            evaluate=evaluator(pipeline, self.state, plan.name, self.captions) if pipeline else None,
         )
 
 
@@ -93,7 +99,7 @@ def train(state: Path, to: Path, scale: float) -> None:
 
 def train_transformers(place: Workplace, beside_base: Task | None = None) -> None:
     """Encodes clips, trains the base (with something else on the other core), then both experts."""
-    encode_clips(place.vae, place.state / "clips", BUCKETS)
+    encode_clips(place.vae, place.clips, place.buckets)
     run_side_by_side([partial(train_base, place), *([beside_base] if beside_base else [])])
     run_side_by_side([partial(train_expert, place, HIGH, HIGH_NOISE), partial(train_expert, place, LOW, LOW_NOISE)])
 
@@ -131,7 +137,7 @@ def assemble(place: Workplace, vae: Path, to: Path) -> None:
     """Writes the checkpoint, with the (finished) autoencoder in the folder `vae`."""
     high, low = trained(place, HIGH), trained(place, LOW)
     pipeline = _pipeline(load_vae(vae), high, for_inference(high.transformer), for_inference(low.transformer))
-    result = evaluator(lambda: pipeline, place.state, "result", _EVALUATED)(0)
+    result = evaluator(lambda: pipeline, place.state, "result", 3 * place.captions)(0)
     log.info("text-to-video: %s", result)
     save_checkpoint(pipeline, to, DEFAULTS)
 
