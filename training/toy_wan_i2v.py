@@ -22,7 +22,7 @@ from training.evaluation import held_out_prompts, look
 from training.flow import HIGH_NOISE, LOW_NOISE, NoiseRange
 from training.latents import Bucket, LatentCache, encode_clips
 from training.side_by_side import run_side_by_side
-from training.stage import Plan
+from training.stage import Plan, Stage
 from training.transformer import with_image_input
 from training.wan import FLOW_SHIFT, flow_stage
 
@@ -52,7 +52,6 @@ BUCKETS = (
 
 HIGH = Plan("i2v-high", steps=2500, learning_rate=4e-3, weight_decay=0.01, ema_decay=0.998, evaluate_every=1250)
 LOW = replace(HIGH, name="i2v-low", seed=1)
-_EVALUATED = 40
 
 
 @dataclass(frozen=True)
@@ -69,45 +68,68 @@ EXPERTS = (Expert(HIGH, HIGH_NOISE, "transformer"), Expert(LOW, LOW_NOISE, "tran
 
 @dataclass(frozen=True)
 class Workplace:
-    """state: everything that a resumed run needs; t2v: the folder of toy-wan-t2v; scale: of the number of steps"""
+    """Where the transformers are trained.
+
+    state: everything that a resumed run needs
+    t2v: the folder of toy-wan-t2v
+    scale: of the number of steps of every stage
+    captions: how many the result is judged by
+    """
 
     state: Path
     t2v: Path
     scale: float = 1.0
+    buckets: tuple[Bucket, ...] = BUCKETS
+    captions: int = 40
 
-    def run(self, expert: Expert, evaluate: Callable[[int], Mapping[str, float]] | None = None) -> Denoiser:
-        """The expert, trained; at once where that has been done before."""
-        denoiser = self._widened(expert)
-        flow_stage(
+    def start(self, expert: Expert) -> Denoiser:
+        """The expert before training: toy-wan-t2v's, which ignores the image."""
+        text_to_video = load_text_to_video(self.t2v, expert.name)
+        text_to_video.text_encoder.requires_grad_(False)
+        wide = with_image_input(text_to_video.transformer)
+        return Denoiser(wide, text_to_video.text_encoder, text_to_video.tokenizer)
+
+    def stage(
+        self, expert: Expert, denoiser: Denoiser, evaluate: Callable[[int], Mapping[str, float]] | None = None
+    ) -> Stage:
+        return flow_stage(
             expert.plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.state / "clips", BUCKETS),
+            LatentCache(self.state / "clips", self.buckets),
             expert.noise,
             folder=self.state,
             evaluate=evaluate,
-        ).run()
-        return denoiser
-
-    def _widened(self, expert: Expert) -> Denoiser:
-        start = load_text_to_video(self.t2v, expert.name)
-        start.text_encoder.requires_grad_(False)
-        return Denoiser(with_image_input(start.transformer), start.text_encoder, start.tokenizer)
+        )
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains and writes the checkpoint."""
-    encode_clips(place.t2v / "vae", place.state / "clips", BUCKETS, condition=True, seed=1)
+    """Trains both experts side by side, and writes the checkpoint."""
+    encode_clips(place.t2v / "vae", place.state / "clips", place.buckets, condition=True, seed=1)
     run_side_by_side([partial(train_expert, place, expert) for expert in EXPERTS])
-    pipeline = pipeline_of(place, *(place.run(expert) for expert in EXPERTS))
-    log.info("image-to-video: %s", judge(pipeline, place.state / "sheets" / "result.png"))
-    save_checkpoint(pipeline, to, DEFAULTS)
+    assemble(place, to)
 
 
 def train_expert(place: Workplace, expert: Expert) -> None:
-    place.run(expert)
+    """Trains one, and looks at it beside the other as that was before training."""
+    pair = {each: place.start(each) for each in EXPERTS}
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        return judge(_pipeline(place, *pair.values()), place.state / "sheets" / f"{expert.plan.name}-{step:06}.png", 10)
+
+    place.stage(expert, pair[expert], evaluate).run()
 
 
-def pipeline_of(place: Workplace, high: Denoiser, low: Denoiser) -> Any:
+def assemble(place: Workplace, to: Path) -> None:
+    """Writes the checkpoint of two trained experts."""
+    pair = [place.start(expert) for expert in EXPERTS]
+    for expert, denoiser in zip(EXPERTS, pair, strict=True):
+        place.stage(expert, denoiser).run()  # has been trained: only takes the result
+    pipeline = _pipeline(place, *pair)
+    log.info("image-to-video: %s", judge(pipeline, place.state / "sheets" / "result.png", place.captions))
+    save_checkpoint(pipeline, to, DEFAULTS)
+
+
+def _pipeline(place: Workplace, high: Denoiser, low: Denoiser) -> Any:
     return image_to_video(
         load_vae(place.t2v / "vae"),
         high.text_encoder,
@@ -117,9 +139,10 @@ def pipeline_of(place: Workplace, high: Denoiser, low: Denoiser) -> Any:
     )
 
 
-def judge(pipeline: Any, sheet: Path) -> dict[str, float]:
+def judge(pipeline: Any, sheet: Path, count: int) -> dict[str, float]:
     """Scores of held-out captions with a drawn first frame, and that frame's likeness in the clips (PSNR in dB)."""
-    scenes, captions = held_out_prompts(_EVALUATED)
+    scenes, captions = held_out_prompts(count)
+    pipeline.set_progress_bar_config(disable=True)
     clips, likeness = [], []
     for seed, (scene, caption) in enumerate(zip(scenes, captions, strict=True)):
         first = draw(scene, 64, 64, 9)[0]
