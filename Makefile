@@ -13,15 +13,13 @@ SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_BENCH := $(VENV)/.installed-bench
-EXPORTED := $(VENV)/.exported
 
-CHECKPOINT := checkpoints/toy-wan-t2v
-CARD := model_repository/generate/1/wan_t2v/card.json
-EXPORTED_FILES := $(CARD) $(addprefix model_repository/, wan_text_encoder/1/model.onnx wan_t2v_transformer/1/model.onnx \
-	wan_t2v_transformer_2/1/model.onnx wan_vae/1/first.onnx wan_vae/1/next.onnx)
-MISSING_FILES := $(filter-out $(wildcard $(EXPORTED_FILES)),$(EXPORTED_FILES))
-# empty unless another checkpoint was exported over the toy one: that is what `serve` serves then
-OTHER_CHECKPOINT := $(if $(wildcard $(CARD)),$(shell grep -L '"id": *"toy-wan-t2v"' $(CARD)))
+# the bundled checkpoints and what is made of them; `serve` serves them until others are exported to model_repository
+CHECKPOINTS := $(wildcard checkpoints/*)
+TOYS := toy_model_repository
+TOYS_EXPORTED := $(TOYS)/generate/1/.exported
+OTHERS := $(wildcard model_repository/generate/1/*/card.json)
+SOURCES := $(wildcard model_repository/*/config.pbtxt model_repository/generate/1/*.py)
 
 .PHONY: help
 help: ## List the targets
@@ -29,8 +27,8 @@ help: ## List the targets
 	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
 
 .PHONY: serve
-serve: $(INSTALLED) $(if $(OTHER_CHECKPOINT),,$(EXPORTED)) ## Set up everything and serve on http://127.0.0.1:8000
-	@exec $(BIN)/python -m launcher $(ARGS)
+serve: $(INSTALLED) $(if $(OTHERS),,$(TOYS_EXPORTED)) ## Set up everything and serve on http://127.0.0.1:8000
+	@exec $(BIN)/python -m launcher $(if $(OTHERS),,--model-repository $(TOYS)) $(ARGS)
 
 .PHONY: stop
 stop: ## Stop what `make serve` started
@@ -47,11 +45,15 @@ lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/mypy
 
 .PHONY: export
-export: $(EXPORTED) ## Export the toy checkpoint to model_repository
+export: $(TOYS_EXPORTED) ## Export the toy checkpoints to toy_model_repository
 
 .PHONY: bench
-bench: $(INSTALLED_BENCH) $(EXPORTED) ## Benchmark against diffusers
+bench: $(INSTALLED_BENCH) $(TOYS_EXPORTED) ## Benchmark against diffusers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: quality
+quality: $(INSTALLED) $(TOYS_EXPORTED) ## Ask the toy models for held-out captions and judge what they make
+	$(BIN)/python -m toy_world quality $(ARGS)
 
 .PHONY: clean
 clean: stop ## Remove the virtual environment, logs and caches; exported models stay
@@ -71,9 +73,9 @@ $(INSTALLED_BENCH): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-$(EXPORTED): $(shell find export -name "*.py") pipelines/model_card.py $(shell find $(CHECKPOINT) -type f) \
-		$(if $(MISSING_FILES),FORCE) | $(INSTALLED)
-	$(BIN)/python -m export $(CHECKPOINT) --to model_repository
+$(TOYS_EXPORTED): $(shell find export -name "*.py") pipelines/model_card.py $(SOURCES) constraints.txt \
+		$(shell find checkpoints -type f) | $(INSTALLED)
+	@mkdir -p $(TOYS)
+	@cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
+	@for checkpoint in $(CHECKPOINTS); do $(BIN)/python -m export $$checkpoint --to $(TOYS) || exit 1; done
 	@touch $@
-
-FORCE:

@@ -12,7 +12,7 @@ from benchmarks import chart, memory, perf_analyzer, report
 from benchmarks.http_benchmark import run_http
 from benchmarks.machine import describe
 from launcher.background import BackgroundServer
-from launcher.settings import PROJECT_ROOT
+from launcher.settings import PROJECT_ROOT, TOY_REPOSITORY
 from pipelines.model_card import CARD_FILE, ModelCard
 
 CONCURRENCIES = (1, 2, 4, 8)
@@ -26,7 +26,7 @@ def benchmark(
     checkpoint: Annotated[
         Path, typer.Option(help="What diffusers loads; the model repository must have been exported from it.")
     ] = PROJECT_ROOT / "checkpoints" / "toy-wan-t2v",
-    model_repository: Annotated[Path, typer.Option(help="What the server loads.")] = PROJECT_ROOT / "model_repository",
+    model_repository: Annotated[Path, typer.Option(help="What the server loads.")] = TOY_REPOSITORY,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds of the HTTP benchmark.")] = 20,
     clips: Annotated[int, typer.Option(min=8, help="Clips of each perf_analyzer level.")] = 48,
     to: Annotated[Path, typer.Option(help="Folder for report.md, chart.png and raw data.")] = Path("bench-results"),
@@ -42,7 +42,7 @@ def benchmark(
         raise typer.Exit(1)
     card = ModelCard.read(card_folder)
     to.mkdir(parents=True, exist_ok=True)
-    with BackgroundServer(model_repository, to / "server") as server:
+    with BackgroundServer(model_repository, to / "server", "--model", card.id) as server:
         _say(f"HTTP against diffusers, {rounds} rounds")
         http = run_http(server, checkpoint, card, rounds)
         binary = perf_analyzer.install(to / "perf_analyzer")

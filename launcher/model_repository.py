@@ -40,9 +40,8 @@ def read_repository(folder: Path, chosen: Sequence[str] = ()) -> RepositoryModel
     exported = tuple(model.name for model in models if _has_files(model))
     if not set(exported) - {ENSEMBLE}:
         raise SetupError(
-            f"No model in {folder} has its weights yet. Export a checkpoint first:\n"
-            "  make export\n"
-            "which runs: python -m export checkpoints/toy-wan-t2v --to model_repository"
+            f"No model in {folder} has its weights yet. Serve the toy checkpoints with `make serve`, or export yours:\n"
+            "  python -m export PATH/TO/CHECKPOINT"
         )
     cards = [ModelCard.read(card.parent) for card in sorted(folder.glob(f"{ENSEMBLE}/*/*/{CARD_FILE}"))]
     served = tuple(_find(model_id, cards, folder) for model_id in chosen) if chosen else tuple(cards)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+TOY_REPOSITORY = PROJECT_ROOT / "toy_model_repository"
+"""what `make export` makes of the bundled checkpoints"""
 
 
 @dataclass(frozen=True)

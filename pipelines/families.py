@@ -67,7 +67,7 @@ class Pipelines:
     ) -> None:
         folders = {ModelCard.read(file.parent).id: file.parent for file in folder.glob(f"*/{CARD_FILE}")}
         if not folders:
-            raise FileNotFoundError(f"no exported checkpoint in {folder}: run `make export`, or `python -m export`")
+            raise FileNotFoundError(f"no exported checkpoint in {folder}: run `python -m export`")
         if unknown := [model_id for model_id in chosen if model_id not in folders]:
             raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(folders))}")
         order = list(FAMILIES)

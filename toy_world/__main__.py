@@ -1,5 +1,7 @@
 """`python -m toy_world`: look at the toy world, or measure how well a served model knows it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from launcher.background import BackgroundServer
+from launcher.settings import TOY_REPOSITORY
 from toy_world import quality_report
 from toy_world.captions import caption
 from toy_world.detect import detect
@@ -54,7 +58,9 @@ def sheet(
 
 @app.command()
 def quality(
-    url: Annotated[str, typer.Option(help="The server.")] = "http://127.0.0.1:8000",
+    url: Annotated[
+        str | None, typer.Option(help="The server.", show_default="one of its own for the toy checkpoints")
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Id of a served model; several times for several.", show_default="all"),
@@ -73,7 +79,7 @@ def quality(
         "quality-results"
     ),
 ) -> None:
-    """Ask a running server for clips or pictures, and measure from their pixels how many show what was asked.
+    """Ask a server for clips or pictures, and measure from their pixels how many show what was asked.
 
     \b
     Half of the captions are sentences, and half are wordings, that training never has.
@@ -92,7 +98,11 @@ def quality(
     )
     runs: list[Run] = []
     try:
-        with Server(url) as server, Progress(console=console, transient=True) as progress:
+        with (
+            _serving(url, to) as served_at,
+            Server(served_at) as server,
+            Progress(console=console, transient=True) as progress,
+        ):
             for served in _chosen(server, model):
                 bar = progress.add_task(served.id, total=planned(served, options))
                 found = list(evaluate(server, served, options, partial(progress.advance, bar)))
@@ -105,6 +115,16 @@ def quality(
     output = Console(width=None if console.is_terminal else 160)
     output.print(quality_report.score_table(runs))
     output.print(quality_report.other_table(runs))
+
+
+@contextmanager
+def _serving(url: str | None, folder: Path) -> Iterator[str]:
+    """The URL of a server, one of our own if there is none."""
+    if url is not None:
+        yield url
+    else:
+        with BackgroundServer(TOY_REPOSITORY, folder / "server") as server:
+            yield server.url
 
 
 def _chosen(server: Server, ids: list[str] | None) -> list[ServedModel]:

@@ -87,7 +87,7 @@ def test_nothing_exported(launch: Launch, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "wan_vae", code=None)
     launched = launch(tmp_path / "models", "--no-frontend")
     assert launched.wait_for_exit() == 1
-    assert "make export" in launched.output
+    assert "python -m export" in launched.output
 
 
 def test_model_that_does_not_load_is_named_with_its_error_and_the_log(launch: Launch, repository: Path) -> None:

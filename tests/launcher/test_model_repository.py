@@ -21,7 +21,7 @@ def test_models_without_files_in_a_version_folder_are_not_loaded(tmp_path: Path)
 def test_generate_alone_is_not_enough_where_others_wait_for_export(tmp_path: Path) -> None:
     write_model(tmp_path, "generate", INCREMENT)
     write_model(tmp_path, "wan_vae", code=None)
-    with pytest.raises(SetupError, match="make export"):
+    with pytest.raises(SetupError, match="python -m export"):
         read_repository(tmp_path)
 
 
