@@ -4,6 +4,7 @@ Its autoencoder has 48 channels, a latent for 16x16 pixels; its text encoder is 
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from training.denoiser import Denoiser
 from training.evaluation import evaluator
 from training.latents import Bucket, LatentCache, encode_clips
 from training.side_by_side import run_side_by_side
-from training.stage import Plan
+from training.stage import Plan, Stage
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT, train_decoder, train_encoder
 from training.wan import FLOW_SHIFT, token_flow_stage
@@ -49,57 +50,73 @@ PLAN = Plan(
 )
 _CHANNELS = 48
 _SIZE = (96, 96, 9)
-_EVALUATED = 60
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """state: everything that a resumed run needs; t2v: the folder of toy-wan-t2v; scale: of the number of steps"""
+    """Where autoencoder and transformer are trained.
+
+    state: everything that a resumed run needs
+    t2v: the folder of toy-wan-t2v
+    scale: of the number of steps of every stage
+    captions: how many are looked at on the way
+    """
 
     state: Path
     t2v: Path
     scale: float = 1.0
+    buckets: tuple[Bucket, ...] = BUCKETS
+    captions: int = 20
 
     @property
     def vae(self) -> Path:
         return self.state / "vae"
 
-    def run(self, vae: Path, *, look: bool) -> Denoiser:
-        """The trained model; at once where it has been trained before. `vae` decodes what there is to look at."""
-        start = load_text_to_video(self.t2v, "transformer")
-        start.text_encoder.requires_grad_(False)
+    def start(self) -> Denoiser:
+        """The transformer before training, with toy-wan-t2v's text encoder."""
+        text_to_video = load_text_to_video(self.t2v, "transformer")
+        text_to_video.text_encoder.requires_grad_(False)
         torch.manual_seed(0)
-        fresh = wan_transformer(start.text_encoder.config.d_model, _CHANNELS)
-        denoiser = Denoiser(fresh, start.text_encoder, start.tokenizer)
-        decoder = load_vae(vae)
-        token_flow_stage(
+        transformer = wan_transformer(text_to_video.text_encoder.config.d_model, _CHANNELS)
+        return Denoiser(transformer, text_to_video.text_encoder, text_to_video.tokenizer)
+
+    def stage(self, denoiser: Denoiser, evaluate: Callable[[int], Mapping[str, float]] | None = None) -> Stage:
+        return token_flow_stage(
             PLAN.scaled(self.scale),
             denoiser,
-            LatentCache(self.state / "clips", BUCKETS),
+            LatentCache(self.state / "clips", self.buckets),
             folder=self.state,
-            evaluate=evaluator(lambda: pipeline_of(denoiser, decoder), self.state, PLAN.name, size=_SIZE)
-            if look
-            else None,
-        ).run()
-        return denoiser
+            evaluate=evaluate,
+        )
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains the autoencoder and the transformer, and writes the checkpoint."""
+    """Trains the autoencoder and then the transformer, beside the decoder, and writes the checkpoint."""
     train_encoder(place.vae, factor=place.scale, layout=RESIDUAL_LAYOUT)
-    encode_clips(place.vae / FROZEN, place.state / "clips", BUCKETS, seed=3)
+    encode_clips(place.vae / FROZEN, place.state / "clips", place.buckets, seed=3)
     run_side_by_side([partial(train_transformer, place), partial(train_decoder, place.vae, factor=place.scale)])
-    pipeline = pipeline_of(place.run(place.vae / FINAL, look=False), load_vae(place.vae / FINAL))
-    result = evaluator(lambda: pipeline, place.state, "result", _EVALUATED, size=_SIZE)(0)
+    assemble(place, to)
+
+
+def train_transformer(place: Workplace) -> None:
+    """Text to video and image to video at once."""
+    denoiser, vae = place.start(), load_vae(place.vae / FROZEN)
+    place.stage(
+        denoiser, evaluator(lambda: _pipeline(denoiser, vae), place.state, PLAN.name, place.captions, size=_SIZE)
+    ).run()
+
+
+def assemble(place: Workplace, to: Path) -> None:
+    """Writes the checkpoint of the trained transformer and the finished autoencoder."""
+    denoiser = place.start()
+    place.stage(denoiser).run()  # has been trained: only takes the result
+    pipeline = _pipeline(denoiser, load_vae(place.vae / FINAL))
+    result = evaluator(lambda: pipeline, place.state, "result", 3 * place.captions, size=_SIZE)(0)
     log.info("text-to-video: %s", result)
     save_checkpoint(pipeline, to, DEFAULTS)
 
 
-def train_transformer(place: Workplace) -> None:
-    place.run(place.vae / FROZEN, look=True)
-
-
-def pipeline_of(denoiser: Denoiser, vae: Any) -> Any:
+def _pipeline(denoiser: Denoiser, vae: Any) -> Any:
     return text_image_to_video(
         vae, denoiser.text_encoder, denoiser.tokenizer, for_inference(denoiser.transformer), FLOW_SHIFT
     )
