@@ -6,11 +6,11 @@ _SHARED = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsamp
 
 
 def qwen_image_vae(vae: AutoencoderKLWan) -> AutoencoderKLQwenImage:
-    """`AutoencoderKLQwenImage` with the weights of `vae`, of Wan2.1's layout; it computes the same.
+    """`AutoencoderKLQwenImage` in float32 with the weights of `vae`, of Wan2.1's layout; it computes the same.
 
     Raises:
         RuntimeError: `vae` has Wan2.2's residual layout, whose weights do not fit.
     """
     twin = AutoencoderKLQwenImage(**{name: vae.config[name] for name in _SHARED})
     twin.load_state_dict(vae.state_dict())
-    return twin.to(vae.device, vae.dtype)
+    return twin.to(vae.device)
