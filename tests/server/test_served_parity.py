@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from diffusers import WanPipeline
 from numpy.typing import NDArray
+
+from pipelines.model_card import ModelCard
+from pipelines.request import parse, resolve
+from tests.conftest import Exported
+from tests.parity.references import open_reference
 
 from .grpc_client import generate
 from .running_server import RunningServer
@@ -20,23 +23,12 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 
 
-TOY_DEFAULTS = {"width": 64, "height": 64, "num_frames": 9, "num_inference_steps": 12, "guidance_scale": 4.0}
-
-
 @pytest.fixture(scope="module")
-def expected(toy: Any) -> list[NDArray[np.uint8]]:
-    torch.set_num_threads(1)  # two that spin would slow the server down, which runs beside them
-    pipeline = WanPipeline.from_pretrained(toy.checkpoint, dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    return [diffusers_frames(pipeline, request) for request in REQUESTS]
-
-
-def diffusers_frames(pipeline: WanPipeline, request: dict[str, Any]) -> NDArray[np.uint8]:
-    given = {key: value for key, value in request.items() if key != "seed"}
-    generator = torch.Generator().manual_seed(request["seed"])
-    frames = pipeline(**TOY_DEFAULTS | given, generator=generator, output_type="np").frames[0]
-    quantised: NDArray[np.uint8] = (frames * 255).round().astype(np.uint8)
-    return quantised
+def expected(toy: Exported) -> list[NDArray[np.uint8]]:
+    card = ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v")
+    reference = open_reference(toy.checkpoint)
+    clips = (reference.frames(resolve(parse(request), card), card.max_sequence_length) for request in REQUESTS)
+    return [(clip * 255).round().astype(np.uint8) for clip in clips]
 
 
 def assert_served(made: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
