@@ -118,6 +118,7 @@ class HttpBenchmark:
                 "num_inference_steps": own.num_inference_steps,
                 "guidance_scale": own.guidance_scale,
                 "guidance_scale_2": own.guidance_scale_2,
+                "max_sequence_length": self._card.max_sequence_length,
             }
         )
 

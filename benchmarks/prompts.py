@@ -2,13 +2,13 @@
 
 from itertools import product
 
-COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
-SHAPES = ("circle", "square", "triangle")
+from toy_world.scene import COLOURS, SHAPES
+
 MOTIONS = ("moving right", "moving left", "rising", "falling", "growing", "shrinking", "standing still")
 
 _ALL = [f"a {colour} {shape} {motion}" for motion, shape, colour in product(MOTIONS, SHAPES, COLOURS)]
 
 
 def prompt(number: int) -> str:
-    """The prompt of that number; they repeat after 126."""
+    """The prompt of that number; they repeat after 210."""
     return _ALL[number % len(_ALL)]
