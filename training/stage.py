@@ -81,8 +81,8 @@ class Stage:
 
     `loss(step)` computes one batch's outcome with the model (on the model's device). `evaluate(step)` runs every
     `plan.evaluate_every` steps and when the last is done, under `no_grad` and with the averages in the model; its
-    figures go to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, AdamW the others.
-    The state lies in `folder/<plan.name>.pt`.
+    figures go to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, at `muon_rate` times the
+    plan's learning rate, AdamW the others. The state lies in `folder/<plan.name>.pt`.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Stage:
         folder: Path,
         evaluate: Callable[[int], Mapping[str, float]] | None = None,
         by_muon: Callable[[str, nn.Parameter], bool] | None = None,
+        muon_rate: float = 1.0,
     ) -> None:
         self._plan = plan
         self._model = model
@@ -102,6 +103,7 @@ class Stage:
         self._path = folder / f"{plan.name}.pt"
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._optimizers = _optimizers(plan, model, by_muon)
+        self._muon_rate = muon_rate
         self._average = Average(model, plan.ema_decay)
         self._step = 0
         self._elapsed = 0.0
@@ -148,7 +150,7 @@ class Stage:
         rate = plan.learning_rate * warm_cosine(self._step, plan.steps, plan.warm_up, plan.final)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * self._muon_rate if isinstance(optimizer, Muon) else rate
         outcome = self._loss(Step(self._step, plan.steps, plan.seed))
         loss = outcome.loss.item()
         if not np.isfinite(loss):

@@ -23,7 +23,7 @@ from training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encode
 from training.qwen_tokenizer import chat_tokenizer
 from training.stage import Outcome, Plan, Stage, Step
 from training.vae_qwen_image import qwen_image_vae
-from training.wan import is_block_matrix, outcome
+from training.wan import MUON_RATE, is_block_matrix, outcome
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ BUCKETS = (
 )
 
 PLAN = Plan(
-    "qwen", steps=6000, learning_rate=4e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+    "qwen", steps=6000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
 
 _FLOW_SHIFT = 3.0
@@ -122,6 +122,7 @@ class Workplace:
             folder=self.state,
             evaluate=lambda _: evaluate(pipeline_of(denoiser, vae)),
             by_muon=is_block_matrix,
+            muon_rate=MUON_RATE,
         ).run()
         return denoiser
 

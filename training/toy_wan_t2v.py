@@ -14,7 +14,7 @@ from training.assemble import for_inference, save_checkpoint, text_to_video
 from training.checkpoint import load_vae
 from training.denoiser import Denoiser
 from training.evaluation import evaluator
-from training.flow import ALL_NOISE, HIGH_NOISE, LOW_NOISE, NoiseRange
+from training.flow import HIGH_NOISE, LOW_NOISE, NoiseRange
 from training.latents import Bucket, LatentCache, encode_clips
 from training.side_by_side import Task, run_side_by_side
 from training.stage import Plan, Stage
@@ -49,11 +49,11 @@ BUCKETS = (
     Bucket(64, 64, 1, parts=4, share=0.06),
 )
 
-BASE = Plan(
-    "base", steps=4000, learning_rate=6e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
-)
-HIGH = replace(BASE, name="high", steps=7000, learning_rate=4e-3, evaluate_every=1750)
-LOW = replace(HIGH, name="low", seed=1)
+BASE = Plan("base", steps=2400, learning_rate=2e-3, warm_up=50, weight_decay=0.01, ema_decay=0.998, evaluate_every=1200)
+BASE_NOISE = NoiseRange(low=0.8)
+"""The base learns what captions mean, and where a frame has its edges, which only shows where noise hides all else."""
+HIGH = replace(BASE, name="high", steps=6000, learning_rate=1.5e-3, evaluate_every=1500)
+LOW = replace(HIGH, name="low", steps=7000, seed=1)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Workplace:
         return flow_stage(
             plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.clips, self.buckets),
+            LatentCache(self.clips, self.buckets[:1] if plan is BASE else self.buckets),
             noise,
             folder=self.state,
             evaluate=evaluator(pipeline, self.state, plan.name, self.captions) if pipeline else None,
@@ -105,10 +105,10 @@ def train_transformers(place: Workplace, beside_base: Task | None = None) -> Non
 
 
 def train_base(place: Workplace) -> None:
-    """One transformer for all noise levels, and the text encoder with it."""
+    """One transformer on clips of the first size, and the text encoder with it."""
     denoiser = _fresh()
     vae = load_vae(place.vae)
-    place.stage(BASE, denoiser, ALL_NOISE, lambda: _pipeline(vae, denoiser, for_inference(denoiser.transformer))).run()
+    place.stage(BASE, denoiser, BASE_NOISE, lambda: _pipeline(vae, denoiser, for_inference(denoiser.transformer))).run()
 
 
 def train_expert(place: Workplace, plan: Plan, noise: NoiseRange) -> None:
@@ -129,7 +129,7 @@ def trained(place: Workplace, plan: Plan) -> Denoiser:
     denoiser = _fresh()
     if plan is not BASE:
         _freeze_text(denoiser)
-    place.stage(plan, denoiser, ALL_NOISE, None).run()
+    place.stage(plan, denoiser, BASE_NOISE, None).run()
     return denoiser
 
 

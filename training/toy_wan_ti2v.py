@@ -46,7 +46,7 @@ BUCKETS = (
 )
 
 PLAN = Plan(
-    "ti2v", steps=8000, learning_rate=6e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+    "ti2v", steps=8000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
 _CHANNELS = 48
 _SIZE = (96, 96, 9)
