@@ -65,18 +65,23 @@ class Pipelines:
         chosen: Sequence[str] = (),
         loras: LoraFolder | None = None,
     ) -> None:
-        folders = {ModelCard.read(file.parent).id: file.parent for file in folder.glob(f"*/{CARD_FILE}")}
-        if not folders:
+        checkpoints = {
+            card.id: (card, file.parent)
+            for file in folder.glob(f"*/{CARD_FILE}")
+            for card in [ModelCard.read(file.parent)]
+        }
+        if not checkpoints:
             raise FileNotFoundError(f"no exported checkpoint in {folder}: run `python -m export`")
-        if unknown := [model_id for model_id in chosen if model_id not in folders]:
-            raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(folders))}")
+        if unknown := [model_id for model_id in chosen if model_id not in checkpoints]:
+            raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(checkpoints))}")
         order = list(FAMILIES)
-        self._by_id: dict[str, Pipeline] = {}
         self._loras = loras or LoraFolder(None)
-        self._adapters = {model_id: Adapters.of(checkpoint, self._loras) for model_id, checkpoint in folders.items()}
-        for model_id in chosen or sorted(folders, key=lambda one: order.index(ModelCard.read(folders[one]).family)):
-            family = FAMILIES[ModelCard.read(folders[model_id]).family]
-            self._by_id[model_id] = family(folders[model_id], runner, evaluate, self._adapters[model_id])
+        self._adapters: dict[str, Adapters] = {}
+        self._by_id: dict[str, Pipeline] = {}
+        for model_id in chosen or sorted(checkpoints, key=lambda one: order.index(checkpoints[one][0].family)):
+            card, checkpoint = checkpoints[model_id]
+            self._adapters[model_id] = Adapters.of(checkpoint, self._loras)
+            self._by_id[model_id] = FAMILIES[card.family](checkpoint, runner, evaluate, self._adapters[model_id])
 
     @property
     def cards(self) -> list[ModelCard]:

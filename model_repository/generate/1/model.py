@@ -106,7 +106,8 @@ class TritonPythonModel:
         pipeline = self._pipelines.get(fields.pop("model", None))
         timeout = fields.pop("timeout_seconds", None)
         params = resolve(parse(fields), pipeline.card)
-        await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+        if params.lora:
+            await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout)
         heartbeat = asyncio.create_task(_beat(job, responder))
         try:
