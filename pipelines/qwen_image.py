@@ -110,17 +110,17 @@ class QwenImage:
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:
-    """[1, channels, 1, height, width] -> [1, height/2 * width/2, channels * 4]: each token is a 2x2 patch."""
-    _, channels, _, height, width = latents.shape
-    patches = latents.view(1, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
-    return patches.reshape(1, height // 2 * (width // 2), channels * 4)
+    """[batch, channels, 1, height, width] -> [batch, height/2 * width/2, channels * 4]: each token is a 2x2 patch."""
+    batch, channels, _, height, width = latents.shape
+    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2).permute(0, 2, 4, 1, 3, 5)
+    return patches.reshape(batch, height // 2 * (width // 2), channels * 4)
 
 
 def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The inverse of `pack`."""
-    channels = tokens.shape[2] // 4
-    patches = tokens.view(1, height // 2, width // 2, channels, 2, 2).permute(0, 3, 1, 4, 2, 5)
-    return patches.reshape(1, channels, 1, height, width)
+    batch, _, features = tokens.shape
+    patches = tokens.reshape(batch, height // 2, width // 2, features // 4, 2, 2).permute(0, 3, 1, 4, 2, 5)
+    return patches.reshape(batch, features // 4, 1, height, width)
 
 
 def _text_rows(text: TextConditions) -> dict[str, Array]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from training.qwen_tokenizer import SPECIAL_TOKENS
+from export.tiny.qwen_tokenizer import SPECIAL_TOKENS
 
 TEMPLATE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.tiny.qwen_tokenizer import chat_tokenizer
+from pipelines.qwen_image import pack, unpack
 from toy_world.captions import VOCABULARY
 from training.assemble import save_checkpoint
 from training.captioning import captions_of
@@ -20,7 +22,6 @@ from training.evaluation import held_out_prompts, look
 from training.flow import ALL_NOISE, add_noise, draw_sigmas, losses
 from training.latents import Bucket, LatentCache, encode_clips
 from training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encoder
-from training.qwen_tokenizer import chat_tokenizer
 from training.stage import Outcome, Plan, Stage, Step
 from training.vae_qwen_image import qwen_image_vae
 from training.wan import MUON_RATE, is_block_matrix, outcome
@@ -78,19 +79,6 @@ class ChatDenoiser(nn.Module):
             img_shapes=[[(1, height // 2, width // 2)]] * len(latents),
         ).sample
         return unpack(packed, height, width)
-
-
-def pack(latents: Tensor) -> Tensor:
-    """[batch, channels, 1, height, width] -> [batch, tokens, 4 * channels], a token for 2x2 latent pixels."""
-    batch, channels, _, height, width = latents.shape
-    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
-    return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, 4 * channels)
-
-
-def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
-    """The reverse of `pack`."""
-    patches = tokens.reshape(len(tokens), height // 2, width // 2, -1, 2, 2)
-    return patches.permute(0, 3, 1, 4, 2, 5).reshape(len(tokens), -1, 1, height, width)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """A tiny Qwen-Image checkpoint: dual-stream transformer, Qwen2.5-VL, byte-level BPE, and the VAE, at toy sizes."""
 
 import json
-from collections.abc import Iterable
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from export.defaults import DEFAULTS_FILE
+from export.tiny.qwen_tokenizer import SPECIAL_TOKENS, chat_tokenizer
 from export.tiny.weights import randomise
 
 _HEADS = 2
@@ -19,21 +18,6 @@ _TEXT_DIM = 32
 _TEXT_HEADS, _TEXT_KEY_HEADS = 4, 2
 _VAE_DIM = 8
 
-_SPECIAL_TOKENS = [
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-]
-# Every word of the pipeline's prompt template is a token, as in Qwen's own vocabulary: diffusers drops the first 34
-# tokens of a prompt, whatever the tokenizer.
-_TEMPLATE_WORDS = (
-    "system Describe user assistant "
-    "the image by detailing color shape size texture quantity text spatial relationships of objects and background"
-)
 _PROMPT_WORDS = "a an red green blue circle square triangle cat dog left right up down on in grass sun"
 
 
@@ -46,7 +30,7 @@ def build(folder: Path, seed: int) -> None:
         QwenImageTransformer2DModel,
     )
 
-    tokenizer = _tokenizer()
+    tokenizer = chat_tokenizer(_PROMPT_WORDS.split())
     text_encoder = _text_encoder(tokenizer)
     transformer = QwenImageTransformer2DModel(
         num_layers=2,
@@ -91,7 +75,7 @@ def _text_encoder(tokenizer: Any) -> Any:
     """Qwen2.5-VL: grouped queries, three-axis rotary embedding, and a vision tower that nothing here looks through."""
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    vision_start, vision_end, image, video = tokenizer.convert_tokens_to_ids(_SPECIAL_TOKENS[3:])
+    vision_start, vision_end, image, video = tokenizer.convert_tokens_to_ids(SPECIAL_TOKENS[3:])
     text_config = {
         "vocab_size": len(tokenizer),
         "hidden_size": _TEXT_DIM,
@@ -123,31 +107,3 @@ def _text_encoder(tokenizer: Any) -> Any:
         tie_word_embeddings=False,
     )
     return Qwen2_5_VLForConditionalGeneration(config)
-
-
-def _tokenizer() -> Any:
-    """A Qwen2 tokenizer that knows a few words, and every byte."""
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import Qwen2Tokenizer
-
-    (space,) = [
-        characters for characters, _ in ByteLevel(use_regex=False, add_prefix_space=False).pre_tokenize_str(" ")
-    ]
-    template, prompt = _TEMPLATE_WORDS.split(), _PROMPT_WORDS.split()
-    # Those that follow a space come first: their merges then win wherever both kinds apply.
-    merges = _merges([*(space + word for word in (*template[4:], *prompt)), *template[:4], *prompt])
-    alphabet = sorted(ByteLevel.alphabet())
-    tokens = dict.fromkeys([*alphabet, *("".join(pair) for pair in merges)])
-    return Qwen2Tokenizer(
-        vocab={token: number for number, token in enumerate(tokens)},
-        merges=merges,
-        eos_token="<|im_end|>",
-        additional_special_tokens=_SPECIAL_TOKENS[1:],
-        model_max_length=2048,
-    )
-
-
-def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
-    """Merges that put each word together letter by letter, from its first."""
-    pairs = ((prefix, letter) for word in words for prefix, letter in zip(accumulate(word), word[1:], strict=False))
-    return list(dict.fromkeys(pairs))

@@ -1,12 +1,12 @@
 """What the text-to-image model is trained on is what QwenImagePipeline gives it."""
 
 import torch
-from diffusers import AutoencoderKLQwenImage, QwenImagePipeline
+from diffusers import AutoencoderKLQwenImage
 
+from export.tiny.qwen_tokenizer import chat_tokenizer
 from toy_world.captions import VOCABULARY
 from training.qwen_text import TEMPLATE, TEMPLATE_TOKENS, encode_chat, qwen_encoder
-from training.qwen_tokenizer import chat_tokenizer
-from training.toy_qwen_image import fresh_denoiser, pack, pipeline_of, unpack
+from training.toy_qwen_image import fresh_denoiser, pipeline_of
 
 
 def test_words_are_tokens_after_the_template() -> None:
@@ -35,13 +35,6 @@ def test_padding_changes_no_caption() -> None:
     assert beside.states.shape[1] > count
     torch.testing.assert_close(beside.states[:1, :count], alone.states, atol=1e-5, rtol=1e-4)
     assert beside.states[0, count:].abs().max() == 0
-
-
-def test_packs_as_the_pipeline_does() -> None:
-    latents = torch.randn(2, 16, 1, 6, 4)
-    packed = pack(latents)
-    assert torch.equal(packed, QwenImagePipeline._pack_latents(latents.transpose(1, 2), 2, 16, 6, 4))
-    assert torch.equal(unpack(packed, 6, 4), latents)
 
 
 def test_learns_with_gradients_everywhere() -> None:

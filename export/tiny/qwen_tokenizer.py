@@ -1,4 +1,4 @@
-"""The Qwen2 tokenizer of the toy world: byte-level BPE that knows the captions' words and the chat template."""
+"""A Qwen2 tokenizer of few words: byte-level BPE that knows them and the chat template."""
 
 from collections.abc import Iterable
 from itertools import accumulate
