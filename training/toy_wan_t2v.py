@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from export.tiny.t5_tokenizer import word_tokenizer
 from toy_world.captions import VOCABULARY
 from training.assemble import for_inference, save_checkpoint, text_to_video
 from training.checkpoint import load_vae
@@ -19,7 +20,6 @@ from training.latents import Bucket, LatentCache, encode_clips
 from training.side_by_side import Task, run_side_by_side
 from training.stage import Plan, Stage
 from training.text import umt5_encoder
-from training.tokenizer import word_tokenizer
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, train_decoder, train_encoder
 from training.wan import FLOW_SHIFT, flow_stage

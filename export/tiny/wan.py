@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from export.defaults import DEFAULTS_FILE
-from export.tiny.t5_tokenizer import t5_tokenizer
+from export.tiny.t5_tokenizer import word_tokenizer
 from export.tiny.weights import randomise
 
+_WORDS = "a an the red green blue circle square triangle cat dog moves walks left right up down on in grass sun"
 _TEXT_HEADS = 4
 _PATCHED_CHANNELS = 48
 """latent channels of TI2V-5B"""
@@ -44,7 +45,7 @@ def build(folder: Path, model_id: str, sizes: Sizes, seed: int) -> None:
     """Write the checkpoint, with a defaults.json that gives it that id."""
     from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanPipeline
 
-    tokenizer = t5_tokenizer()
+    tokenizer = word_tokenizer(_WORDS.split())
     text_encoder, vae = _text_encoder(sizes, len(tokenizer)), _vae(sizes)
     transformers = [_transformer(sizes, vae.config.z_dim) for _ in range(sizes.experts)]
     for number, module in enumerate([text_encoder, vae, *transformers]):

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
+from export.tiny.t5_tokenizer import word_tokenizer
 from training.denoiser import Denoiser
 from training.text import encode, pad_cheaply, umt5_encoder
-from training.tokenizer import word_tokenizer
 from training.transformer import wan_transformer
 
 CAPTIONS = ["", "a red circle", "A red circle moving right on a black background."]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from transformers import AutoTokenizer
 
+from export.tiny.t5_tokenizer import word_tokenizer
 from toy_world.captions import VOCABULARY, caption, held_out_caption, still_caption
 from toy_world.scene import sample_scene
-from training.tokenizer import word_tokenizer
 
 
 def test_a_word_is_a_token_capitalised_or_not() -> None:

@@ -7,13 +7,13 @@ import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline
 
 from export.defaults import read_defaults
+from export.tiny.t5_tokenizer import word_tokenizer
 from toy_world.captions import VOCABULARY
 from training import latents
 from training.assemble import for_inference, save_checkpoint, text_to_video
 from training.denoiser import Denoiser
 from training.latents import Bucket
 from training.text import umt5_encoder
-from training.tokenizer import word_tokenizer
 from training.toy_wan_i2v import EXPERTS, Workplace, assemble, train_expert
 from training.transformer import wan_transformer
 

@@ -7,13 +7,13 @@ import torch
 from diffusers import AutoencoderKLWan, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 
+from export.tiny.t5_tokenizer import word_tokenizer
 from toy_world.captions import VOCABULARY
 from training import latents
 from training.assemble import for_inference, save_checkpoint, text_to_video
 from training.denoiser import Denoiser
 from training.latents import Bucket
 from training.text import umt5_encoder
-from training.tokenizer import word_tokenizer
 from training.toy_wan_ti2v import Workplace, assemble, train_transformer
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT

@@ -11,6 +11,7 @@ from diffusers import AutoencoderKLWan, DiffusionPipeline, WanImageToVideoPipeli
 from PIL import Image
 from torch import Tensor
 
+from export.tiny.t5_tokenizer import word_tokenizer
 from toy_world.captions import VOCABULARY
 from toy_world.scene import sample_scene
 from training.assemble import for_inference, image_to_video, save_checkpoint, text_to_video
@@ -20,7 +21,6 @@ from training.flow import ALL_NOISE
 from training.latents import Batch
 from training.stage import Plan
 from training.text import umt5_encoder
-from training.tokenizer import word_tokenizer
 from training.transformer import wan_transformer, with_image_input
 from training.wan import flow_stage, is_block_matrix, token_flow_stage, with_first_frame
 
