@@ -83,4 +83,8 @@ def for_inference(transformer: Any) -> Any:
 def save_checkpoint(pipeline: Any, folder: Path, defaults: Mapping[str, object]) -> None:
     """Writes the pipeline in float16, and the defaults; the pipeline itself becomes float16."""
     pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)  # a folder of the machine that trained it
+        path.write_text(json.dumps(config, indent=2) + "\n")
     (folder / DEFAULTS_FILE).write_text(json.dumps(dict(defaults), indent=2) + "\n")

@@ -15,6 +15,7 @@ from toy_world.scores import ATTRIBUTES, Attribute, is_right, score
 from toy_world.sheet import Exhibit, contact_sheet
 
 _AT_ONCE = 10
+_SETTINGS = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "max_sequence_length")
 
 Clips = NDArray[np.float32]
 """[clips, frames, height, width, RGB], 0..1"""
@@ -29,30 +30,17 @@ def held_out_prompts(count: int, *, still: bool = False, seed: int = 0) -> tuple
     return scenes, captions
 
 
-def sample_clips(
-    pipeline: Any,
-    captions: Sequence[str],
-    *,
-    size: tuple[int, int, int] = (64, 64, 9),
-    num_inference_steps: int = 12,
-    guidance_scale: float = 4.0,
-    max_sequence_length: int = 64,
-) -> Clips:
-    """A clip for each caption, of `size` (width, height, frames); caption i with seed i."""
-    width, height, num_frames = size
+def sample_clips(pipeline: Any, captions: Sequence[str], defaults: Mapping[str, Any]) -> Clips:
+    """A clip for each caption as `defaults.json` says; caption i with seed i."""
     pipeline.set_progress_bar_config(disable=True)
+    settings = {name: defaults[name] for name in _SETTINGS}
     clips = []
     for first in range(0, len(captions), _AT_ONCE):
         few = list(captions[first : first + _AT_ONCE])
         clips += list(
             pipeline(
                 few,
-                width=width,
-                height=height,
-                num_frames=num_frames,
-                num_inference_steps=num_inference_steps,
-                guidance_scale=guidance_scale,
-                max_sequence_length=max_sequence_length,
+                **settings,
                 generator=[torch.Generator().manual_seed(first + number) for number in range(len(few))],
                 output_type="np",
             ).frames
@@ -80,18 +68,13 @@ def look(
 
 
 def evaluator(
-    pipeline: Callable[[], Any],
-    folder: Path,
-    name: str,
-    count: int = 20,
-    *,
-    size: tuple[int, int, int] = (64, 64, 9),
+    pipeline: Callable[[], Any], defaults: Mapping[str, Any], folder: Path, name: str, count: int = 20
 ) -> Callable[[int], Mapping[str, float]]:
     """For `Stage`: scores of `count` held-out captions, and their contact sheet in `folder`."""
     scenes, captions = held_out_prompts(count)
 
     def evaluate(step: int) -> Mapping[str, float]:
-        clips = sample_clips(pipeline(), captions, size=size)
+        clips = sample_clips(pipeline(), captions, defaults)
         return look(list(clips), scenes, captions, folder / "sheets" / f"{name}-{step:06}.png")
 
     return evaluate

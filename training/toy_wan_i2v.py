@@ -50,7 +50,7 @@ BUCKETS = (
 )
 """not those of toy-wan-t2v, whose clips lack the condition"""
 
-HIGH = Plan("i2v-high", steps=2500, learning_rate=1.5e-3, weight_decay=0.01, ema_decay=0.998, evaluate_every=1250)
+HIGH = Plan("i2v-high", steps=1800, learning_rate=1.5e-3, weight_decay=0.01, ema_decay=0.998, evaluate_every=900)
 LOW = replace(HIGH, name="i2v-low", seed=1)
 
 

@@ -32,9 +32,9 @@ DEFAULTS = {
     "height": 64,
     "num_frames": 9,
     "fps": 8,
-    "num_inference_steps": 12,
-    "guidance_scale": 4.0,
-    "guidance_scale_2": 4.0,
+    "num_inference_steps": 16,
+    "guidance_scale": 3.5,
+    "guidance_scale_2": 3.5,
     "max_frames": 161,
     "max_sequence_length": 64,
 }
@@ -84,7 +84,7 @@ class Workplace:
             LatentCache(self.clips, self.buckets[:1] if plan is BASE else self.buckets),
             noise,
             folder=self.state,
-            evaluate=evaluator(pipeline, self.state, plan.name, self.captions) if pipeline else None,
+            evaluate=evaluator(pipeline, DEFAULTS, self.state, plan.name, self.captions) if pipeline else None,
         )
 
 
@@ -137,7 +137,7 @@ def assemble(place: Workplace, vae: Path, to: Path) -> None:
     """Writes the checkpoint, with the (finished) autoencoder in the folder `vae`."""
     high, low = trained(place, HIGH), trained(place, LOW)
     pipeline = _pipeline(load_vae(vae), high, for_inference(high.transformer), for_inference(low.transformer))
-    result = evaluator(lambda: pipeline, place.state, "result", 3 * place.captions)(0)
+    result = evaluator(lambda: pipeline, DEFAULTS, place.state, "result", 3 * place.captions)(0)
     log.info("text-to-video: %s", result)
     save_checkpoint(pipeline, to, DEFAULTS)
 
