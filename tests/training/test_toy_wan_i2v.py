@@ -37,7 +37,7 @@ def test_from_text_to_video_to_image_to_video(t2v: Path, tmp_path: Path, monkeyp
     bucket = Bucket(32, 32, 5, parts=1, share=1)
     (tmp_path / "clips").mkdir()
     latents._encode_part(t2v / "vae", tmp_path / "clips", True, 0, bucket, 0)
-    place = Workplace(tmp_path, t2v, scale=0.0008, buckets=(bucket,), captions=1)
+    place = Workplace(tmp_path, t2v, scale=0.0012, buckets=(bucket,), captions=1)
 
     for expert in EXPERTS:
         train_expert(place, expert)

@@ -14,7 +14,7 @@ from training.assemble import for_inference, save_checkpoint, text_to_video
 from training.denoiser import Denoiser
 from training.latents import Bucket
 from training.text import umt5_encoder
-from training.toy_wan_ti2v import Workplace, assemble, train_transformer
+from training.toy_wan_ti2v import DEFAULTS, Workplace, assemble, train_transformer
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT
 
@@ -31,11 +31,12 @@ def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytes
     for name in (FROZEN, FINAL):
         vae.save_pretrained(tmp_path / "vae" / name)
     monkeypatch.setattr(latents, "PART_CLIPS", 2)
-    monkeypatch.setattr("training.toy_wan_ti2v._SIZE", (32, 32, 5))
+    for name, value in {"width": 32, "height": 32, "num_frames": 5}.items():
+        monkeypatch.setitem(DEFAULTS, name, value)
     bucket = Bucket(64, 32, 5, parts=1, share=1, token=32)
     (tmp_path / "clips").mkdir()
     latents._encode_part(tmp_path / "vae" / FROZEN, tmp_path / "clips", False, 0, bucket, 0)
-    place = Workplace(tmp_path, tmp_path / "t2v", scale=0.0003, buckets=(bucket,), captions=1)
+    place = Workplace(tmp_path, tmp_path / "t2v", scale=0.0005, buckets=(bucket,), captions=1)
 
     train_transformer(place)
     assemble(place, tmp_path / "ti2v")
