@@ -27,9 +27,9 @@ def main() -> None:
 
 
 @app.command("toy-wan-t2v")
-def wan_t2v(to: To = T2V, state: State = Path("run/training/toy-wan-t2v"), minutes: Minutes = 95) -> None:
+def wan_t2v(to: To = T2V, state: State = Path("run/training/toy-wan-t2v"), minutes: Minutes = 75) -> None:
     """Text-to-video with two experts, and the autoencoder of all the others."""
-    toy_wan_t2v.train(state, to, minutes / 95)
+    toy_wan_t2v.train(state, to, minutes / 75)
 
 
 @app.command("toy-wan-i2v")
@@ -37,10 +37,10 @@ def wan_i2v(
     to: To = Path("checkpoints/toy-wan-i2v"),
     state: State = Path("run/training/toy-wan-i2v"),
     start: Start = T2V,
-    minutes: Minutes = 30,
+    minutes: Minutes = 15,
 ) -> None:
     """Image-to-video with two experts."""
-    toy_wan_i2v.train(toy_wan_i2v.Workplace(state, start, minutes / 30), to)
+    toy_wan_i2v.train(toy_wan_i2v.Workplace(state, start, minutes / 15), to)
 
 
 @app.command("toy-wan-ti2v")
@@ -48,10 +48,10 @@ def wan_ti2v(
     to: To = Path("checkpoints/toy-wan-ti2v"),
     state: State = Path("run/training/toy-wan-ti2v"),
     start: Start = T2V,
-    minutes: Minutes = 80,
+    minutes: Minutes = 60,
 ) -> None:
     """Text-to-video and image-to-video in one transformer, with an autoencoder of its own."""
-    toy_wan_ti2v.train(toy_wan_ti2v.Workplace(state, start, minutes / 80), to)
+    toy_wan_ti2v.train(toy_wan_ti2v.Workplace(state, start, minutes / 60), to)
 
 
 @app.command("toy-qwen-image")

@@ -128,7 +128,7 @@ async def test_a_long_silence_is_filled_with_heartbeats(small_server: RunningSer
     running = asyncio.create_task(generate(small_server.grpc, **LONG))
     await until(lambda: small_server.metric("jobs_running") == 1)
 
-    waiting = asyncio.create_task(generate(small_server.grpc, prompt=PROMPT))
+    waiting = asyncio.create_task(generate(small_server.grpc, prompt=PROMPT, num_inference_steps=12))
     clip = await waiting
 
     still_waiting = [r for r in clip.responses if r.progress == [0, 12, 0, 9]]
