@@ -82,8 +82,11 @@ def first_frames(count: int, frames: int, generator: torch.Generator) -> Tensor:
 
 
 def is_block_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """The weights of the transformer's blocks, which Muon trains; embeddings and the text encoder are AdamW's."""
-    return "transformer" in name and "blocks." in name and parameter.ndim == 2
+    """The weights of the transformer's blocks, which Muon trains; embeddings and the text encoder are AdamW's.
+
+    So are Qwen-Image's modulations: they see one vector, the noise level's, and Muon's updates of full rank shake them.
+    """
+    return "transformer" in name and "blocks." in name and "_mod." not in name and parameter.ndim == 2
 
 
 def with_first_frame(noisy: Tensor, condition: Tensor) -> Tensor:

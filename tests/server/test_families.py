@@ -74,8 +74,8 @@ def test_each_says_what_it_does(families_server: RunningServer) -> None:
 
 
 def test_an_image_becomes_a_clip_of_its_aspect_that_starts_from_it(families_server: RunningServer) -> None:
-    """TI2V keeps latent frame 0: a plain colour survives the random VAE as the same plain first frame for any seed."""
-    firsts = []
+    """TI2V keeps latent frame 0: clips of two seeds begin alike and end unlike."""
+    clips = []
     for seed in (1, 2):
         response = httpx.post(
             f"{families_server.url}/v1/videos",
@@ -87,8 +87,9 @@ def test_an_image_becomes_a_clip_of_its_aspect_that_starts_from_it(families_serv
         video = Video(response.json()["data"][0]["b64_json"])
         assert video.frames.shape[0] == response.json()["num_frames"]
         assert video.frames.shape[2] / video.frames.shape[1] == pytest.approx(2, abs=0.5)
-        firsts.append(video.frames[0].astype(int))
-    assert np.abs(firsts[0] - firsts[1]).mean() < 3, "the first frame is the image's, whatever the seed"
+        clips.append(video.frames.astype(int))
+    difference = np.abs(clips[0] - clips[1]).mean(axis=(1, 2, 3))
+    assert difference[0] < difference[-1] / 4, f"the first frame is the image's, whatever the seed: {difference}"
 
 
 def test_a_prompt_becomes_pictures(families_server: RunningServer) -> None:
