@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from training.captioning import captions_of
 from training.checkpoint import load_vae
 from training.device import best_device
 from training.evaluation import held_out_prompts, look
-from training.flow import ALL_NOISE, add_noise, draw_sigmas, losses
+from training.flow import ALL_NOISE, NoiseRange, add_noise, draw_sigmas, losses
 from training.latents import Bucket, LatentCache, encode_clips
 from training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encoder
 from training.stage import Outcome, Plan, Stage, Step
@@ -30,26 +30,25 @@ log = logging.getLogger(__name__)
 
 DEFAULTS = {
     "id": "toy-qwen-image",
-    "width": 64,
-    "height": 64,
+    "width": 96,
+    "height": 96,
     "num_inference_steps": 20,
     "true_cfg_scale": 4.0,
     "max_sequence_length": 64,
 }
 
 BUCKETS = (
-    Bucket(64, 64, 1, parts=30, share=0.6),
-    Bucket(96, 64, 1, parts=6, share=0.1),
-    Bucket(64, 96, 1, parts=6, share=0.1),
-    Bucket(80, 80, 1, parts=6, share=0.1),
-    Bucket(48, 48, 1, parts=6, share=0.1),
+    Bucket(64, 64, 1, parts=60, share=0.2),
+    Bucket(96, 96, 1, parts=50, share=0.5),
+    Bucket(128, 96, 1, parts=10, share=0.1),
+    Bucket(96, 128, 1, parts=10, share=0.1),
+    Bucket(128, 128, 1, parts=10, share=0.1),
 )
 
-PLAN = Plan(
-    "qwen", steps=16000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=2000
-)
-_TOKENS_A_STEP = 512
-"""of pictures, 32 of 64x64 pixels; their captions have more"""
+SMALL = Plan("small", steps=3000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998)
+SMALL_NOISE = NoiseRange(low=0.5)
+"""Small pictures are cheap, so many of them tell what captions mean; that shows where noise hides the rest."""
+LARGE = replace(SMALL, name="large", steps=9000, evaluate_every=1500)
 
 _FLOW_SHIFT = 3.0
 _EVALUATED = 60
@@ -91,39 +90,46 @@ class Workplace:
     vae: Path
     scale: float = 1.0
 
+    @property
+    def clips(self) -> Path:
+        return self.state / "clips"
+
     def run(self, evaluate: Callable[[Any], Mapping[str, float]]) -> ChatDenoiser:
         """The trained model; at once where it has been trained before. `evaluate` gets a pipeline."""
         denoiser = fresh_denoiser()
-        clips = LatentCache(self.state / "clips", BUCKETS, _TOKENS_A_STEP)
         vae = qwen_image_vae(load_vae(self.vae))
-
-        def loss(step: Step) -> Outcome:
-            batch = clips.batch(step.numpy).to(denoiser.device)
-            noise = step.normal_like(batch.latents)
-            sigmas = draw_sigmas(len(noise), ALL_NOISE, _FLOW_SHIFT, step.torch).to(denoiser.device)
-            captions = [caption or _nothing(step.numpy) for caption in captions_of(batch, step.numpy)]
-            velocity = denoiser(add_noise(batch.latents, noise, sigmas), sigmas, captions)
-            return outcome(losses(velocity, batch.latents, noise))
-
-        Stage(
-            PLAN.scaled(self.scale),
-            denoiser,
-            loss,
-            folder=self.state,
-            evaluate=lambda _: evaluate(pipeline_of(denoiser, vae)),
-            by_muon=is_block_matrix,
-            muon_rate=MUON_RATE,
-        ).run()
+        for plan, buckets, noise in ((SMALL, BUCKETS[:1], SMALL_NOISE), (LARGE, BUCKETS, ALL_NOISE)):
+            Stage(
+                plan.scaled(self.scale),
+                denoiser,
+                _flow_loss(denoiser, LatentCache(self.clips, buckets), noise),
+                folder=self.state,
+                evaluate=lambda _: evaluate(pipeline_of(denoiser, vae)),
+                by_muon=is_block_matrix,
+                muon_rate=MUON_RATE,
+            ).run()
         return denoiser
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains and writes the checkpoint."""
-    encode_clips(place.vae, place.state / "clips", BUCKETS, seed=2)
+    """Trains on small pictures, then on larger ones too, and writes the checkpoint."""
+    encode_clips(place.vae, place.clips, BUCKETS, seed=2)
     denoiser = place.run(lambda pipeline: judge(pipeline, place.state / "sheets" / "on-the-way.png"))
     pipeline = pipeline_of(denoiser, qwen_image_vae(load_vae(place.vae)))
     log.info("text-to-image: %s", judge(pipeline, place.state / "sheets" / "result.png"))
     save_checkpoint(pipeline, to, DEFAULTS)
+
+
+def _flow_loss(denoiser: ChatDenoiser, pictures: LatentCache, noise_range: NoiseRange) -> Callable[[Step], Outcome]:
+    def loss(step: Step) -> Outcome:
+        batch = pictures.batch(step.numpy).to(denoiser.device)
+        noise = step.normal_like(batch.latents)
+        sigmas = draw_sigmas(len(noise), noise_range, _FLOW_SHIFT, step.torch).to(denoiser.device)
+        captions = [caption or _nothing(step.numpy) for caption in captions_of(batch, step.numpy)]
+        velocity = denoiser(add_noise(batch.latents, noise, sigmas), sigmas, captions)
+        return outcome(losses(velocity, batch.latents, noise))
+
+    return loss
 
 
 def fresh_denoiser() -> ChatDenoiser:
@@ -136,7 +142,7 @@ def fresh_denoiser() -> ChatDenoiser:
     freeze_unused(encoder)
     transformer = QwenImageTransformer2DModel(
         num_layers=4,
-        num_attention_heads=4,
+        num_attention_heads=5,
         attention_head_dim=32,
         axes_dims_rope=(8, 12, 12),
         joint_attention_dim=TEXT_DIM,

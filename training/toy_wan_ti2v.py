@@ -46,7 +46,7 @@ BUCKETS = (
 )
 
 PLAN = Plan(
-    "ti2v", steps=5000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+    "ti2v", steps=7000, learning_rate=1.5e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
 _CHANNELS = 48
 _VAE_STEPS = 2
@@ -78,7 +78,7 @@ class Workplace:
         text_to_video = load_text_to_video(self.t2v, "transformer")
         text_to_video.text_encoder.requires_grad_(False)
         torch.manual_seed(0)
-        transformer = wan_transformer(text_to_video.text_encoder.config.d_model, _CHANNELS)
+        transformer = wan_transformer(text_to_video.text_encoder.config.d_model, _CHANNELS, heads=7, layers=4)
         return Denoiser(transformer, text_to_video.text_encoder, text_to_video.tokenizer)
 
     def stage(self, denoiser: Denoiser, evaluate: Callable[[int], Mapping[str, float]] | None = None) -> Stage:

@@ -9,25 +9,25 @@ MASK_CHANNELS = 4
 """one a pixel frame of a latent frame: is it given? (diffusers' WanImageToVideoPipeline)"""
 
 
-def wan_transformer(text_dim: int, channels: int = LATENT_CHANNELS, in_channels: int | None = None) -> Any:
-    """A `WanTransformer3DModel` of 1.8 M parameters, ready to be trained from nothing.
+def wan_transformer(text_dim: int, channels: int = LATENT_CHANNELS, *, heads: int = 4, layers: int = 6) -> Any:
+    """A `WanTransformer3DModel` ready to be trained from nothing; by default of 1.8 M parameters.
 
     Args:
-        channels: of the latents
-        in_channels: of the input, where it is more than latents
+        channels: of the latents; a token is 2 x 2 of them, and its velocity has all their noise in it
+        heads: of 32 numbers each; together more than a token has, or the noise does not get through and stays
     """
     from diffusers import WanTransformer3DModel
 
     transformer = WanTransformer3DModel(
         patch_size=(1, 2, 2),
-        num_attention_heads=4,
+        num_attention_heads=heads,
         attention_head_dim=32,
-        in_channels=in_channels or channels,
+        in_channels=channels,
         out_channels=channels,
         text_dim=text_dim,
         freq_dim=64,
         ffn_dim=512,
-        num_layers=6,
+        num_layers=layers,
         rope_max_seq_len=256,
     )
     with torch.no_grad():
