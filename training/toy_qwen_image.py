@@ -48,7 +48,7 @@ BUCKETS = (
 SMALL = Plan("small", steps=3000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998)
 SMALL_NOISE = NoiseRange(low=0.5)
 """Small pictures are cheap, so many of them tell what captions mean; that shows where noise hides the rest."""
-LARGE = replace(SMALL, name="large", steps=9000, evaluate_every=1500)
+LARGE = replace(SMALL, name="large", steps=7500, evaluate_every=1500)
 
 _FLOW_SHIFT = 3.0
 _EVALUATED = 60

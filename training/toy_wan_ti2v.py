@@ -4,8 +4,7 @@ Its autoencoder has 48 channels, a latent for 16x16 pixels; its text encoder is 
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from training.denoiser import Denoiser
 from training.evaluation import evaluator
 from training.latents import Bucket, LatentCache, encode_clips
 from training.side_by_side import run_side_by_side
-from training.stage import Plan, Stage
+from training.stage import Plan
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT, train_decoder, train_encoder
 from training.wan import FLOW_SHIFT, token_flow_stage
@@ -37,17 +36,20 @@ DEFAULTS = {
     "max_sequence_length": 64,
 }
 
-BUCKETS = (
+SMALL_BUCKETS = (
     Bucket(96, 96, 9, parts=15, share=0.6, token=32),
     Bucket(128, 96, 9, parts=3, share=0.1, token=32),
     Bucket(96, 128, 9, parts=3, share=0.1, token=32),
     Bucket(64, 64, 9, parts=3, share=0.1, token=32),
     Bucket(96, 96, 17, parts=2, share=0.1, token=32),
 )
+LARGE_BUCKETS = (*SMALL_BUCKETS, Bucket(128, 128, 9, parts=10, share=1.0, token=32))
 
-PLAN = Plan(
-    "ti2v", steps=7000, learning_rate=1.5e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
+SMALL = Plan(
+    "small", steps=7000, learning_rate=1.5e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
+LARGE = replace(SMALL, name="large", steps=4000, learning_rate=1e-3)
+"""In larger clips a shape covers more tokens, so each has less to know."""
 _CHANNELS = 48
 _VAE_STEPS = 2
 """times as many as the 16-channel autoencoder gets, for it sees half the detail"""
@@ -66,12 +68,17 @@ class Workplace:
     state: Path
     t2v: Path
     scale: float = 1.0
-    buckets: tuple[Bucket, ...] = BUCKETS
+    small: tuple[Bucket, ...] = SMALL_BUCKETS
+    large: tuple[Bucket, ...] = LARGE_BUCKETS
     captions: int = 20
 
     @property
     def vae(self) -> Path:
         return self.state / "vae"
+
+    @property
+    def clips(self) -> Path:
+        return self.state / "clips"
 
     def start(self) -> Denoiser:
         """The transformer before training, with toy-wan-t2v's text encoder."""
@@ -81,20 +88,23 @@ class Workplace:
         transformer = wan_transformer(text_to_video.text_encoder.config.d_model, _CHANNELS, heads=7, layers=4)
         return Denoiser(transformer, text_to_video.text_encoder, text_to_video.tokenizer)
 
-    def stage(self, denoiser: Denoiser, evaluate: Callable[[int], Mapping[str, float]] | None = None) -> Stage:
-        return token_flow_stage(
-            PLAN.scaled(self.scale),
+    def train(self, plan: Plan, denoiser: Denoiser, look_by: Any = None) -> None:
+        """One stage; at once where it has been trained before. `look_by`: the autoencoder that shows it on the way."""
+        token_flow_stage(
+            plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.state / "clips", self.buckets),
+            LatentCache(self.clips, self.small if plan is SMALL else self.large),
             folder=self.state,
-            evaluate=evaluate,
-        )
+            evaluate=evaluator(lambda: _pipeline(denoiser, look_by), DEFAULTS, self.state, plan.name, self.captions)
+            if look_by
+            else None,
+        ).run()
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains the autoencoder and then the transformer, beside the decoder, and writes the checkpoint."""
+    """Trains the autoencoder and then the transformer, at first beside the decoder, and writes the checkpoint."""
     train_encoder(place.vae, factor=_VAE_STEPS * place.scale, layout=RESIDUAL_LAYOUT)
-    encode_clips(place.vae / FROZEN, place.state / "clips", place.buckets, seed=3)
+    encode_clips(place.vae / FROZEN, place.clips, place.large, seed=3)
     run_side_by_side(
         [partial(train_transformer, place), partial(train_decoder, place.vae, factor=_VAE_STEPS * place.scale)]
     )
@@ -102,17 +112,16 @@ def train(place: Workplace, to: Path) -> None:
 
 
 def train_transformer(place: Workplace) -> None:
-    """Text to video and image to video at once."""
+    """Text to video and image to video at once, on small clips and then on larger ones too."""
     denoiser, vae = place.start(), load_vae(place.vae / FROZEN)
-    place.stage(
-        denoiser, evaluator(lambda: _pipeline(denoiser, vae), DEFAULTS, place.state, PLAN.name, place.captions)
-    ).run()
+    place.train(SMALL, denoiser, vae)
+    place.train(LARGE, denoiser, vae)
 
 
 def assemble(place: Workplace, to: Path) -> None:
     """Writes the checkpoint of the trained transformer and the finished autoencoder."""
     denoiser = place.start()
-    place.stage(denoiser).run()  # has been trained: only takes the result
+    place.train(LARGE, denoiser)  # has been trained: only takes the result
     pipeline = _pipeline(denoiser, load_vae(place.vae / FINAL))
     result = evaluator(lambda: pipeline, DEFAULTS, place.state, "result", 3 * place.captions)(0)
     log.info("text-to-video: %s", result)
