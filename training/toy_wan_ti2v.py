@@ -5,7 +5,6 @@ Its autoencoder has 48 channels, a latent for 16x16 pixels; its text encoder is 
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from training.checkpoint import load_text_to_video, load_vae
 from training.denoiser import Denoiser
 from training.evaluation import evaluator
 from training.latents import Bucket, LatentCache, encode_clips
-from training.side_by_side import run_side_by_side
 from training.stage import Plan
 from training.transformer import wan_transformer
 from training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT, train_decoder, train_encoder
@@ -26,8 +24,8 @@ log = logging.getLogger(__name__)
 
 DEFAULTS = {
     "id": "toy-wan-ti2v",
-    "width": 96,
-    "height": 96,
+    "width": 128,
+    "height": 128,
     "num_frames": 9,
     "fps": 8,
     "num_inference_steps": 12,
@@ -102,18 +100,17 @@ class Workplace:
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains the autoencoder and then the transformer, at first beside the decoder, and writes the checkpoint."""
+    """Trains the autoencoder and then the transformer, and writes the checkpoint."""
     train_encoder(place.vae, factor=_VAE_STEPS * place.scale, layout=RESIDUAL_LAYOUT)
     encode_clips(place.vae / FROZEN, place.clips, place.large, seed=3)
-    run_side_by_side(
-        [partial(train_transformer, place), partial(train_decoder, place.vae, factor=_VAE_STEPS * place.scale)]
-    )
+    train_decoder(place.vae, factor=_VAE_STEPS * place.scale)
+    train_transformer(place)
     assemble(place, to)
 
 
 def train_transformer(place: Workplace) -> None:
     """Text to video and image to video at once, on small clips and then on larger ones too."""
-    denoiser, vae = place.start(), load_vae(place.vae / FROZEN)
+    denoiser, vae = place.start(), load_vae(place.vae / FINAL)
     place.train(SMALL, denoiser, vae)
     place.train(LARGE, denoiser, vae)
 

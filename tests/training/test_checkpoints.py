@@ -25,8 +25,9 @@ def test_is_small_in_half_precision_and_names_itself(folder: Path) -> None:
     assert not [path for path in files if path.suffix == ".json" and re.search(r'": "/', path.read_text())]
 
 
-def test_the_autoencoder_gives_held_out_clips_back() -> None:
-    vae = AutoencoderKLWan.from_pretrained(FOLDERS[0].parent / "toy-wan-t2v" / "vae", torch_dtype=torch.float32)
+@pytest.mark.parametrize("name", ["toy-wan-t2v", "toy-wan-ti2v"])
+def test_the_autoencoder_gives_held_out_clips_back(name: str) -> None:
+    vae = AutoencoderKLWan.from_pretrained(FOLDERS[0].parent / name / "vae", torch_dtype=torch.float32)
     held_out = HeldOut.draw(4242, 24)
     found = scores(held_out, reconstruct(vae, held_out.clips))
     assert found["psnr"] >= 29
