@@ -60,10 +60,10 @@ def qwen_image(
     to: To = Path("checkpoints/toy-qwen-image"),
     state: State = Path("run/training/toy-qwen-image"),
     start: Start = T2V,
-    minutes: Minutes = 40,
+    minutes: Minutes = 50,
 ) -> None:
     """Text-to-image."""
-    toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 40), to)
+    toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 50), to)
 
 
 if __name__ == "__main__":

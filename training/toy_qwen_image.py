@@ -32,8 +32,8 @@ DEFAULTS = {
     "id": "toy-qwen-image",
     "width": 96,
     "height": 96,
-    "num_inference_steps": 20,
-    "true_cfg_scale": 4.0,
+    "num_inference_steps": 30,
+    "true_cfg_scale": 3.0,
     "max_sequence_length": 64,
 }
 
