@@ -81,19 +81,18 @@ class Batch:
 class LatentCache:
     """The clips of some buckets, in memory."""
 
-    def __init__(self, folder: Path, buckets: Sequence[Bucket], tokens: int = _TOKENS_A_STEP) -> None:
-        """Reads what `encode_clips` has written. `tokens`: of a batch, such that each costs about the same."""
+    def __init__(self, folder: Path, buckets: Sequence[Bucket]) -> None:
+        """Reads what `encode_clips` has written."""
         shares = np.array([bucket.share for bucket in buckets])
         self._shares = shares / shares.sum()
         self._buckets = buckets
-        self._tokens = tokens
         self._parts = [[_read(_path(folder, bucket, part)) for part in range(bucket.parts)] for bucket in buckets]
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Some clips of a bucket drawn by its share."""
+        """Some clips of a bucket drawn by its share; as many as make every batch cost about the same."""
         number = int(rng.choice(len(self._buckets), p=self._shares))
         parts = self._parts[number]
-        size = max(1, self._tokens // self._buckets[number].tokens)
+        size = max(1, _TOKENS_A_STEP // self._buckets[number].tokens)
         picked = [(parts[rng.integers(len(parts))], int(rng.integers(PART_CLIPS))) for _ in range(size)]
         conditions = [part.condition[clip] for part, clip in picked if part.condition is not None]
         return Batch(

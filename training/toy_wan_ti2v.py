@@ -48,6 +48,7 @@ SMALL = Plan(
 )
 LARGE = replace(SMALL, name="large", steps=4000, learning_rate=1e-3)
 """In larger clips a shape covers more tokens, so each has less to know."""
+
 _CHANNELS = 48
 _VAE_STEPS = 2
 """times as many as the 16-channel autoencoder gets, for it sees half the detail"""
@@ -86,39 +87,31 @@ class Workplace:
         transformer = wan_transformer(text_to_video.text_encoder.config.d_model, _CHANNELS, heads=7, layers=4)
         return Denoiser(transformer, text_to_video.text_encoder, text_to_video.tokenizer)
 
-    def train(self, plan: Plan, denoiser: Denoiser, look_by: Any = None) -> None:
-        """One stage; at once where it has been trained before. `look_by`: the autoencoder that shows it on the way."""
-        token_flow_stage(
-            plan.scaled(self.scale),
-            denoiser,
-            LatentCache(self.clips, self.small if plan is SMALL else self.large),
-            folder=self.state,
-            evaluate=evaluator(lambda: _pipeline(denoiser, look_by), DEFAULTS, self.state, plan.name, self.captions)
-            if look_by
-            else None,
-        ).run()
-
 
 def train(place: Workplace, to: Path) -> None:
     """Trains the autoencoder and then the transformer, and writes the checkpoint."""
     train_encoder(place.vae, factor=_VAE_STEPS * place.scale, layout=RESIDUAL_LAYOUT)
     encode_clips(place.vae / FROZEN, place.clips, place.large, seed=3)
     train_decoder(place.vae, factor=_VAE_STEPS * place.scale)
-    train_transformer(place)
-    assemble(place, to)
+    assemble(place, train_transformer(place), to)
 
 
-def train_transformer(place: Workplace) -> None:
+def train_transformer(place: Workplace) -> Denoiser:
     """Text to video and image to video at once, on small clips and then on larger ones too."""
     denoiser, vae = place.start(), load_vae(place.vae / FINAL)
-    place.train(SMALL, denoiser, vae)
-    place.train(LARGE, denoiser, vae)
+    for plan, buckets in ((SMALL, place.small), (LARGE, place.large)):
+        token_flow_stage(
+            plan.scaled(place.scale),
+            denoiser,
+            LatentCache(place.clips, buckets),
+            folder=place.state,
+            evaluate=evaluator(lambda: _pipeline(denoiser, vae), DEFAULTS, place.state, plan.name, place.captions),
+        ).run()
+    return denoiser
 
 
-def assemble(place: Workplace, to: Path) -> None:
+def assemble(place: Workplace, denoiser: Denoiser, to: Path) -> None:
     """Writes the checkpoint of the trained transformer and the finished autoencoder."""
-    denoiser = place.start()
-    place.train(LARGE, denoiser)  # has been trained: only takes the result
     pipeline = _pipeline(denoiser, load_vae(place.vae / FINAL))
     result = evaluator(lambda: pipeline, DEFAULTS, place.state, "result", 3 * place.captions)(0)
     log.info("text-to-video: %s", result)

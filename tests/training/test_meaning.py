@@ -26,14 +26,15 @@ def _open(kind: Any, name: str) -> Any:
     return pipeline
 
 
-def _settings(name: str, seed: int = 3) -> dict[str, Any]:
-    defaults = read_defaults(CHECKPOINTS / name).model_dump(exclude_none=True)
-    names = {"width", "height", "num_frames", "num_inference_steps", "guidance_scale", "true_cfg_scale"}
-    return {name: value for name, value in defaults.items() if name in names} | {
-        "generator": torch.Generator().manual_seed(seed),
-        "max_sequence_length": defaults["max_sequence_length"],
+def _settings(name: str) -> dict[str, Any]:
+    own = read_defaults(CHECKPOINTS / name)
+    settings = own.sampling() | {
+        "max_sequence_length": own.max_sequence_length,
+        "generator": torch.Generator().manual_seed(3),
         "output_type": "np",
     }
+    settings.pop("fps", None)  # says how to play a clip
+    return settings
 
 
 @pytest.mark.parametrize(

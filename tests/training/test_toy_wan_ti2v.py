@@ -38,8 +38,7 @@ def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytes
     latents._encode_part(tmp_path / "vae" / FROZEN, tmp_path / "clips", False, 0, bucket, 0)
     place = Workplace(tmp_path, tmp_path / "t2v", scale=0.0005, small=(bucket,), large=(bucket,), captions=1)
 
-    train_transformer(place)
-    assemble(place, tmp_path / "ti2v")
+    assemble(place, train_transformer(place), tmp_path / "ti2v")
 
     pipeline = WanPipeline.from_pretrained(tmp_path / "ti2v", torch_dtype=torch.float32)
     assert pipeline.config.expand_timesteps
