@@ -9,6 +9,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
+from training.device import best_device
 from training.stage import Outcome, Plan, Stage, Step
 from training.vae_batch import clip_batch, frame_batch, scene_batch
 from training.vae_forward import decode, encode
@@ -56,9 +57,7 @@ _HELD_OUT_SEED, _HELD_OUT_CLIPS = 99, 24
 _STATISTICS_SEED, _STATISTICS_BATCHES = 98, 16
 
 
-def train_encoder(
-    folder: Path, *, factor: float = 1.0, device: str = "cpu", layout: Mapping[str, Any] = LAYOUT
-) -> None:
+def train_encoder(folder: Path, *, factor: float = 1.0, layout: Mapping[str, Any] = LAYOUT) -> None:
     """Trains encoder and decoder on frames and clips, and saves them, with latent statistics, at `folder/FROZEN`.
 
     `factor` scales the steps of each stage; the states lie in `folder`.
@@ -67,6 +66,7 @@ def train_encoder(
         return
     vae = AutoencoderKLWan(**layout)
     initialise(vae, torch.Generator().manual_seed(0))
+    device = best_device()
     vae.to(device)
 
     def frames(step: Step) -> Outcome:
@@ -82,13 +82,14 @@ def train_encoder(
     _save(vae, folder / FROZEN)
 
 
-def train_decoder(folder: Path, *, factor: float = 1.0, device: str = "cpu") -> None:
+def train_decoder(folder: Path, *, factor: float = 1.0) -> None:
     """Trains the decoder of `folder/FROZEN` further, the latents unchanged, and saves the whole at `folder/FINAL`.
 
     Half of its clips come from latents with more noise than the posterior's: a transformer's are never exact.
     """
     if (folder / FINAL).exists():
         return
+    device = best_device()
     vae = AutoencoderKLWan.from_pretrained(folder / FROZEN).to(device)
     for part in (vae.encoder, vae.quant_conv):
         part.requires_grad_(False)
