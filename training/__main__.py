@@ -49,10 +49,10 @@ def wan_ti2v(
     to: To = Path("checkpoints/toy-wan-ti2v"),
     state: State = Path("run/training/toy-wan-ti2v"),
     start: Start = T2V,
-    minutes: Minutes = 85,
+    minutes: Minutes = 98,
 ) -> None:
     """Text-to-video and image-to-video in one transformer, with an autoencoder of its own."""
-    toy_wan_ti2v.train(toy_wan_ti2v.Workplace(state, start, minutes / 85), to)
+    toy_wan_ti2v.train(toy_wan_ti2v.Workplace(state, start, minutes / 98), to)
 
 
 @app.command("toy-qwen-image")
@@ -60,10 +60,10 @@ def qwen_image(
     to: To = Path("checkpoints/toy-qwen-image"),
     state: State = Path("run/training/toy-qwen-image"),
     start: Start = T2V,
-    minutes: Minutes = 50,
+    minutes: Minutes = 96,
 ) -> None:
     """Text-to-image."""
-    toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 50), to)
+    toy_qwen_image.train(toy_qwen_image.Workplace(state, start / "vae", minutes / 96), to)
 
 
 if __name__ == "__main__":

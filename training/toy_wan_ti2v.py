@@ -29,24 +29,24 @@ DEFAULTS = {
     "num_frames": 9,
     "fps": 8,
     "num_inference_steps": 12,
-    "guidance_scale": 4.0,
+    "guidance_scale": 5.0,
     "max_frames": 161,
     "max_sequence_length": 64,
 }
 
 SMALL_BUCKETS = (
-    Bucket(96, 96, 9, parts=15, share=0.6, token=32),
+    Bucket(96, 96, 9, parts=30, share=0.6, token=32),
     Bucket(128, 96, 9, parts=3, share=0.1, token=32),
     Bucket(96, 128, 9, parts=3, share=0.1, token=32),
     Bucket(64, 64, 9, parts=3, share=0.1, token=32),
     Bucket(96, 96, 17, parts=2, share=0.1, token=32),
 )
-LARGE_BUCKETS = (*SMALL_BUCKETS, Bucket(128, 128, 9, parts=10, share=1.0, token=32))
+LARGE_BUCKETS = (*SMALL_BUCKETS, Bucket(128, 128, 9, parts=20, share=1.0, token=32))
 
 SMALL = Plan(
     "small", steps=7000, learning_rate=1.5e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
-LARGE = replace(SMALL, name="large", steps=4000, learning_rate=1e-3)
+LARGE = replace(SMALL, name="large", steps=6000, learning_rate=1e-3)
 """In larger clips a shape covers more tokens, so each has less to know."""
 
 _CHANNELS = 48
