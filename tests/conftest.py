@@ -1,6 +1,10 @@
-"""Exported model repositories, made once a session by the commands that a user would run."""
+"""Exported model repositories, made once a session by the commands that a user would run.
+
+Where TRITONREEL_TEST_EXPORTS names a folder they stay there, and the next session exports only what has changed.
+"""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,20 +47,34 @@ def export(checkpoint: Path, repository: Path) -> Exported:
 
 
 @pytest.fixture(scope="session")
-def toy(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """The trained toy checkpoint."""
-    return export(ROOT / "checkpoints" / "toy-wan-t2v", tmp_path_factory.mktemp("toy") / "model_repository")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session's exports go."""
+    kept = os.environ.get("TRITONREEL_TEST_EXPORTS")
+    if kept is None:
+        return tmp_path_factory.mktemp("exports")
+    folder = Path(kept).resolve()
+    for pattern in ("*/model_repository/*/config.pbtxt", "*/model_repository/generate/1/*.py"):
+        for copied in folder.glob(pattern):
+            copied.unlink()  # an export copies them only where they are missing
+    return folder
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
+def toy(exports: Path) -> Exported:
+    """The trained toy checkpoint."""
+    return export(ROOT / "checkpoints" / "toy-wan-t2v", exports / "toy" / "model_repository")
+
+
+@pytest.fixture(scope="session")
+def tiny(exports: Path) -> Callable[[str], Exported]:
     """Random-weight checkpoints, by layout."""
-    shared = tmp_path_factory.mktemp("families")
+    shared = exports / "families"
 
     @cache
     def make(layout: str) -> Exported:
-        folder = tmp_path_factory.mktemp(layout)
-        run_module("export.tiny", folder / "checkpoint", "--layout", layout, "--seed", 1)
+        folder = exports / layout
+        if not (folder / "checkpoint").exists():
+            run_module("export.tiny", folder / "checkpoint", "--layout", layout, "--seed", 1)
         repository = (shared if layout in ONE_OF_EACH_FAMILY else folder) / "model_repository"
         return export(folder / "checkpoint", repository)
 

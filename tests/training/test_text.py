@@ -33,7 +33,8 @@ def test_one_weighted_token_stands_for_all_padding(length: int) -> None:
     states = states * tokens.attention_mask[..., None]
     expected = stock(latents, 1000 * sigmas, states).sample
     assert (expected[0] - expected[1]).abs().max() > 1e-4  # the captions do reach it
-    torch.testing.assert_close(velocity, expected, atol=1e-6, rtol=1e-5)
+    # float32 sums of 512 terms in another order; Intel and AMD processors differ by up to 1.2e-6 here
+    torch.testing.assert_close(velocity, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_lengths_matter_only_through_the_padding() -> None:
