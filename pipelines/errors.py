@@ -69,6 +69,10 @@ class ModelFailed(PipelineError):
     code = "model_failed"
 
 
+class ModelAway(ModelFailed):
+    """The model's process is not there; to a client the same as its parent."""
+
+
 _BY_CODE: dict[str, type[PipelineError]] = {
     error.code: error for error in (InvalidRequest, ModelNotFound, QueueFull, DeadlineExceeded, Cancelled, ModelFailed)
 }
