@@ -15,7 +15,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -43,6 +43,8 @@ class _Submission:
     result: asyncio.Future[Array]
     outputs: list[Array] = field(default_factory=list)
     """of the rows evaluated so far"""
+    call: "_RunningCall | None" = None
+    """what computes rows of it now"""
 
     @property
     def rows_done(self) -> int:
@@ -66,6 +68,20 @@ class _Submission:
     def fail(self, error: Exception) -> None:
         if not self.result.done():
             self.result.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _RunningCall:
+    """One call to a model, and whose rows are in it."""
+
+    task: asyncio.Future[Array]
+    batch: Mapping[_Submission, int]
+
+    async def end(self) -> None:
+        """Returns when it has ended; it is told to, if nobody waits for its output any more."""
+        if all(submission.result.done() for submission in self.batch):
+            self.task.cancel()
+        await asyncio.wait({self.task})
 
 
 @dataclass(eq=False)
@@ -114,6 +130,9 @@ class StepBatcher:
     async def evaluate(self, model: str, rows: Tensors, shared: Shared = Shared()) -> Array:  # noqa: B008 (frozen)
         """Evaluate `model` on these rows, together with whatever else waits.
 
+        Where this is cancelled it ends once nothing computes for it any more: at once while the rows wait, else with
+        the call that they are in.
+
         Args:
             rows: float32 tensors whose first axis is the row.
             shared: inputs of the whole call; only rows with an equal key go into it.
@@ -135,7 +154,12 @@ class StepBatcher:
             worker = asyncio.create_task(self._work(model, queue))
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
-        return await submission.result
+        try:
+            return await submission.result
+        except asyncio.CancelledError:
+            if submission.call is not None:
+                await submission.call.end()
+            raise
 
     def _rows_at_once(self, latents: Array) -> int:
         return max(1, min(self._max_rows, self._max_elements // max(1, math.prod(latents.shape[1:]))))
@@ -151,12 +175,19 @@ class StepBatcher:
         finally:
             queue.has_worker = False
 
-    async def _run(self, model: str, batch: dict[_Submission, int]) -> None:
+    async def _run(self, model: str, batch: Mapping[_Submission, int]) -> None:
         """Evaluate so many rows of each submission in one call."""
+        call = _RunningCall(asyncio.ensure_future(self._call(model, _concatenate(batch))), batch)
+        for submission in batch:
+            submission.call = call
         try:
-            output = await self._call(model, _concatenate(batch))
+            output = await call.task
             if len(output) != sum(batch.values()):
                 raise ModelFailed(f"{model} returned {len(output)} rows for {sum(batch.values())}")
+        except asyncio.CancelledError:
+            if not call.task.cancelled():
+                raise
+            # everybody has left
         except ModelAway as error:  # it is so for every member
             for submission in batch:
                 submission.fail(error)
@@ -172,6 +203,9 @@ class StepBatcher:
             for submission, rows in batch.items():
                 submission.add(output[start : start + rows])
                 start += rows
+        finally:
+            for submission in batch:
+                submission.call = None
 
 
 class _ModelQueue:
@@ -254,7 +288,7 @@ class _ModelQueue:
             del self._groups[key]
 
 
-def _concatenate(batch: dict[_Submission, int]) -> dict[str, Array]:
+def _concatenate(batch: Mapping[_Submission, int]) -> dict[str, Array]:
     parts = [submission.take(rows) for submission, rows in batch.items()]
     shared = next(iter(batch)).shared.tensors
     if len(parts) == 1:

@@ -231,6 +231,60 @@ async def test_rows_of_large_latents_go_one_by_one_and_others_go_between() -> No
     assert machine.calls[1] == (50, 1)
 
 
+class HeldTransformer:
+    """Computes until it is released, and knows whether it was cancelled."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.release = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, model: str, inputs: Tensors) -> Array:
+        self.begun.set()
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            await self.release.wait()  # as a call that computes does
+            raise
+        return inputs["hidden_states"]
+
+
+async def test_a_job_that_leaves_a_running_call_waits_for_its_end() -> None:
+    transformer = HeldTransformer()
+    batcher = StepBatcher(transformer, max_rows=8)
+    leaving, staying = (asyncio.create_task(batcher.evaluate("m", rows(value, 0))) for value in (1, 2))
+    await transformer.begun.wait()
+
+    leaving.cancel()
+    await asyncio.sleep(0.01)
+    assert not leaving.done()
+    assert not transformer.cancelled
+    transformer.release.set()
+
+    assert (await staying)[0, 0] == 2
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_a_call_that_all_jobs_left_is_cancelled_and_the_next_goes_on() -> None:
+    transformer = HeldTransformer()
+    batcher = StepBatcher(transformer, max_rows=8)
+    leaving = [asyncio.create_task(batcher.evaluate("m", rows(value, 0))) for value in (1, 2)]
+    await transformer.begun.wait()
+
+    for job in leaving:
+        job.cancel()
+    while not transformer.cancelled:
+        await asyncio.sleep(0)
+    assert not any(job.done() for job in leaving)
+    transformer.release.set()
+
+    results = await asyncio.gather(*leaving, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+    assert (await batcher.evaluate("m", rows(3, 0)))[0, 0] == 3
+
+
 async def test_a_job_cancelled_between_its_rows_is_not_evaluated_further() -> None:
     machine = Machine()
     batcher = StepBatcher(machine, max_rows=8, max_elements=100, clock=machine.clock)
