@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 import httpx
 import pytest
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.http.server import Server
 from frontend.logging import configure_logging
 from frontend.settings import Settings
 from tests.frontend.fake_engine import FakeEngine
@@ -59,13 +59,14 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @contextmanager
 def _serving(app: FastAPI) -> Iterator[str]:
-    """A real uvicorn on a free port, in a thread; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=2))
+    """The real server on a free port, in a thread; yields its URL."""
+    settings = app.state.services.settings.model_copy(update={"port": 0, "shutdown_timeout_seconds": 2})
+    server = Server(app, settings)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
     while not server.started:
-        assert time.monotonic() < deadline, "uvicorn did not start"
+        assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
