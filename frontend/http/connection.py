@@ -2,6 +2,8 @@
 
 import asyncio
 import fcntl
+import socket
+import struct
 import sys
 import termios
 from functools import cache
@@ -90,7 +92,7 @@ class Connection(H11Protocol):
         if self._lingers_until is not None:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
-                self.transport.abort()
+                self._reset()
             return
         if self._head_due is None and not self._at_work:
             self._head_due = self.loop.time() + self._limits.head_seconds
@@ -104,6 +106,7 @@ class Connection(H11Protocol):
         if self._at_work or self._lingers_until is not None or self.transport.is_closing():
             return
         if self.conn.trailing_data[0]:  # the beginning of the next request
+            self._unset_keepalive_if_required()
             self._head_due = self.loop.time() + self._limits.head_seconds
         self._rest_if_idle()
 
@@ -123,7 +126,7 @@ class Connection(H11Protocol):
     def drop(self) -> None:
         """Free the place of a connection that rests."""
         if self.transport.get_write_buffer_size():
-            self.transport.abort()
+            self._reset()
         else:
             self.transport.close()
 
@@ -131,9 +134,11 @@ class Connection(H11Protocol):
         """Close the connection if it is too slow, and say what was. `now` is the event loop's time."""
         self._rest_if_idle()
         late = self._check_reader(now)
-        if late is None and self._lingers_until is not None and now >= self._lingers_until:
+        if late is not None or self.transport.is_closing():
+            return late
+        if self._lingers_until is not None and now >= self._lingers_until:
             self.transport.close()
-        if late is None and self._head_due is not None and now >= self._head_due:
+        elif self._head_due is not None and now >= self._head_due:
             late = "no complete request"
             if self.conn.trailing_data[0]:
                 self._answer(_serialised(RequestTimeout("The request line and headers came too slowly")))
@@ -157,7 +162,7 @@ class Connection(H11Protocol):
         self._checked_at, self._unread_bytes = now, unread_bytes
         if self._reader.seconds_left > 0:
             return None
-        self.transport.abort()
+        self._reset()
         return "the answer is not read"
 
     def resume_writing(self) -> None:
@@ -172,6 +177,13 @@ class Connection(H11Protocol):
     @property
     def _at_work(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete and self._lingers_until is None
+
+    def _reset(self) -> None:
+        """End the connection with all that is on its way. (After a mere close, the kernel would keep megabytes of it
+        for a client that does not read.)"""
+        at_once = struct.pack("ii", 1, 0)
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        self.transport.abort()
 
     def _rest_if_idle(self) -> None:
         if not self._at_work and not self.transport.get_write_buffer_size():

@@ -23,7 +23,7 @@ def connections_possible(wanted: int) -> int:
     if soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(wanted, max(soft - ACCEPTED_AT_ONCE - _FOR_OTHER_THINGS, soft // 2))
+    return min(wanted, max(soft - ACCEPTED_AT_ONCE - _FOR_OTHER_THINGS, soft // 4))
 
 
 class LoopErrors:

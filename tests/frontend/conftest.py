@@ -75,7 +75,7 @@ def _serving(app: FastAPI) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Serve:
     return _serving
 

@@ -4,13 +4,13 @@ import json
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
-from http.client import HTTPResponse
 from typing import Any
 
 import httpx
 
 GENEROUS = 20
 """seconds that nothing here takes on a machine that is not broken"""
+_TCP_CLOSE = 7
 GET = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
@@ -41,11 +41,13 @@ class RawClient:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.socket.settimeout(GENEROUS)
         self.socket.connect((address.host, address.port))
+        self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> "RawClient":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._reader.close()
         self.socket.close()
 
     def send(self, data: bytes) -> "RawClient":
@@ -58,10 +60,27 @@ class RawClient:
             self.socket.sendall(data)
 
     def answer(self) -> Answer:
-        """The next answer."""
-        response = HTTPResponse(self.socket)
-        response.begin()
-        return Answer(response.status, httpx.Headers(response.getheaders()), response.read())
+        """The next answer, which must declare its length."""
+        status = int(self._reader.readline().split()[1])
+        headers = httpx.Headers()
+        while line := self._reader.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            headers[name] = value
+        return Answer(status, headers, self._reader.read(int(headers["Content-Length"])))
+
+    def read(self) -> int:
+        """Read until the connection ends; the number of bytes."""
+        num_bytes = 0
+        with suppress(ConnectionResetError):
+            while data := self.socket.recv(1024 * 1024):
+                num_bytes += len(data)
+        return num_bytes
+
+    @property
+    def was_reset(self) -> bool:
+        """The server ended the connection forcibly, whatever is left to read."""
+        state = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+        return state == _TCP_CLOSE
 
     def is_closed_within(self, seconds: float = GENEROUS) -> bool:
         """Whether the server closes, and sends nothing more before."""
