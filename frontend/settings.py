@@ -26,8 +26,8 @@ class Settings(BaseSettings):
     max_upload_bytes: PositiveInt = 32 * 1024 * 1024
     """the same, where a body may carry an image"""
     max_held_body_bytes: PositiveInt = 256 * 1024 * 1024
-    """of all request bodies together, what arrived and is not done with; of each the first 64 KiB do not count. Further
-    bodies wait, and are answered with 503 when nothing becomes free"""
+    """of all request bodies together, those of running jobs too; of each the first 64 KiB do not count. Further bodies
+    wait, and are answered with 503 when nothing becomes free"""
     held_body_wait_seconds: PositiveFloat = 5
     """how long they wait"""
 

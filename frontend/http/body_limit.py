@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontend.errors import FrontendError, PayloadTooLarge, RequestTimeout, error_response
 from frontend.http.held_bodies import HeldBodies, HeldBody
 from frontend.http.transfer_clock import TransferClock
-
-_HELD = "tritonreel.held_body"
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,10 @@ class BodyLimits:
 
 class BodyLimitMiddleware:
     """Answers 413 to a body that is too large, declared or counted; 408 to one that is too slow; 503 when too much is
-    held already. It does so as soon as it knows, and the rest of the body is not read."""
+    held already. It does so as soon as it knows, and the rest of the body is not read.
+
+    A body counts as held until its request is answered, as the handler may need it for as long.
+    """
 
     def __init__(self, app: ASGIApp, *, limits: BodyLimits, held: HeldBodies) -> None:
         self._app = app
@@ -69,21 +69,10 @@ class BodyLimitMiddleware:
                 answering = True
                 await send(message)
 
-        scope[_HELD] = held
         try:
             await self._app(scope, receive_within_limits, send_unless_refused)
         finally:
             held.release()
-
-
-def release_body(request: Request) -> None:
-    """Say that nothing of the request's body is in memory any more, so that others may be read.
-
-    Without it, the body counts until its request is answered, as the handler might still hold it.
-    """
-    held = request.scope.get(_HELD)
-    if isinstance(held, HeldBody):
-        held.release()
 
 
 class _Body:

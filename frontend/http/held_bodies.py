@@ -87,6 +87,6 @@ class HeldBody:
         self._bodies.take(counted)
 
     def release(self) -> None:
-        """It is not in memory any more, or about to go."""
+        """It is not needed any more."""
         counted, self.counted_bytes = self.counted_bytes, 0
         self._bodies.give_back(counted)

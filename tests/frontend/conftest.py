@@ -58,10 +58,10 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def _serving(app: FastAPI) -> Iterator[str]:
-    """The real server on a free port, in a thread; yields its URL."""
-    settings = app.state.services.settings.model_copy(update={"port": 0, "shutdown_timeout_seconds": 2})
-    server = Server(app, settings)
+def running(app: FastAPI, **settings: object) -> Iterator[Server]:
+    """The real server on a free port, in a thread, with the settings of `app` or these."""
+    options = {"port": 0, "shutdown_timeout_seconds": 2} | settings
+    server = Server(app, app.state.services.settings.model_copy(update=options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
@@ -69,10 +69,20 @@ def _serving(app: FastAPI) -> Iterator[str]:
         assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield server
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def url_of(server: Server) -> str:
+    return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+@contextmanager
+def _serving(app: FastAPI) -> Iterator[str]:
+    with running(app) as server:
+        yield url_of(server)
 
 
 @pytest.fixture(scope="session")
