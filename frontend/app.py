@@ -7,12 +7,18 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import httpx
-from fastapi import FastAPI
+import structlog
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 
 from frontend.body_limit import BodyLimitMiddleware
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.errors import install_error_handlers
+from frontend.http.access import Access, decide_access
+from frontend.http.authentication import KeyMiddleware
+from frontend.http.hosts import HostMiddleware
+from frontend.http.origins import OriginMiddleware
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
@@ -21,12 +27,18 @@ from frontend.recent_videos import RecentVideos
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
+from frontend.routes.access_errors import ACCESS_ERRORS, KEY_ERRORS
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
 _IMAGES_AT_ONCE = 2
 """decoded at the same time, because each may take hundreds of megabytes"""
+_API_KEY = HTTPBearer(
+    auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
+)
+"""for the documentation; `KeyMiddleware` does the asking"""
+_log = structlog.get_logger(__name__)
 _DESCRIPTION = """
 Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
@@ -34,13 +46,16 @@ Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"
 
 | status | when |
 |---|---|
-| 400 | the body is not JSON, or asks for something that the model cannot do |
+| 400 | the body is not JSON, or asks for something that the model cannot do; or the `Host` header cannot be read |
+| 401 | an API key is asked for, and the request has none in `Authorization: Bearer KEY`, or one that is not known |
+| 403 | a browser sent the request for a page of another origin, which is not among the allowed ones |
 | 404, 405 | no such model or route, no such method |
 | 413, 415 | the body is too large, or declared as something that the route does not read |
+| 421 | the request is for a host that the server is not known by |
 | 422 | a field is missing, has the wrong type, or is out of bounds |
 | 429 | the queue is full; see `Retry-After` |
 | 500 | a fault of ours; the message has the request's id |
-| 503 | Triton or a model is away, or died during the job; see `Retry-After` |
+| 503 | Triton or a model is away, or died during the job, or the API keys cannot be read; see `Retry-After` |
 | 504 | the job was not done in its time |
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
@@ -59,8 +74,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     Args:
         settings: from the environment if None.
         engine: Triton, as the settings say where, if None. Opened and closed by the application.
+
+    Raises:
+        AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
     """
     settings = settings or Settings()
+    api_key = settings.api_key.get_secret_value() if settings.api_key else None
+    access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
     engine = engine or TritonEngine(settings.triton_url, stall_timeout_seconds=settings.stall_timeout_seconds)
     own_metrics = Metrics()
     services = Services(
@@ -79,6 +99,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        _announce(access)
         async with services.http:
             await engine.open()
             try:
@@ -94,12 +115,21 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
     )
     app.state.services = services
-    for routes in (videos_generations, videos, images_generations, models, loras, health, metrics):
-        app.include_router(routes.router)
+    for routes in (videos_generations, videos, images_generations, models, loras, metrics):
+        app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=ACCESS_ERRORS | KEY_ERRORS)
+    app.include_router(health.router, responses=ACCESS_ERRORS)
     install_error_handlers(app)
     # The last one added is the outermost.
     uploads = {videos.router.prefix: settings.max_upload_bytes}
     app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, max_bytes_at=uploads)
+    app.add_middleware(KeyMiddleware, keys=access.keys)
+    app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
+    app.add_middleware(HostMiddleware, bound=settings.host, allowed=settings.allowed_hosts)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app
+
+
+def _announce(access: Access) -> None:
+    """Say who may use the server; loudly if that is everybody."""
+    (_log.warning if access.exposed else _log.info)(access.notice)

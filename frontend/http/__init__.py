@@ -1,0 +1,1 @@
+"""What stands between the socket and the routes: who may ask, from where, and how much."""
