@@ -60,7 +60,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def _serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI) -> Iterator[str]:
     """A real uvicorn on a free port, in a thread; yields its URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -78,7 +78,7 @@ def _serving(app: FastAPI) -> Iterator[str]:
 
 @pytest.fixture
 def serve() -> Serve:
-    return _serving
+    return serving
 
 
 @pytest.fixture(scope="session")
