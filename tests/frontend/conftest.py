@@ -60,7 +60,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def _serving(app: FastAPI) -> Iterator[str]:
     """A real uvicorn on a free port, in a thread; yields its URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=2))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -76,9 +76,9 @@ def serving(app: FastAPI) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serve() -> Serve:
-    return serving
+    return _serving
 
 
 @pytest.fixture(scope="session")

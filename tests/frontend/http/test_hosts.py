@@ -11,7 +11,7 @@ from starlette.types import Message, Scope
 from frontend.app import create_app
 from frontend.http.hosts import HostMiddleware
 from frontend.settings import Settings
-from tests.frontend.conftest import NOWHERE, client_of, serving
+from tests.frontend.conftest import NOWHERE, Serve, client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
@@ -148,8 +148,8 @@ async def test_web_sockets_are_refused_alike() -> None:
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving(app_with(FakeEngine())) as url:
+def url(serve: Serve) -> Iterator[str]:
+    with serve(app_with(FakeEngine())) as url:
         yield url
 
 

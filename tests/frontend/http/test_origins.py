@@ -11,7 +11,7 @@ from starlette.types import Message, Scope
 from frontend.app import create_app
 from frontend.http.origins import OriginMiddleware
 from frontend.settings import Settings
-from tests.frontend.conftest import NOWHERE, client_of, serving
+from tests.frontend.conftest import NOWHERE, Serve, client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
@@ -245,8 +245,8 @@ async def test_web_sockets_are_refused_alike(origin: str | None, passes: bool) -
 
 
 @pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving(create_app(Settings(triton_metrics_url=NOWHERE), FakeEngine())) as url:
+def url(serve: Serve) -> Iterator[str]:
+    with serve(create_app(Settings(triton_metrics_url=NOWHERE), FakeEngine())) as url:
         yield url
 
 
