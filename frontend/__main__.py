@@ -1,15 +1,21 @@
 """`python -m frontend`: serve HTTP alone, for a Triton server that something else runs."""
 
+import sys
 from contextlib import suppress
 
 from frontend.app import create_app
+from frontend.http.access import AccessError
 from frontend.http.server import Server
 from frontend.settings import Settings
 
 
 def main() -> None:
     settings = Settings()
-    server = Server(create_app(settings), settings)
+    try:
+        app = create_app(settings)
+    except AccessError as error:
+        sys.exit(str(error))
+    server = Server(app, settings)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

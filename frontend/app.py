@@ -7,13 +7,19 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import httpx
-from fastapi import FastAPI
+import structlog
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.errors import install_error_handlers
+from frontend.http.access import Access, decide_access
+from frontend.http.authentication import KeyMiddleware
 from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
 from frontend.http.held_bodies import HeldBodies
+from frontend.http.hosts import HostMiddleware
+from frontend.http.origins import OriginMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
@@ -23,12 +29,18 @@ from frontend.recent_videos import RecentVideos
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
+from frontend.routes.access_errors import ACCESS_ERRORS, KEY_ERRORS
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
 _IMAGES_AT_ONCE = 2
 """decoded at the same time, because each may take hundreds of megabytes"""
+_API_KEY = HTTPBearer(
+    auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
+)
+"""for the documentation; `KeyMiddleware` does the asking"""
+_log = structlog.get_logger(__name__)
 _DESCRIPTION = """
 Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
@@ -36,15 +48,18 @@ Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"
 
 | status | when |
 |---|---|
-| 400 | the body is not JSON, or asks for something that the model cannot do |
+| 400 | the body is not JSON, or asks for something that the model cannot do; or the `Host` header cannot be read |
+| 401 | an API key is asked for, and the request has none in `Authorization: Bearer KEY`, or one that is not known |
+| 403 | a browser sent the request for a page of another origin, which is not among the allowed ones |
 | 404, 405 | no such model or route, no such method |
 | 408 | the headers or the body came too slowly |
 | 413, 431 | the body is too large, or the headers are |
 | 415 | the body is declared as something that the route does not read |
+| 421 | the request is for a host that the server is not known by |
 | 422 | a field is missing, has the wrong type, or is out of bounds |
 | 429 | the queue is full; see `Retry-After` |
 | 500 | a fault of ours; the message has the request's id |
-| 503 | Triton or a model is away, or died during the job; see `Retry-After` |
+| 503 | Triton or a model is away, or died during the job, or the API keys cannot be read; see `Retry-After` |
 | 503 | the server stops, or has as many connections or uploads as it can; see `Retry-After` |
 | 504 | the job was not done in its time |
 
@@ -64,8 +79,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     Args:
         settings: from the environment if None.
         engine: Triton, as the settings say where, if None. Opened and closed by the application.
+
+    Raises:
+        AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
     """
     settings = settings or Settings()
+    api_key = settings.api_key.get_secret_value() if settings.api_key else None
+    access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
     engine = engine or TritonEngine(settings.triton_url, stall_timeout_seconds=settings.stall_timeout_seconds)
     own_metrics = Metrics()
     services = Services(
@@ -84,6 +104,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        _announce(access)
         async with services.http:
             await engine.open()
             try:
@@ -100,8 +121,9 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     app.state.services = services
     app.state.stop = Stop()
-    for routes in (videos_generations, videos, images_generations, models, loras, health, metrics):
-        app.include_router(routes.router)
+    for routes in (videos_generations, videos, images_generations, models, loras, metrics):
+        app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=ACCESS_ERRORS | KEY_ERRORS)
+    app.include_router(health.router, responses=ACCESS_ERRORS)
     install_error_handlers(app)
     # The last one added is the outermost.
     body_limits = BodyLimits(
@@ -113,6 +135,14 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     held_bodies = HeldBodies(settings.max_held_body_bytes, settings.held_body_wait_seconds)
     app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
     app.add_middleware(StopMiddleware, stop=app.state.stop)
+    app.add_middleware(KeyMiddleware, keys=access.keys)
+    app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
+    app.add_middleware(HostMiddleware, bound=settings.host, allowed=settings.allowed_hosts)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app
+
+
+def _announce(access: Access) -> None:
+    """Say who may use the server; loudly if that is everybody."""
+    (_log.warning if access.exposed else _log.info)(access.notice)

@@ -1,6 +1,11 @@
 """Every error that a client can see, and the one place that turns exceptions into responses.
 
 FrontendError                     status  type                   code
+├── InvalidHost                   400     invalid_request_error  invalid_host
+├── MisdirectedRequest            421     invalid_request_error  misdirected_request
+├── CrossOrigin                   403     invalid_request_error  cross_origin_request
+├── InvalidApiKey                 401     invalid_request_error  invalid_api_key
+├── KeysUnavailable               503     server_error           keys_unavailable
 ├── UnknownFields                 422     invalid_request_error  unknown_parameter
 ├── InvalidImage                  400     invalid_request_error  invalid_image
 ├── InvalidMultipart              400     invalid_request_error  invalid_multipart
@@ -31,7 +36,7 @@ anything else                     500     server_error           internal_error
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import structlog
@@ -74,6 +79,26 @@ class FrontendError(Exception):
         super().__init__(message)
         self.message = message
         self.field = field
+
+
+class InvalidHost(FrontendError):
+    """The request does not say in one `Host` header whom it is for."""
+
+
+class MisdirectedRequest(FrontendError):
+    """The request is for a host that this server is not."""
+
+
+class CrossOrigin(FrontendError):
+    """A browser sent the request for a page of an origin that is not allowed."""
+
+
+class InvalidApiKey(FrontendError):
+    """The request has no API key, or none that is taken."""
+
+
+class KeysUnavailable(FrontendError):
+    """The server cannot find out which API keys it takes."""
 
 
 class UnknownFields(FrontendError):
@@ -146,10 +171,16 @@ class _Rule:
     type: ErrorType
     code: str
     retry: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _INTERNAL = _Rule(500, "server_error", "internal_error")
 _RULES: dict[type[Exception], _Rule] = {
+    InvalidHost: _Rule(400, "invalid_request_error", "invalid_host"),
+    MisdirectedRequest: _Rule(421, "invalid_request_error", "misdirected_request"),
+    CrossOrigin: _Rule(403, "invalid_request_error", "cross_origin_request"),
+    InvalidApiKey: _Rule(401, "invalid_request_error", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}),
+    KeysUnavailable: _Rule(503, "server_error", "keys_unavailable", retry=True),
     UnknownFields: _Rule(422, "invalid_request_error", "unknown_parameter"),
     InvalidImage: _Rule(400, "invalid_request_error", "invalid_image"),
     InvalidMultipart: _Rule(400, "invalid_request_error", "invalid_multipart"),
@@ -237,4 +268,6 @@ def _unreadable(cause: BaseException | None) -> str:
 def _envelope(rule: _Rule, message: str, param: str | None, headers: Mapping[str, str] | None = None) -> JSONResponse:
     detail = ErrorDetail(message=message, type=rule.type, param=param, code=rule.code)
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if rule.retry else {}
-    return JSONResponse(ErrorBody(error=detail).model_dump(), rule.status, headers={**(headers or {}), **retry})
+    return JSONResponse(
+        ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **(headers or {}), **retry}
+    )

@@ -6,6 +6,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontend.errors import CLIENT_CLOSED_REQUEST, error_response
+from frontend.http.authentication import KEY_NAME
 from frontend.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -13,7 +14,8 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class RequestLogMiddleware:
-    """Logs method, path, status and duration; never the body, the query or a header, which may hold secrets.
+    """Logs method, path, status, duration and the name of the API key; never the body, the query or a header, which
+    may hold secrets.
 
     It answers 500 to an exception that no handler took. (Starlette would do so outside of `RequestIdMiddleware`, and
     the answer would lack its id.)
@@ -47,7 +49,8 @@ class RequestLogMiddleware:
             seconds = time.monotonic() - started
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.request_answered(method, _route(scope), status, seconds)
-            _log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+            key = {"key": scope[KEY_NAME]} if scope.get(KEY_NAME) else {}
+            _log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4), **key)
 
 
 def _route(scope: Scope) -> str:

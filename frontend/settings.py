@@ -1,9 +1,12 @@
 """The frontend's configuration: environment variables that start with `TRITONREEL_`, read once."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from frontend.http.authority import parse_hosts, parse_origins
 
 
 class Settings(BaseSettings):
@@ -17,6 +20,18 @@ class Settings(BaseSettings):
     """host:port of Triton's gRPC service"""
     triton_metrics_url: str = "http://127.0.0.1:8002/metrics"
     """appended to our own /metrics"""
+
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = ()
+    """names and addresses that the server may be called by, besides its own address and those of loopback; separated
+    by commas"""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_origins)] = ()
+    """origins whose pages may use the API, such as https://app.example.com; separated by commas"""
+    keys_file: Path | None = None
+    """where `tritonreel keys` keeps the hashes of the API keys; in the user's configuration folder if None"""
+    api_key: SecretStr | None = None
+    """one more key, for containers"""
+    no_auth: bool = False
+    """ask for no key, whoever can reach the server"""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

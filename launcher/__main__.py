@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from launcher import ports as port_choice
+from launcher.access import hosts_of, origins_of
 from launcher.errors import LauncherError
+from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
 from launcher.run_folder import stop_instance
 from launcher.settings import PROJECT_ROOT, Ports, Settings
@@ -17,6 +19,7 @@ from launcher.stop_signal import StopSignal
 _RUNS = Path("run")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
 
 
 class LogLevel(StrEnum):
@@ -55,8 +58,39 @@ def serve(
         ),
     ] = Settings.lora_dir,
     host: Annotated[
-        str, typer.Option(envvar="TRITONREEL_HOST", help="Address of the HTTP API; 0.0.0.0 opens it to the network.")
+        str,
+        typer.Option(
+            envvar="TRITONREEL_HOST",
+            help="Address of the HTTP API; 0.0.0.0 opens it to the network, for who has an API key (see `keys`).",
+        ),
     ] = "127.0.0.1",
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TRITONREEL_ALLOWED_HOSTS",
+            help="Name or address that the HTTP API may be called by, besides its own address and those of this "
+            "machine's loopback; give it several times for several.",
+            show_default="none",
+        ),
+    ] = None,
+    allowed_origin: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TRITONREEL_ALLOWED_ORIGINS",
+            help="Origin, such as https://app.example.com, whose web pages may use the HTTP API; give it several times "
+            "for several.",
+            show_default="none",
+        ),
+    ] = None,
+    keys_file: KeysFileOption = None,
+    no_auth: Annotated[
+        bool,
+        typer.Option(
+            "--no-auth",
+            envvar="TRITONREEL_NO_AUTH",
+            help="Ask nobody for an API key, even where others can reach the HTTP API.",
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
@@ -100,7 +134,8 @@ def serve(
       python -m launcher                              serve on http://127.0.0.1:8000
       python -m launcher --model wan2.2-ti2v-5b --model qwen-image
                                                       these two of the exported models
-      python -m launcher --host 0.0.0.0 --port 9000   another address
+      python -m launcher keys add NAME                make an API key
+      python -m launcher --host 0.0.0.0 --port 9000   open to the network, for who has a key
       python -m launcher --port 0 --grpc-port 0 --metrics-port 0 --http-port 0
                                                       a second server, on free ports
       python -m launcher --no-frontend                Triton alone
@@ -119,6 +154,10 @@ def serve(
             models=tuple(dict.fromkeys(model or ())),
             lora_dir=lora_dir,
             host=host,
+            allowed_hosts=hosts_of(allowed_host),
+            allowed_origins=origins_of(allowed_origin),
+            keys_file=keys_file,
+            no_auth=no_auth,
             ports=ports,
             log_level=log_level.value,
             with_frontend=frontend,

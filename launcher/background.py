@@ -1,5 +1,6 @@
 """The whole server as a child process on free ports, for programs that need one for a while: benchmarks and tests."""
 
+import os
 import re
 import signal
 import subprocess
@@ -35,14 +36,18 @@ class BackgroundServer:
             *(sys.executable, "-m", "launcher", "--model-repository", str(repository), "--run-dir", str(run_dir)),
             *("--port", str(ports.frontend), "--grpc-port", str(ports.grpc)),
             *("--metrics-port", str(ports.metrics), "--http-port", str(ports.http)),
+            *("--keys-file", str(run_dir / "keys.json")),  # not the user's: its clients have no key
             *options,
         ]
+        self._environment = {name: value for name, value in os.environ.items() if name != "TRITONREEL_API_KEY"}
         self._output = run_dir / "launcher.out"
 
     def __enter__(self) -> Self:
         self.run_dir.mkdir(parents=True, exist_ok=True)
         with self._output.open("w") as output:
-            self._process = subprocess.Popen(self._command, cwd=PROJECT_ROOT, stdout=output, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, cwd=PROJECT_ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
         try:
             self.wait_until_healthy()
         except BaseException:

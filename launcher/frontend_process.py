@@ -58,11 +58,16 @@ class FrontendProcess:
 
     def _environment(self) -> dict[str, str]:
         ports = self._settings.ports
+        keys_file = self._settings.keys_file
         return {
             "TRITONREEL_TRITON_URL": f"127.0.0.1:{ports.grpc}",
             "TRITONREEL_TRITON_METRICS_URL": f"http://127.0.0.1:{ports.metrics}/metrics",
             "TRITONREEL_HOST": self._settings.host,
             "TRITONREEL_PORT": str(ports.frontend),
+            "TRITONREEL_ALLOWED_HOSTS": " ".join(self._settings.allowed_hosts),
+            "TRITONREEL_ALLOWED_ORIGINS": " ".join(self._settings.allowed_origins),
+            "TRITONREEL_NO_AUTH": str(self._settings.no_auth).lower(),
+            **({"TRITONREEL_KEYS_FILE": str(keys_file.absolute())} if keys_file else {}),
             "TRITONREEL_LOG_LEVEL": self._settings.log_level,
             "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": str(_SHUTDOWN_SECONDS),
         }

@@ -3,6 +3,7 @@
 import logging
 import time
 
+from launcher.access import decide
 from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
 from launcher.ports import check
@@ -22,6 +23,7 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     began = time.monotonic()
     with RunFolder(settings.run_dir) as run_folder:
         check(settings.ports, settings.host, settings.with_frontend)
+        access = decide(settings) if settings.with_frontend else None
         triton = TritonServer(settings, stop_signal)
         run_folder.record(triton.shm_prefix)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
@@ -32,8 +34,10 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
             logger.info(
                 "ready in %.1f s\n\n%s\n",
                 time.monotonic() - began,
-                what_next(settings, frontend.url if frontend else None, triton.cards),
+                what_next(settings, frontend.url if frontend else None, triton.cards, access),
             )
+            if access:
+                logger.log(logging.WARNING if access.exposed else logging.INFO, access.notice)
             policy = RestartPolicy(settings.restart_limit, settings.restart_window)
             Supervisor(triton, frontend, policy, stop_signal).run()
         except StopRequested as request:

@@ -37,6 +37,14 @@ class Settings:
     """the only folder that adapters are read from; it need not exist"""
     host: str = "127.0.0.1"
     """address that the frontend binds; Triton always binds 127.0.0.1"""
+    allowed_hosts: tuple[str, ...] = ()
+    """more names and addresses that the frontend may be called by"""
+    allowed_origins: tuple[str, ...] = ()
+    """origins whose pages may use the frontend"""
+    keys_file: Path | None = None
+    """hashes of the API keys; the user's own if None"""
+    no_auth: bool = False
+    """ask for no API key, whoever can reach the frontend"""
     ports: Ports = Ports()
     log_level: str = "info"
     with_frontend: bool = True

@@ -32,10 +32,11 @@ class TritonInstall:
         The stub's embedded Python ignores PYTHONPATH; it finds its virtual environment by the first `python3` in PATH.
         """
         libraries = [str(folder) for folder in self.library_path]
-        if inherited := os.environ.get("LD_LIBRARY_PATH"):
-            libraries.append(inherited)
+        if given := os.environ.get("LD_LIBRARY_PATH"):
+            libraries.append(given)
         path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-        return os.environ | {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PATH": os.pathsep.join(path)}
+        inherited = {name: value for name, value in os.environ.items() if name != "TRITONREEL_API_KEY"}  # not theirs
+        return inherited | {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PATH": os.pathsep.join(path)}
 
     def assemble_backends(self, project_backends: Path, into: Path) -> None:
         """Make `into` a Triton backend folder: `python` from the wheel, and each folder of `project_backends`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from frontend.http.access import Access
 from launcher.settings import Settings
 from pipelines.model_card import ModelCard, Task
 
@@ -9,6 +10,7 @@ _INTO_FILE = (
     "    | python3 -c 'import base64, json, sys;"
     ' open("{file}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\''
 )
+_WITH_KEY = ' -H "Authorization: Bearer $TRITONREEL_API_KEY"'
 _TITLES: dict[Task, str] = {
     "text-to-video": "Make a clip:",
     "image-to-video": "Make a clip that starts from your picture:",
@@ -16,21 +18,23 @@ _TITLES: dict[Task, str] = {
 }
 
 
-def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard]) -> str:
+def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], access: Access | None = None) -> str:
     """Lines for the console.
 
     Args:
         url: of the HTTP API, if it runs.
         cards: of the served checkpoints.
+        access: to the HTTP API, if it runs.
     """
     ports = settings.ports
+    key = _WITH_KEY if access and access.asks_for_keys else ""
     lines = []
     if url:
         tasks = {task for card in cards for task in card.tasks}
         for task, title in _TITLES.items():
             if task in tasks:
-                lines += [title, *_example(task, url)]
-        lines.append(f"API docs:  {url}/docs")
+                lines += [title, *_example(task, url, key)]
+        lines.append(f"API docs:  {url}/docs{', with the key too' if key else ''}")
     lines += [
         f"Triton:    127.0.0.1, gRPC {ports.grpc}, HTTP {ports.http}, metrics {ports.metrics}",
         f"Logs:      {settings.logs}",
@@ -39,10 +43,10 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard]) -
     return "\n".join(lines)
 
 
-def _example(task: Task, url: str) -> list[str]:
+def _example(task: Task, url: str, key: str) -> list[str]:
     if task == "image-to-video":
         return [
-            f"  curl -s {url}/v1/videos -F prompt='it moves right' -F input_reference=@picture.png \\",
+            f"  curl -s {url}/v1/videos{key} -F prompt='it moves right' -F input_reference=@picture.png \\",
             _INTO_FILE.format(file="clip.mp4"),
         ]
     route, prompt, file = {
@@ -50,7 +54,7 @@ def _example(task: Task, url: str) -> list[str]:
         "text-to-image": ("images", "a red circle", "picture.png"),
     }[task]
     return [
-        f"  curl -s {url}/v1/{route}/generations -H 'Content-Type: application/json' \\",
+        f"  curl -s {url}/v1/{route}/generations{key} -H 'Content-Type: application/json' \\",
         f'    -d \'{{"prompt": "{prompt}"}}\' \\',
         _INTO_FILE.format(file=file),
     ]

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,6 +48,16 @@ def run_module(*arguments: object, timeout: float = 600) -> None:
 def export(checkpoint: Path, repository: Path) -> Exported:
     run_module("export", checkpoint, "--to", repository)
     return Exported(checkpoint, repository)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_keys_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The API keys of whoever runs the tests are not those of the servers that tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        for name in ("TRITONREEL_API_KEY", "TRITONREEL_KEYS_FILE"):
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

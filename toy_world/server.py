@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import time
 from dataclasses import dataclass
 from typing import Any, Self
@@ -53,12 +54,13 @@ class Answer:
 class Server:
     """A context manager; its methods may be called from several threads.
 
-    Every method raises ServerError.
+    Every method raises ServerError. The server's API key, if it asks for one, is in TRITONREEL_API_KEY.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        self._client = httpx.Client(timeout=_TIMEOUT)
+        key = os.environ.get("TRITONREEL_API_KEY")
+        self._client = httpx.Client(timeout=_TIMEOUT, headers={"Authorization": f"Bearer {key}"} if key else None)
 
     def __enter__(self) -> Self:
         return self

@@ -5,10 +5,12 @@
     python frontend/examples/generate_image.py --prompt "a lighthouse" --n 4 --seed 7 --output lighthouse.jpg
 
 The suffix of --output chooses the format. Needs `httpx` and nothing else of this project.
+Where the server asks for an API key, it is taken from the environment variable TRITONREEL_API_KEY.
 """
 
 import argparse
 import base64
+import os
 import sys
 import time
 from pathlib import Path
@@ -73,7 +75,12 @@ def post(options: argparse.Namespace) -> Any:
     given = {name: value for name, value in fields.items() if value is not None}
     try:
         # The server answers when the pictures are done, however long that takes.
-        response = httpx.post(f"{options.url}/v1/images/generations", json=given, timeout=httpx.Timeout(10, read=None))
+        response = httpx.post(
+            f"{options.url}/v1/images/generations",
+            json=given,
+            headers=authorization(),
+            timeout=httpx.Timeout(10, read=None),
+        )
     except httpx.TransportError as error:
         sys.exit(f"No answer from {options.url}: {error}. Is the server running?")
     if response.is_success:
@@ -83,6 +90,12 @@ def post(options: argparse.Namespace) -> Any:
     except (ValueError, KeyError, TypeError):
         message = response.text[:200]
     sys.exit(f"The server refused ({response.status_code}): {message}")
+
+
+def authorization() -> dict[str, str]:
+    """The header that shows the API key, if there is one."""
+    key = os.environ.get("TRITONREEL_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def outputs(output: Path, n: int) -> list[Path]:

@@ -5,10 +5,12 @@
     python frontend/examples/generate_video.py --prompt "it moves right" --image circle.png --seed 7 --n 2
 
 Needs `httpx` and nothing else of this project.
+Where the server asks for an API key, it is taken from the environment variable TRITONREEL_API_KEY.
 """
 
 import argparse
 import base64
+import os
 import sys
 import time
 from pathlib import Path
@@ -76,10 +78,10 @@ def post(options: argparse.Namespace) -> Any:
     timeout = httpx.Timeout(10, read=None)  # the server answers when the clips are done, however long that takes
     try:
         if options.image is None:
-            response = httpx.post(url, json=given, timeout=timeout)
+            response = httpx.post(url, json=given, headers=authorization(), timeout=timeout)
         else:
             upload = {"input_reference": (options.image.name, options.image.read_bytes())}
-            response = httpx.post(url, data=given, files=upload, timeout=timeout)
+            response = httpx.post(url, data=given, files=upload, headers=authorization(), timeout=timeout)
     except httpx.TransportError as error:
         sys.exit(f"No answer from {options.url}: {error}. Is the server running?")
     if response.is_success:
@@ -89,6 +91,12 @@ def post(options: argparse.Namespace) -> Any:
     except (ValueError, KeyError, TypeError):
         message = response.text[:200]
     sys.exit(f"The server refused ({response.status_code}): {message}")
+
+
+def authorization() -> dict[str, str]:
+    """The header that shows the API key, if there is one."""
+    key = os.environ.get("TRITONREEL_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def outputs(output: Path, n: int) -> list[Path]:

@@ -5,11 +5,13 @@
     python frontend/examples/openai_sdk.py videos.create --prompt "it moves right" --image circle.png
     python frontend/examples/openai_sdk.py videos.create_and_poll --prompt "a red circle moves right"
 
+Where the server asks for an API key, it is taken from the environment variable TRITONREEL_API_KEY.
 What OpenAI's API does not know (steps, guidance, adapters, ...) goes into the SDK's `extra_body`.
 """
 
 import argparse
 import base64
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -24,8 +26,9 @@ warnings.filterwarnings("ignore", message="The Sora API", category=DeprecationWa
 def main() -> None:
     options = parse_options()
     extra = {"seed": options.seed} if options.seed is not None else {}
-    # The SDK insists on a key; the server does not look at it.
-    client = openai.OpenAI(base_url=f"{options.url}/v1", api_key="none", timeout=3600, max_retries=0)
+    # The SDK insists on a key, also where the server asks for none. Not OPENAI_API_KEY: that one is for OpenAI alone.
+    key = os.environ.get("TRITONREEL_API_KEY") or "none"
+    client = openai.OpenAI(base_url=f"{options.url}/v1", api_key=key, timeout=3600, max_retries=0)
     try:
         match options.call:
             case "images.generate":

@@ -58,7 +58,9 @@ def test_leaving_while_the_body_is_sent_is_no_fault(
 
         async def send_half() -> None:
             _, writer = await asyncio.open_connection(address.host, address.port)
-            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: 99\r\n\r\n"
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: 99\r\n\r\n"
+            )
             writer.write(head.encode() + b"--b\r\nContent-")
             await writer.drain()
             await asyncio.sleep(0.1)

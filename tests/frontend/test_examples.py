@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from PIL import Image
 
 import frontend
+from frontend.app import create_app
+from frontend.settings import Settings
 from pipelines.errors import QueueFull
 from pipelines.lora_spec import LoraInfo
 from tests.frontend.conftest import NOWHERE, Serve
@@ -25,6 +27,8 @@ from tests.model_cards import image_to_video_card, model_card, text_to_image_car
 EXAMPLES = Path(frontend.__file__).parent / "examples"
 NOBODY = NOWHERE.removesuffix("/metrics")
 ENVIRONMENT = os.environ | {"NO_PROXY": "127.0.0.1"}
+ENVIRONMENT.pop("TRITONREEL_API_KEY", None)
+KEY = "a-key-for-a-container"
 
 
 @pytest.fixture
@@ -47,10 +51,11 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-def run(folder: Path, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, script: str, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The finished program, run in `folder`."""
     command = [sys.executable, EXAMPLES / script, *arguments]
-    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    environment = ENVIRONMENT | environment
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
 def frames_of(path: Path) -> int:
@@ -166,6 +171,21 @@ def test_the_servers_reason_is_shown(program: tuple[str, ...], url: str, engine:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
+def test_they_send_the_key_of_the_environment(
+    program: tuple[str, ...], serve: Serve, engine: FakeEngine, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "api_key": KEY})
+    with serve(create_app(settings, engine)) as url:
+        done = run(tmp_path, *program, "--prompt", "x", "--url", url, OPENAI_API_KEY=KEY)
+        assert done.returncode == 1
+        assert "(401)" in done.stderr
+        done = run(tmp_path, *program, "--prompt", "x", "--url", url, TRITONREEL_API_KEY=KEY)
+        assert done.returncode == 0, done.stderr
+    assert KEY not in done.stdout + done.stderr
+    only_job(engine)
+
+
 @pytest.mark.parametrize("script", ["generate_image.py", "generate_video.py", "openai_sdk.py"])
 def test_help_teaches(script: str, tmp_path: Path) -> None:
     done = run(tmp_path, script, "--help")
@@ -202,16 +222,19 @@ def commands() -> list[str]:
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
-def test_curl(url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", [None, KEY], ids=["open", "with a key"])
+def test_curl(serve: Serve, engine: FakeEngine, tmp_path: Path, key: str | None) -> None:
     script = "set -eu -o pipefail\n" + "".join(commands())
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=tmp_path,
-        env=ENVIRONMENT | {"URL": url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "api_key": key})
+    with serve(create_app(settings, engine)) as url:
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env=ENVIRONMENT | {"URL": url} | ({"TRITONREEL_API_KEY": key} if key else {}),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     assert done.returncode == 0, done.stderr
     assert Image.open(tmp_path / "picture.png").size == (64, 48)
     assert [frames_of(tmp_path / name) for name in ("clip.mp4", "from-picture.mp4", "again.mp4")] == [9, 9, 9]

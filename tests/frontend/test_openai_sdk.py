@@ -1,10 +1,15 @@
 """The official client library works unchanged."""
 
+from pathlib import Path
+
 import openai
 import pytest
 from fastapi import FastAPI
 
-from tests.frontend.conftest import Serve
+from frontend.app import create_app
+from frontend.http.api_keys import KeyFile
+from frontend.settings import Settings
+from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_videos import data_uri, picture
 from tests.model_cards import image_to_video_card, model_card
@@ -13,8 +18,8 @@ from tests.model_cards import image_to_video_card, model_card
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
 
 
-def client_at(url: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+def client_at(url: str, key: str = "none") -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
 
 
 @pytest.fixture
@@ -76,3 +81,19 @@ def test_openais_sdk_shows_what_is_wrong(serve: Serve, app: FastAPI) -> None:
             client_at(url).videos.create(prompt="x", seconds="long")
     assert (bad_image.value.code, bad_image.value.param) == ("invalid_image", "input_reference")
     assert (bad_field.value.code, bad_field.value.param) == ("invalid_type", "seconds")
+
+
+def test_openais_sdk_sends_its_key(serve: Serve, engine: FakeEngine, tmp_path: Path) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    key = file.add("sdk")
+    with serve(create_app(Settings(triton_metrics_url=NOWHERE, keys_file=file.path), engine)) as url:
+        for wrong in ("none", key[:-1], f"{key}a"):
+            with pytest.raises(openai.AuthenticationError) as error:
+                client_at(url, wrong).videos.create(prompt="x")
+            assert (error.value.code, error.value.type) == ("invalid_api_key", "invalid_request_error")
+        assert engine.jobs == {}
+        video = client_at(url, key).videos.create_and_poll(prompt="x")
+        assert client_at(url, key).videos.download_content(video.id).content[4:8] == b"ftyp"
+        file.revoke("sdk")
+        with pytest.raises(openai.AuthenticationError):
+            client_at(url, key).models.list()

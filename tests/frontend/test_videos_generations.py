@@ -263,7 +263,8 @@ async def test_routing_errors_are_in_the_envelope_too(
 async def test_every_error_is_documented(app: FastAPI) -> None:
     operation: dict[str, Any] = app.openapi()["paths"][URL]["post"]
     documented = operation["responses"]
-    assert sorted(documented) == ["200", "400", "404", "413", "415", "422", "429", "500", "503", "504"]
+    errors = ["400", "401", "403", "404", "413", "415", "421", "422", "429", "500", "503", "504"]
+    assert sorted(documented) == ["200", *errors]
     for status, response in documented.items():
         schema = response["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
         assert schema == ("VideoGenerationResponse" if status == "200" else "ErrorBody")

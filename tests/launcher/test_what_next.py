@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from frontend.http.access import decide_access
 from launcher.settings import Settings
 from launcher.what_next import what_next
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
@@ -24,3 +25,14 @@ def test_without_the_frontend_only_triton_is_shown() -> None:
     text = what_next(SETTINGS, None, [model_card()])
     assert "curl" not in text
     assert "gRPC 8001" in text
+
+
+def test_where_a_key_is_asked_for_every_line_to_try_sends_it(tmp_path: Path) -> None:
+    cards = [model_card(), image_to_video_card(), text_to_image_card()]
+    header = '-H "Authorization: Bearer $TRITONREEL_API_KEY"'
+    open_to_all = decide_access("127.0.0.1", tmp_path / "keys.json", None, no_auth=False)
+    assert header not in what_next(SETTINGS, URL, cards, open_to_all)
+    with_key = decide_access("127.0.0.1", tmp_path / "keys.json", "a-key-for-a-container", no_auth=False)
+    text = what_next(SETTINGS, URL, cards, with_key)
+    assert text.count(header) == text.count("curl") == 3
+    assert "a-key-for-a-container" not in text

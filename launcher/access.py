@@ -1,0 +1,33 @@
+"""Who may use the HTTP API, found out before anything is started."""
+
+import os
+from collections.abc import Sequence
+
+from frontend.http.access import Access, AccessError, decide_access
+from frontend.http.authority import parse_hosts, parse_origins
+from launcher.errors import SetupError
+from launcher.settings import Settings
+
+
+def decide(settings: Settings) -> Access:
+    """What the frontend will decide too. Raises SetupError where it would not start."""
+    try:
+        return decide_access(settings.host, settings.keys_file, os.environ.get("TRITONREEL_API_KEY"), settings.no_auth)
+    except AccessError as error:
+        raise SetupError(str(error)) from None
+
+
+def hosts_of(options: Sequence[str] | None) -> tuple[str, ...]:
+    """The values of `--allowed-host`. Raises SetupError for what is none."""
+    try:
+        return parse_hosts(options or ())
+    except ValueError as error:
+        raise SetupError(f"--allowed-host: {error}") from None
+
+
+def origins_of(options: Sequence[str] | None) -> tuple[str, ...]:
+    """The values of `--allowed-origin`. Raises SetupError for what is none."""
+    try:
+        return parse_origins(options or ())
+    except ValueError as error:
+        raise SetupError(f"--allowed-origin: {error}") from None
