@@ -74,7 +74,7 @@ _TAGS = [
 
 
 def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
-    """The application; `uvicorn --factory` calls this.
+    """The application. `frontend.http.server.Server` serves it; another ASGI server can, without its bounds.
 
     Args:
         settings: from the environment if None.

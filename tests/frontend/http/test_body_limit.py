@@ -1,10 +1,18 @@
+import asyncio
+import json
+import socket
+import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
 
 from frontend.app import create_app
+from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
+from frontend.http.held_bodies import HeldBodies
 from frontend.settings import Settings
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
@@ -86,3 +94,55 @@ async def test_a_senseless_content_length_does_no_harm(client: httpx.AsyncClient
     headers = {"Content-Type": "application/json", "Content-Length": declared}
     assert (await client.post(URL, content=body_of(LIMIT), headers=headers)).status_code == 200
     assert (await client.post(URL, content=body_of(LIMIT + 1), headers=headers)).status_code == 413
+
+
+async def through_the_middleware(receive: Receive, stall_seconds: float) -> list[Any]:
+    """What is sent where an application reads all of a body and answers 204."""
+    sent: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (message := await receive()).get("more_body"):
+            pass
+        if message["type"] == "http.request":
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    limits = BodyLimits(max_bytes=LIMIT, max_bytes_at={}, stall_seconds=stall_seconds, min_bytes_per_second=1)
+    middleware = BodyLimitMiddleware(app, limits=limits, held=HeldBodies(10 * LIMIT, 1))
+    await middleware({"type": "http", "path": "/", "headers": []}, receive, send)
+    return sent
+
+
+async def test_a_body_that_does_not_come_is_answered_with_408() -> None:
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        raise NotImplementedError
+
+    sent = await through_the_middleware(receive, 0.1)
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["error"]["code"] == "request_timeout"
+
+
+async def test_time_in_which_the_server_was_busy_is_not_the_clients() -> None:
+    """The body comes while something else blocks the event loop, for longer than a client may pause."""
+    arrived = asyncio.Event()
+    ours, theirs = socket.socketpair()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(ours, arrived.set)
+
+    def send_and_block() -> None:
+        theirs.send(b"x")
+        time.sleep(0.5)
+
+    async def receive() -> Message:
+        await arrived.wait()
+        loop.remove_reader(ours)
+        return {"type": "http.request", "body": b"x", "more_body": False}
+
+    loop.call_later(0.05, send_and_block)
+    sent = await through_the_middleware(receive, 0.2)
+    ours.close()
+    theirs.close()
+    assert sent[0]["status"] == 204
