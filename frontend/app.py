@@ -134,10 +134,10 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     )
     held_bodies = HeldBodies(settings.max_held_body_bytes, settings.held_body_wait_seconds)
     app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
-    app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(KeyMiddleware, keys=access.keys)
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
     app.add_middleware(HostMiddleware, bound=settings.host, allowed=settings.allowed_hosts)
+    app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app
