@@ -22,6 +22,7 @@ from pipelines.errors import PipelineError
 from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import ModelCard
 from pipelines.request import SamplingParams
+from pipelines.triton_messages import says_model_is_away
 
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0
@@ -50,8 +51,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_GONE = ("is not healthy", "is not ready", "unknown model", "unavailable", "Server is stopping")
-"""parts of Triton's messages about a model that cannot be run now"""
 
 
 class _Description(BaseModel):
@@ -222,6 +221,6 @@ def _job_error(text: str) -> Exception:
     error = PipelineError.from_text(text)
     if error is not None:
         return error
-    if any(part in text for part in _GONE):
+    if says_model_is_away(text):
         return EngineUnavailable(f"the model {MODEL!r} is not available: {text}")
     return EngineFailed(text)

@@ -1,0 +1,23 @@
+"""UMT5 prompts of the Wan family (diffusers' `WanPipeline._get_t5_prompt_embeds`)."""
+
+from typing import Any
+
+import numpy as np
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+
+from pipelines.runner import Array
+from pipelines.text_encoder import TextEncoder
+
+
+async def encode_prompt(prompt: str, tokenizer: Any, encoder: TextEncoder, max_length: int) -> Array:
+    """Encode one prompt.
+
+    The encoder runs on the unpadded ids: its mask makes padding without effect. The rest is zero-filled, which the
+    transformer sees, as it has no text mask.
+
+    Returns:
+        float32 [1, max_length, text_dim].
+    """
+    tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="np")
+    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
+    return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))
