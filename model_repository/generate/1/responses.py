@@ -14,7 +14,7 @@ from pipelines.job import Progress
 from pipelines.unstoppable import until_done
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-MAX_LORA_CHARACTERS = 100_000
+MAX_LORA_CHARACTERS = 30_000
 
 
 def read_fields(request: Any) -> dict[str, Any]:
