@@ -1,25 +1,39 @@
-"""Merges the transformer evaluations that wait into one call.
+"""Merges the transformer evaluations that wait into one call, and shares each model's time fairly.
 
-Jobs submit one row a guidance branch and denoising step. Rows of the same transformer, shapes and adapters go into
-one batch, whatever step they are at, because the timestep is a per-row input. Triton's own dynamic batcher cannot do
-this: it looks for company only while a request waits, and jobs that arrive while a step runs stay out of phase.
+Jobs submit one row per guidance branch and denoising step. Rows of the same transformer, shapes and adapters form a
+group and go into one batch, whatever step they are at, because the timestep is a per-row input. Triton's own dynamic
+batcher cannot do this: it looks for company only while a request waits, and jobs that arrive while a step runs stay
+out of phase.
+
+A model computes one call at a time. Which group is next is decided by start-time fair queuing (Goyal, Vin and Cheng,
+1996): each group is charged the seconds that its calls took per job, and the one that was charged least goes first. So
+the many short steps of a small video all fit between two long steps of a large one, and the large one still gets its
+share. Calls are kept short as well: rows of large latents go one by one.
 """
 
 import asyncio
+import math
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipelines.errors import ModelAway, ModelFailed
 from pipelines.runner import Array, Shared, Tensors, float32
 
 Key = tuple[object, ...]
 Call = Callable[[str, Tensors], Awaitable[Array]]
-"""Evaluates a model on a batch; returns one row of output a row of input."""
+"""Evaluates a model on a batch; returns one row of output per row of input."""
+
+LATENTS = "hidden_states"
+"""the row tensor whose size decides how many rows a call takes"""
+REMEMBERED_SECONDS = 60.0
+"""for how long a group that nothing waits in keeps what it was charged"""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Submission:
     """The rows of one job for one step, and where their result goes."""
 
@@ -27,28 +41,97 @@ class _Submission:
     shared: Shared
     rows: int
     result: asyncio.Future[Array]
+    outputs: list[Array] = field(default_factory=list)
+    """of the rows evaluated so far"""
+    call: "_RunningCall | None" = None
+    """what computes rows of it now"""
+
+    @property
+    def rows_done(self) -> int:
+        return sum(len(output) for output in self.outputs)
+
+    @property
+    def rows_left(self) -> int:
+        return self.rows - self.rows_done
+
+    def take(self, count: int) -> Tensors:
+        """The inputs of the next `count` rows."""
+        start = self.rows_done
+        return {name: array[start : start + count] for name, array in self.inputs.items()}
+
+    def add(self, output: Array) -> None:
+        """Take the output of the next rows; the result is set with the last of them."""
+        self.outputs.append(output)
+        if self.rows_left == 0 and not self.result.done():
+            self.result.set_result(output if len(self.outputs) == 1 else np.concatenate(self.outputs))
+
+    def fail(self, error: Exception) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _RunningCall:
+    """One call to a model, and whose rows are in it."""
+
+    task: asyncio.Future[Array]
+    batch: Mapping[_Submission, int]
+
+    async def end(self) -> None:
+        """Returns when it has ended; it is told to, if nobody waits for its output any more."""
+        if all(submission.result.done() for submission in self.batch):
+            self.task.cancel()
+        await asyncio.wait({self.task})
+
+
+@dataclass(eq=False)
+class _Group:
+    """Submissions that may share a call."""
+
+    max_rows: int
+    """of one call"""
+    charged: float
+    """virtual start time of its next call: seconds per job"""
+    waiting: deque[_Submission] = field(default_factory=deque)
+    returning: int = 0
+    """jobs of its last call that are expected back with their next step"""
+    used_at: float = 0.0
 
 
 class StepBatcher:
-    """One queue and one worker for each (model, shapes, shared inputs); a worker lives only while its queue is in use.
+    """One worker per model; it lives only while something waits for the model.
 
     Args:
         call: evaluates one batch.
-        max_rows: rows of one batch at most. A submission is never split.
-        gather_seconds: after a batch, how long to wait for its jobs to come back with their next step, counted anew
+        max_rows: rows of one call at most.
+        max_elements: latent values of one call at most; a single row may have more. A submission with more rows than
+            this allows is evaluated in several calls, between which others have their turn.
+        gather_seconds: after a call, how long to wait for its jobs to come back with their next step, counted anew
             from each that does. Jobs need a scheduler step in between, which is short.
+        clock: seconds.
     """
 
-    def __init__(self, call: Call, max_rows: int, gather_seconds: float = 0.005) -> None:
+    def __init__(
+        self,
+        call: Call,
+        max_rows: int,
+        max_elements: int = 2**62,
+        gather_seconds: float = 0.005,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._call = call
         self._max_rows = max_rows
+        self._max_elements = max_elements
         self._gather_seconds = gather_seconds
-        self._queues: dict[Key, deque[_Submission]] = {}
-        self._arrived: dict[Key, asyncio.Event] = {}
+        self._clock = clock
+        self._models: dict[str, _ModelQueue] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
     async def evaluate(self, model: str, rows: Tensors, shared: Shared = Shared()) -> Array:  # noqa: B008 (frozen)
         """Evaluate `model` on these rows, together with whatever else waits.
+
+        Where this is cancelled it ends once nothing computes for it any more: at once while the rows wait, else with
+        the call that they are in.
 
         Args:
             rows: float32 tensors whose first axis is the row.
@@ -61,78 +144,153 @@ class StepBatcher:
             ModelFailed: the model failed on these rows (not merely on rows that shared their batch).
         """
         arrays = {name: float32(array) for name, array in rows.items()}
-        count = len(next(iter(arrays.values())))
-        key = (model, shared.key, *((name, array.shape[1:]) for name, array in sorted(arrays.items())))
-        submission = _Submission(arrays, shared, count, asyncio.get_running_loop().create_future())
-        if key not in self._queues:
-            self._queues[key] = deque()
-            self._arrived[key] = asyncio.Event()
-            worker = asyncio.create_task(self._work(model, key))
+        latents = arrays[LATENTS]
+        key = (shared.key, *((name, array.shape[1:]) for name, array in sorted(arrays.items())))
+        submission = _Submission(arrays, shared, len(latents), asyncio.get_running_loop().create_future())
+        queue = self._models.setdefault(model, _ModelQueue(self._gather_seconds, self._clock))
+        queue.add(key, submission, self._rows_at_once(latents))
+        if not queue.has_worker:
+            queue.has_worker = True
+            worker = asyncio.create_task(self._work(model, queue))
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
-        self._queues[key].append(submission)
-        self._arrived[key].set()
-        return await submission.result
-
-    async def _work(self, model: str, key: Key) -> None:
-        queue = self._queues[key]
         try:
-            returning = 0
-            while await self._gather(key, returning):
-                batch = self._take(queue)
-                await self._run(model, batch)
-                returning = len(batch)
+            return await submission.result
+        except asyncio.CancelledError:
+            if submission.call is not None:
+                await submission.call.end()
+            raise
+
+    def _rows_at_once(self, latents: Array) -> int:
+        return max(1, min(self._max_rows, self._max_elements // max(1, math.prod(latents.shape[1:]))))
+
+    async def _work(self, model: str, queue: "_ModelQueue") -> None:
+        try:
+            while (group := await queue.next_group()) is not None:
+                batch = queue.take(group)
+                if batch:
+                    started = self._clock()
+                    await self._run(model, batch)
+                    queue.charge(group, self._clock() - started, list(batch))
         finally:
-            del self._queues[key], self._arrived[key]
+            queue.has_worker = False
 
-    async def _gather(self, key: Key, returning: int) -> bool:
-        """Wait for the jobs of the last batch; False when nobody came within the time and nobody waits."""
-        queue, arrived = self._queues[key], self._arrived[key]
-        before = len(queue)
-        while len(queue) < before + returning:
-            arrived.clear()
-            try:
-                await asyncio.wait_for(arrived.wait(), self._gather_seconds)
-            except TimeoutError:
-                break
-        return bool(queue)
-
-    def _take(self, queue: deque[_Submission]) -> list[_Submission]:
-        batch = [queue.popleft()]
-        rows = batch[0].rows
-        while queue and rows + queue[0].rows <= self._max_rows:
-            batch.append(queue.popleft())
-            rows += batch[-1].rows
-        return batch
-
-    async def _run(self, model: str, batch: list[_Submission]) -> None:
-        # A job that was cancelled while it waited has no use for its rows.
-        batch = [submission for submission in batch if not submission.result.done()]
-        if not batch:
-            return
+    async def _run(self, model: str, batch: Mapping[_Submission, int]) -> None:
+        """Evaluate so many rows of each submission in one call."""
+        call = _RunningCall(asyncio.ensure_future(self._call(model, _concatenate(batch))), batch)
+        for submission in batch:
+            submission.call = call
         try:
-            output = await self._call(model, _concatenate(batch))
+            output = await call.task
+            if len(output) != sum(batch.values()):
+                raise ModelFailed(f"{model} returned {len(output)} rows for {sum(batch.values())}")
+        except asyncio.CancelledError:
+            if not call.task.cancelled():
+                raise
+            # everybody has left
+        except ModelAway as error:  # it is so for every member
+            for submission in batch:
+                submission.fail(error)
         except Exception as error:
             if len(batch) == 1:
-                _fail(batch[0], error)
-            else:  # find out whose rows failed: the others' jobs go on
-                for submission in batch:
-                    await self._run(model, [submission])
-            return
-        start = 0
-        for submission in batch:
-            if not submission.result.done():
-                submission.result.set_result(output[start : start + submission.rows])
-            start += submission.rows
+                next(iter(batch)).fail(error)
+                return
+            for submission, rows in batch.items():  # find out whose rows failed: the others' jobs go on
+                if not submission.result.done():
+                    await self._run(model, {submission: rows})
+        else:
+            start = 0
+            for submission, rows in batch.items():
+                submission.add(output[start : start + rows])
+                start += rows
+        finally:
+            for submission in batch:
+                submission.call = None
 
 
-def _concatenate(batch: list[_Submission]) -> dict[str, Array]:
-    shared = batch[0].shared.tensors
-    if len(batch) == 1:
-        return {**batch[0].inputs, **shared}
-    return {name: np.concatenate([s.inputs[name] for s in batch]) for name in batch[0].inputs} | dict(shared)
+class _ModelQueue:
+    """What waits for one model, and whose turn it is."""
+
+    def __init__(self, gather_seconds: float, clock: Callable[[], float]) -> None:
+        self._gather_seconds = gather_seconds
+        self._clock = clock
+        self._groups: dict[Key, _Group] = {}
+        self._virtual_time = 0.0
+        """`charged` of the group that was served last: where newcomers start"""
+        self._arrived = asyncio.Event()
+        self.has_worker = False
+
+    def add(self, key: Key, submission: _Submission, max_rows: int) -> None:
+        now = self._clock()
+        self._forget(now)
+        group = self._groups.setdefault(key, _Group(max_rows, self._virtual_time))
+        group.used_at = now
+        if not group.waiting:
+            group.charged = max(group.charged, self._virtual_time)  # time unused is not saved up
+        group.returning = max(0, group.returning - 1)
+        group.waiting.append(submission)
+        self._arrived.set()
+
+    async def next_group(self) -> _Group | None:
+        """The group that was charged least, once its jobs are back or their time is over; None when nothing waits."""
+        while True:
+            self._arrived.clear()
+            group = min(self._in_use(), key=lambda group: group.charged, default=None)
+            if group is None or group.returning == 0:
+                break
+            try:
+                await asyncio.wait_for(self._arrived.wait(), self._gather_seconds)
+            except TimeoutError:
+                group.returning = 0
+        if group is not None:
+            self._virtual_time = group.charged
+        return group
+
+    def take(self, group: _Group) -> dict[_Submission, int]:
+        """The next submissions of a group, and how many rows of each fit into a call."""
+        batch: dict[_Submission, int] = {}
+        room = group.max_rows
+        while group.waiting:
+            submission = group.waiting[0]
+            if submission.result.done():  # a job that was cancelled while it waited has no use for its rows
+                group.waiting.popleft()
+                continue
+            if submission.rows_left > room and batch:
+                break
+            rows = min(submission.rows_left, room)
+            batch[submission] = rows
+            room -= rows
+            if rows == submission.rows_left:
+                group.waiting.popleft()
+            if room == 0:
+                break
+        group.used_at = math.inf if batch else self._clock()  # in use until it is charged
+        return batch
+
+    def charge(self, group: _Group, seconds: float, batch: list[_Submission]) -> None:
+        """Account for a call, after which the jobs whose rows are all done come back with their next step."""
+        for other in self._groups.values():
+            other.returning = 0  # its jobs had all of this call to come back
+        group.charged += seconds / len(batch)
+        group.returning = sum(submission.rows_left == 0 for submission in batch)
+        group.used_at = self._clock()
+
+    def _in_use(self) -> Iterator[_Group]:
+        return (group for group in self._groups.values() if group.waiting or group.returning)
+
+    def _forget(self, now: float) -> None:
+        idle = [
+            key
+            for key, group in self._groups.items()
+            if not group.waiting and not group.returning and now - group.used_at > REMEMBERED_SECONDS
+        ]
+        for key in idle:
+            del self._groups[key]
 
 
-def _fail(submission: _Submission, error: Exception) -> None:
-    if not submission.result.done():
-        submission.result.set_exception(error)
+def _concatenate(batch: Mapping[_Submission, int]) -> dict[str, Array]:
+    parts = [submission.take(rows) for submission, rows in batch.items()]
+    shared = next(iter(batch)).shared.tensors
+    if len(parts) == 1:
+        return {**parts[0], **shared}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | dict(shared)

@@ -1,13 +1,13 @@
-"""The step batcher: what waits is evaluated together, in job order, and nobody pays for another's failure."""
+"""The step batcher: what waits is evaluated together, fairly, and nobody pays for another's failure."""
 
 import asyncio
 
 import numpy as np
 import pytest
 
-from pipelines.errors import ModelFailed
+from pipelines.errors import ModelAway, ModelFailed
 from pipelines.runner import Array, Shared, Tensors
-from pipelines.step_batcher import StepBatcher
+from pipelines.step_batcher import REMEMBERED_SECONDS, StepBatcher
 
 POISON = -1.0
 
@@ -134,15 +134,183 @@ async def test_a_cancelled_job_leaves_the_others_alone_and_is_not_evaluated() ->
     assert [count for _, count in transformer.batches] == [1, 1]
 
 
+async def test_a_model_that_is_away_fails_the_batch_at_once() -> None:
+    calls = 0
+
+    async def away(model: str, inputs: Tensors) -> Array:
+        nonlocal calls
+        calls += 1
+        raise ModelAway("its process has ended")
+
+    batcher = StepBatcher(away, max_rows=8)
+    results = await asyncio.gather(*(batcher.evaluate("m", rows(1, 1)) for _ in range(3)), return_exceptions=True)
+
+    assert [type(result) for result in results] == [ModelAway] * 3
+    assert calls == 1
+
+
+async def test_a_model_that_loses_rows_has_failed() -> None:
+    async def forgetful(model: str, inputs: Tensors) -> Array:
+        return inputs["hidden_states"][1:]
+
+    with pytest.raises(ModelFailed, match="returned 1 rows for 2"):
+        await StepBatcher(forgetful, max_rows=8).evaluate("m", rows(1, 1, count=2))
+
+
+class Machine:
+    """A transformer on a clock of its own: a row of `width` latents takes `width` seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.calls: list[tuple[int, int]] = []
+        """width and rows of each"""
+
+    def clock(self) -> float:
+        return self.now
+
+    async def __call__(self, model: str, inputs: Tensors) -> Array:
+        count, width = inputs["hidden_states"].shape
+        self.calls.append((width, count))
+        await asyncio.sleep(0.001)
+        self.now += width * count
+        return inputs["hidden_states"] + inputs["timestep"][:, None]
+
+
+async def steps(batcher: StepBatcher, width: int, count: int) -> None:
+    for step in range(count):
+        await batcher.evaluate("m", rows(0, step, width=width))
+
+
+async def test_all_steps_of_a_small_job_fit_between_two_of_a_large_one() -> None:
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, gather_seconds=1, clock=machine.clock)
+    large = asyncio.create_task(steps(batcher, width=1000, count=3))
+    await asyncio.sleep(0)
+
+    await asyncio.gather(large, steps(batcher, width=1, count=16))
+
+    assert machine.calls == [(1000, 1), *[(1, 1)] * 16, (1000, 1), (1000, 1)]
+
+
+async def test_small_jobs_without_end_do_not_starve_a_large_one() -> None:
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, gather_seconds=1, clock=machine.clock)
+    small = asyncio.create_task(steps(batcher, width=1, count=10_000))
+    await asyncio.sleep(0.005)
+
+    await steps(batcher, width=20, count=3)
+    small.cancel()
+
+    first, *_, last = (i for i, call in enumerate(machine.calls) if call == (20, 1))
+    assert 2 * 20 - 1 <= last - first - 2 <= 2 * 20 + 1  # each has half of the time between the large one's steps
+
+
+async def test_more_jobs_of_a_kind_have_more_of_the_time() -> None:
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, gather_seconds=1, clock=machine.clock)
+
+    three = [steps(batcher, width=10, count=20) for _ in range(3)]
+    await asyncio.gather(*three, steps(batcher, width=11, count=10))
+
+    alternating = machine.calls[: machine.calls.index((11, 1), machine.calls.index((11, 1)) + 1)]
+    assert alternating.count((10, 3)) in (1, 2)
+    assert machine.calls.count((10, 3)) == 20
+
+
+async def test_rows_of_large_latents_go_one_by_one_and_others_go_between() -> None:
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, max_elements=150, gather_seconds=1, clock=machine.clock)
+
+    output, _ = await asyncio.gather(
+        batcher.evaluate("m", rows(3, 4, count=3, width=100)), steps(batcher, width=50, count=2)
+    )
+
+    np.testing.assert_array_equal(output, np.full((3, 100), 7, np.float32))
+    assert sorted(machine.calls) == [(50, 1)] * 2 + [(100, 1)] * 3
+    assert machine.calls[0] == (100, 1)
+    assert machine.calls[1] == (50, 1)
+
+
+class HeldTransformer:
+    """Computes until it is released, and knows whether it was cancelled."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.release = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, model: str, inputs: Tensors) -> Array:
+        self.begun.set()
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            await self.release.wait()  # as a call that computes does
+            raise
+        return inputs["hidden_states"]
+
+
+async def test_a_job_that_leaves_a_running_call_waits_for_its_end() -> None:
+    transformer = HeldTransformer()
+    batcher = StepBatcher(transformer, max_rows=8)
+    leaving, staying = (asyncio.create_task(batcher.evaluate("m", rows(value, 0))) for value in (1, 2))
+    await transformer.begun.wait()
+
+    leaving.cancel()
+    await asyncio.sleep(0.01)
+    assert not leaving.done()
+    assert not transformer.cancelled
+    transformer.release.set()
+
+    assert (await staying)[0, 0] == 2
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+
+
+async def test_a_call_that_all_jobs_left_is_cancelled_and_the_next_goes_on() -> None:
+    transformer = HeldTransformer()
+    batcher = StepBatcher(transformer, max_rows=8)
+    leaving = [asyncio.create_task(batcher.evaluate("m", rows(value, 0))) for value in (1, 2)]
+    await transformer.begun.wait()
+
+    for job in leaving:
+        job.cancel()
+    while not transformer.cancelled:
+        await asyncio.sleep(0)
+    assert not any(job.done() for job in leaving)
+    transformer.release.set()
+
+    results = await asyncio.gather(*leaving, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError] * 2
+    assert (await batcher.evaluate("m", rows(3, 0)))[0, 0] == 3
+
+
+async def test_a_job_cancelled_between_its_rows_is_not_evaluated_further() -> None:
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, max_elements=100, clock=machine.clock)
+    job = asyncio.create_task(batcher.evaluate("m", rows(0, 0, count=3, width=100)))
+    while not machine.calls:
+        await asyncio.sleep(0)
+
+    job.cancel()
+    await asyncio.sleep(0.02)
+
+    assert machine.calls == [(100, 1)]
+    assert not batcher._workers
+
+
 async def test_nothing_is_kept_for_shapes_that_are_no_longer_used() -> None:
-    batcher = StepBatcher(Transformer(seconds=0), max_rows=8)
+    machine = Machine()
+    batcher = StepBatcher(machine, max_rows=8, clock=machine.clock)
     for width in range(1, 6):
         await batcher.evaluate("m", rows(0, 0, width=width))
-
     await asyncio.sleep(0.05)
-
-    assert not batcher._queues
     assert not batcher._workers
+
+    machine.now += REMEMBERED_SECONDS + 1
+    await batcher.evaluate("m", rows(0, 0, width=9))
+
+    assert len(batcher._models["m"]._groups) == 1
 
 
 async def test_rows_share_a_call_only_with_rows_whose_shared_inputs_are_equal() -> None:

@@ -45,6 +45,7 @@ class Settings:
     max_running_jobs: int
     max_waiting_jobs: int
     max_step_batch: int
+    max_step_elements: int
     condition_cache_mib: int
 
     @classmethod
@@ -66,7 +67,7 @@ class TritonPythonModel:
         torch.set_num_threads(1)
         self._metrics = Metrics()
         self._runner = BlsRunner()
-        self._batcher = StepBatcher(self._evaluate, settings.max_step_batch)
+        self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
         self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
         folder = Path(args["model_repository"], args["model_version"])
         chosen = os.environ.get(MODELS_VARIABLE, "").split()
