@@ -38,9 +38,6 @@ class Pipeline(Protocol):
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]: ...
 
 
-MAX_NAME_ECHOED = 200
-"""characters of a model's name that a client made up"""
-
 Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline]
 
 FAMILIES: dict[str, Family] = {
@@ -120,6 +117,6 @@ class Pipelines:
         if model is None and len(self._by_id) == 1:
             return next(iter(self._by_id.values()))
         if model not in self._by_id:
-            what = "say which model" if model is None else f"no model {model!r:.{MAX_NAME_ECHOED}}"
+            what = "say which model" if model is None else f"no model {model!r}"
             raise ModelNotFound(f"{what}; served: {', '.join(self._by_id)}", "model")
         return self._by_id[model]

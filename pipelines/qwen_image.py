@@ -20,7 +20,7 @@ from pipelines.qwen_text import count_system_tokens, encode_prompt
 from pipelines.request import SamplingParams
 from pipelines.runner import Array, Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_dynamic_scheduler, read_config
-from pipelines.text_encoder import TextEncoder
+from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode_picture
 
 TEXT_TOKENS_MULTIPLE = 64
@@ -50,7 +50,7 @@ class QwenImage:
         self._runner = runner
         self._evaluate = evaluate
         self._adapters = adapters
-        self._text_encoder = TextEncoder(self.card.components.text_encoder, "hidden_states", runner, cache)
+        self._text_encoder = TokenEncoder(self.card.components.text_encoder, "hidden_states", runner, cache)
 
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""

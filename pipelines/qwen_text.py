@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipelines.runner import Array
-from pipelines.text_encoder import TextEncoder
+from pipelines.token_encoder import TokenEncoder
 
 _SYSTEM = (
     "<|im_start|>system\n"
@@ -20,7 +20,7 @@ def count_system_tokens(tokenizer: Any) -> int:
 
 
 async def encode_prompt(
-    prompt: str, tokenizer: Any, system_tokens: int, encoder: TextEncoder, max_length: int
+    prompt: str, tokenizer: Any, system_tokens: int, encoder: TokenEncoder, max_length: int
 ) -> Array:
     """Encode one prompt.
 

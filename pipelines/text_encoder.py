@@ -1,45 +1,23 @@
-"""Calls a text encoder, once for equal tokens."""
+"""UMT5 prompts of the Wan family (diffusers' `WanPipeline._get_t5_prompt_embeds`)."""
+
+from typing import Any
 
 import numpy as np
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
-from pipelines.condition_cache import ConditionCache, fingerprint
-from pipelines.errors import ModelFailed
-from pipelines.runner import Array, ModelRunner, Tensors
+from pipelines.runner import Array
+from pipelines.token_encoder import TokenEncoder
 
 
-class TextEncoder:
-    """A text encoder behind the cache of conditions.
+async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_length: int) -> Array:
+    """Encode one prompt.
 
-    Args:
-        model: its name.
-        output: name of its output.
-        runner: runs it.
-        cache: holds its results, by the tokens: prompts that tokenize alike are equal.
+    The encoder runs on the unpadded ids: its mask makes padding without effect. The rest is zero-filled, which the
+    transformer sees, as it has no text mask.
+
+    Returns:
+        float32 [1, max_length, text_dim].
     """
-
-    def __init__(self, model: str, output: str, runner: ModelRunner, cache: ConditionCache) -> None:
-        self._model = model
-        self._output = output
-        self._runner = runner
-        self._cache = cache
-
-    async def encode(self, input_ids: Array, attention_mask: Array) -> Array:
-        """Encode the tokens of one prompt.
-
-        Args:
-            input_ids, attention_mask: integers [1, tokens].
-
-        Returns:
-            float32 [1, tokens, text_dim]; read-only.
-
-        Raises:
-            ModelFailed: the encoder could not be run, or did not answer for each token.
-        """
-        inputs = {"input_ids": input_ids.astype(np.int64), "attention_mask": attention_mask.astype(np.int64)}
-        return await self._cache.get(self._model, fingerprint(inputs), lambda: self._call(inputs))
-
-    async def _call(self, inputs: Tensors) -> Array:
-        states = await self._runner.infer(self._model, inputs, self._output)
-        if states.ndim != 3 or states.shape[:2] != inputs["input_ids"].shape:
-            raise ModelFailed(f"{self._model} answered {states.shape} for tokens {inputs['input_ids'].shape}")
-        return states
+    tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="np")
+    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
+    return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))

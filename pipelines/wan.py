@@ -19,8 +19,8 @@ from pipelines.noise import draw_noise
 from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
-from pipelines.text_encoder import TextEncoder
-from pipelines.umt5_text import encode_prompt
+from pipelines.text_encoder import encode_prompt
+from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode
 
 
@@ -64,7 +64,7 @@ class WanTextToVideo:
         self._evaluate = evaluate
         self._adapters = adapters
         self._cache = cache
-        self._text_encoder = TextEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
+        self._text_encoder = TokenEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
 
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""

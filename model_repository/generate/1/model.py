@@ -34,8 +34,6 @@ MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 128
-MAX_LOGGED = 1000
-"""characters of an error"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +96,7 @@ class TritonPythonModel:
 
     async def _respond(self, request: Any, responder: Responder) -> None:
         """Serve one request; whatever happens, its client gets a final response."""
-        request_id = _printable(request.request_id())
+        request_id = request.request_id()
         try:
             fields = read_fields(request)
             match fields.pop("task", "generate"):
@@ -116,7 +114,7 @@ class TritonPythonModel:
             await responder.error(error)
         except PipelineError as error:
             self._metrics.job_failed()
-            pb_utils.Logger.log_warn(f"job {request_id}: {_printable(error.to_text())}")
+            pb_utils.Logger.log_warn(f"job {request_id}: {error.to_text()}")
             await responder.error(error)
         except BaseException as error:
             self._metrics.job_failed()
@@ -161,11 +159,6 @@ def _timeout(seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds < math.inf:
         raise InvalidRequest(f"must be a positive number of seconds, got {seconds}", "timeout_seconds")
     return seconds
-
-
-def _printable(text: str) -> str:
-    """For a line of the log, whatever a client sent."""
-    return text.encode("unicode_escape").decode()[:MAX_LOGGED]
 
 
 def _info(job: Job) -> dict[str, Any]:

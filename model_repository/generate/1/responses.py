@@ -14,7 +14,6 @@ from pipelines.job import Progress
 from pipelines.unstoppable import until_done
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-MAX_LORA_CHARACTERS = 30_000
 
 
 def read_fields(request: Any) -> dict[str, Any]:
@@ -23,33 +22,28 @@ def read_fields(request: Any) -> dict[str, Any]:
     Raises:
         InvalidRequest: a tensor does not hold one value, a string is not UTF-8, or not JSON where it should be.
     """
-    fields = {tensor.name(): _value(tensor.name(), tensor.as_numpy()) for tensor in request.inputs()}
+    fields = {}
+    for tensor in request.inputs():
+        array = tensor.as_numpy()
+        if tensor.name() == "image":
+            fields["image"] = array
+            continue
+        if array.size != 1:
+            raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
+        value = array.item()
+        if isinstance(value, bytes):
+            try:
+                fields[tensor.name()] = value.decode()
+            except UnicodeDecodeError:
+                raise InvalidRequest("must be UTF-8", tensor.name()) from None
+        else:
+            fields[tensor.name()] = value
     if "lora" in fields:
-        fields["lora"] = _json("lora", fields["lora"])
+        try:
+            fields["lora"] = json.loads(fields["lora"])
+        except (ValueError, RecursionError):
+            raise InvalidRequest("must be JSON", "lora") from None
     return fields
-
-
-def _value(name: str, array: NDArray[Any]) -> Any:
-    if name == "image":
-        return array
-    if array.size != 1:
-        raise InvalidRequest(f"must be one value, got {array.size}", name)
-    value = array.item()
-    if not isinstance(value, bytes):
-        return value
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest("must be UTF-8", name) from None
-
-
-def _json(name: str, text: str) -> Any:
-    if len(text) > MAX_LORA_CHARACTERS:
-        raise InvalidRequest(f"must be at most {MAX_LORA_CHARACTERS} characters, got {len(text)}", name)
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise InvalidRequest("must be JSON", name) from None
 
 
 class Responder:

@@ -8,7 +8,7 @@ import pytest
 from pipelines.condition_cache import ConditionCache
 from pipelines.errors import ModelFailed
 from pipelines.runner import Array, Chunk, Tensors
-from pipelines.text_encoder import TextEncoder
+from pipelines.token_encoder import TokenEncoder
 
 IDS = np.array([[5, 6, 1]], np.int32)
 MASK = np.ones_like(IDS)
@@ -30,8 +30,8 @@ class Runner:
         return inputs["input_ids"].astype(np.float32)[:, :, None] * np.ones(4, np.float32)
 
 
-def encoder_of(runner: Runner) -> TextEncoder:
-    return TextEncoder("umt5", "states", runner, ConditionCache(2**20))
+def encoder_of(runner: Runner) -> TokenEncoder:
+    return TokenEncoder("umt5", "states", runner, ConditionCache(2**20))
 
 
 async def test_equal_tokens_are_encoded_once() -> None:
