@@ -38,6 +38,10 @@ stop: ## Stop what `make serve` started
 test: lint ## Lint, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: torture
+torture: $(INSTALLED) ## Attack a server of all families for about an hour
+	$(BIN)/python -m pytest tests/torture --torture $(ARGS)
+
 .PHONY: lint
 lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/ruff format --check .

@@ -9,6 +9,7 @@ from export.checkpoint import Checkpoint
 from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Family, Part
+from export.memory_use import qwen_image_memory_use
 from pipelines.errors import InvalidRequest
 from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding, SamplingDefaults
 from pipelines.request import SamplingRequest, resolve
@@ -42,6 +43,7 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
     transformer, vae, scheduler = (checkpoint.config(part) for part in ("transformer", "vae", "scheduler"))
     spatial_stride = 2 ** len(vae["temperal_downsample"])  # [sic]
     size_multiple = spatial_stride * transformer["patch_size"]
+    max_sequence_length = _max_sequence_length(checkpoint, own)
     try:
         card = ModelCard(
             id=own.id or _ID,
@@ -62,9 +64,10 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
                 std=vae["latents_std"],
             ),
             components=Components(**{part.component: part.model for part in _PARTS}),
-            max_sequence_length=_max_sequence_length(checkpoint, own),
+            max_sequence_length=max_sequence_length,
             num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
             rope=RotaryEmbedding(theta=_ROPE_THETA, axes_dims=transformer["axes_dims_rope"]),
+            memory=qwen_image_memory_use(transformer, checkpoint.config("text_encoder"), max_sequence_length),
         )
         resolve(SamplingRequest(prompt="a request that leaves everything else to the model"), card)
     except ValidationError as error:

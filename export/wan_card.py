@@ -11,6 +11,7 @@ from export.checkpoint import Checkpoint
 from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Part
+from export.memory_use import wan_memory_use
 from pipelines.errors import InvalidRequest
 from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
 from pipelines.request import SamplingRequest, resolve
@@ -49,6 +50,7 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
     transformer, vae = checkpoint.config("transformer"), checkpoint.config("vae")
     stride = vae["scale_factor_temporal"]
     size_multiple = vae["scale_factor_spatial"] * transformer["patch_size"][1]
+    max_sequence_length = own.max_sequence_length or _MAX_SEQUENCE_LENGTH
     try:
         card = ModelCard(
             id=own.id or model.model_id,
@@ -70,8 +72,11 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
                 std=vae["latents_std"],
             ),
             components=Components(**{part.component: part.model for part in parts if part.source in checkpoint.models}),
-            max_sequence_length=own.max_sequence_length or _MAX_SEQUENCE_LENGTH,
+            max_sequence_length=max_sequence_length,
             num_train_timesteps=checkpoint.config("scheduler").get("num_train_timesteps", 1000),
+            memory=wan_memory_use(
+                transformer, checkpoint.config("text_encoder"), max_sequence_length, model.token_timesteps
+            ),
         )
         own_size = (card.defaults.height, card.defaults.width, 3)
         image = np.zeros(own_size, np.uint8) if card.needs_image else None

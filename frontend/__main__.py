@@ -1,20 +1,19 @@
 """`python -m frontend`: serve HTTP alone, for a Triton server that something else runs."""
 
-import uvicorn
+from contextlib import suppress
 
 from frontend.app import create_app
+from frontend.http.server import Server
 from frontend.settings import Settings
 
 
 def main() -> None:
     settings = Settings()
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        timeout_graceful_shutdown=settings.shutdown_timeout_seconds,
-    )
+    server = Server(create_app(settings), settings)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ from importlib.metadata import version
 import httpx
 from fastapi import FastAPI
 
-from frontend.body_limit import BodyLimitMiddleware
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.errors import install_error_handlers
+from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
+from frontend.http.held_bodies import HeldBodies
+from frontend.http.stop import Stop, StopMiddleware
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
@@ -36,11 +38,14 @@ Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"
 |---|---|
 | 400 | the body is not JSON, or asks for something that the model cannot do |
 | 404, 405 | no such model or route, no such method |
-| 413, 415 | the body is too large, or declared as something that the route does not read |
+| 408 | the headers or the body came too slowly |
+| 413, 431 | the body is too large, or the headers are |
+| 415 | the body is declared as something that the route does not read |
 | 422 | a field is missing, has the wrong type, or is out of bounds |
 | 429 | the queue is full; see `Retry-After` |
 | 500 | a fault of ours; the message has the request's id |
 | 503 | Triton or a model is away, or died during the job; see `Retry-After` |
+| 503 | the server stops, or has as many connections or uploads as it can; see `Retry-After` |
 | 504 | the job was not done in its time |
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
@@ -94,12 +99,20 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         lifespan=lifespan,
     )
     app.state.services = services
+    app.state.stop = Stop()
     for routes in (videos_generations, videos, images_generations, models, loras, health, metrics):
         app.include_router(routes.router)
     install_error_handlers(app)
     # The last one added is the outermost.
-    uploads = {videos.router.prefix: settings.max_upload_bytes}
-    app.add_middleware(BodyLimitMiddleware, max_bytes=settings.max_body_bytes, max_bytes_at=uploads)
+    body_limits = BodyLimits(
+        max_bytes=settings.max_body_bytes,
+        max_bytes_at={videos.router.prefix: settings.max_upload_bytes},
+        stall_seconds=settings.transfer_stall_seconds,
+        min_bytes_per_second=settings.transfer_min_bytes_per_second,
+    )
+    held_bodies = HeldBodies(settings.max_held_body_bytes, settings.held_body_wait_seconds)
+    app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
+    app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app

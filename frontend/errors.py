@@ -7,6 +7,12 @@ FrontendError                     status  type                   code
 ├── VideoNotFound                 404     invalid_request_error  video_not_found
 ├── UnsupportedMediaType          415     invalid_request_error  unsupported_media_type
 ├── PayloadTooLarge               413     invalid_request_error  payload_too_large
+├── MalformedRequest              400     invalid_request_error  malformed_request
+├── HeadersTooLarge               431     invalid_request_error  headers_too_large
+├── RequestTimeout                408     invalid_request_error  request_timeout
+├── TooManyConnections            503     server_error           too_many_connections
+├── TooManyUploads                503     server_error           too_many_uploads
+├── ServerStopping                503     server_error           server_stopping
 ├── ClientDisconnected            499     invalid_request_error  client_disconnected      nobody reads it; for the log
 ├── EngineUnavailable             503     server_error           service_unavailable
 │   └── EngineStalled             503     server_error           engine_stalled
@@ -94,6 +100,30 @@ class PayloadTooLarge(FrontendError):
     """The body is larger than the server takes."""
 
 
+class MalformedRequest(FrontendError):
+    """What came is not HTTP/1.1."""
+
+
+class HeadersTooLarge(FrontendError):
+    """The request line and the headers are larger than the server takes."""
+
+
+class RequestTimeout(FrontendError):
+    """The client took too long to send its request."""
+
+
+class TooManyConnections(FrontendError):
+    """Every connection that the server takes is at work."""
+
+
+class TooManyUploads(FrontendError):
+    """The request bodies of others fill the memory that is set aside for them."""
+
+
+class ServerStopping(FrontendError):
+    """The server was told to stop before the request was done."""
+
+
 class ClientDisconnected(FrontendError):
     """The client left before its answer was ready."""
 
@@ -126,6 +156,12 @@ _RULES: dict[type[Exception], _Rule] = {
     VideoNotFound: _Rule(404, "invalid_request_error", "video_not_found"),
     UnsupportedMediaType: _Rule(415, "invalid_request_error", "unsupported_media_type"),
     PayloadTooLarge: _Rule(413, "invalid_request_error", "payload_too_large"),
+    MalformedRequest: _Rule(400, "invalid_request_error", "malformed_request"),
+    HeadersTooLarge: _Rule(431, "invalid_request_error", "headers_too_large"),
+    RequestTimeout: _Rule(408, "invalid_request_error", "request_timeout"),
+    TooManyConnections: _Rule(503, "server_error", "too_many_connections", retry=True),
+    TooManyUploads: _Rule(503, "server_error", "too_many_uploads", retry=True),
+    ServerStopping: _Rule(503, "server_error", "server_stopping", retry=True),
     ClientDisconnected: _Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),
     EngineUnavailable: _Rule(503, "server_error", "service_unavailable", retry=True),
     EngineStalled: _Rule(503, "server_error", "engine_stalled", retry=True),

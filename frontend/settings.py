@@ -25,6 +25,24 @@ class Settings(BaseSettings):
     """a larger request body is answered with 413"""
     max_upload_bytes: PositiveInt = 32 * 1024 * 1024
     """the same, where a body may carry an image"""
+    max_held_body_bytes: PositiveInt = 256 * 1024 * 1024
+    """of all request bodies together, those of running jobs too; of each the first 64 KiB do not count. Further bodies
+    wait, and are answered with 503 when nothing becomes free"""
+    held_body_wait_seconds: PositiveFloat = 5
+    """how long they wait"""
+
+    max_connections: int = Field(512, ge=32)
+    """open at the same time, fewer where the process may not open so many files. When all are taken, a new one replaces
+    the one that has waited longest for a request; when every one is at work, it is answered with 503"""
+    request_head_timeout_seconds: PositiveFloat = 10
+    """a connection that does not bring a request line and headers in this time is closed"""
+    keep_alive_timeout_seconds: PositiveInt = 15
+    """how long a connection stays open for a next request; longer than HTTP clients keep one, 5 s for `openai`"""
+    transfer_stall_seconds: PositiveFloat = 20
+    """a client that sends its body, or reads its answer, may pause for so long (408, or a closed connection)"""
+    transfer_min_bytes_per_second: PositiveInt = 10_000
+    """and must be this fast on average. No clock runs while a job runs"""
+
     max_image_pixels: int = Field(64_000_000, gt=0, le=178_000_000)
     """a larger image is answered with 400 before it is decoded, which takes up to 20 bytes a pixel; Pillow's own
     limit is not far above the greatest value"""
@@ -36,7 +54,7 @@ class Settings(BaseSettings):
     stall_timeout_seconds: PositiveFloat = 10
     """`generate` speaks once a second; after this long a silent one is given up with 503"""
     shutdown_timeout_seconds: PositiveInt = 5
-    """on SIGTERM, requests that are not done after this long are cancelled"""
+    """on SIGTERM, requests that are not done after this long are answered with 503"""
 
     recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
     """finished clips are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""

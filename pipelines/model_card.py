@@ -93,6 +93,15 @@ class Components(_Frozen):
         return [name for name in self.model_dump().values() if name is not None]
 
 
+class MemoryUse(_Frozen):
+    """Bytes that models take while they compute, in float32 on a CPU, beside their weights."""
+
+    text: int
+    """the text encoder, with the longest prompt"""
+    step_per_token: int
+    """a transformer, per row and token"""
+
+
 class ModelCard(_Frozen):
     """One served checkpoint."""
 
@@ -113,6 +122,8 @@ class ModelCard(_Frozen):
     num_train_timesteps: int
     rope: RotaryEmbedding | None = None
     """for transformers that take rotary tables"""
+    memory: MemoryUse | None = None
+    """None where nothing is known of it"""
 
     @classmethod
     def read(cls, folder: Path) -> "ModelCard":

@@ -19,6 +19,10 @@ ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
 """layouts that share one repository, as they would in production"""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="go on with the attacks of tests/torture for long")
+
+
 @dataclass(frozen=True)
 class Exported:
     """A checkpoint and the model repository made of it."""

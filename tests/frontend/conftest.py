@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 import httpx
 import pytest
 import structlog
-import uvicorn
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.http.server import Server
 from frontend.logging import configure_logging
 from frontend.settings import Settings
 from tests.frontend.fake_engine import FakeEngine
@@ -58,23 +58,34 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @contextmanager
-def _serving(app: FastAPI) -> Iterator[str]:
-    """A real uvicorn on a free port, in a thread; yields its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=2))
+def running(app: FastAPI, **settings: object) -> Iterator[Server]:
+    """The real server on a free port, in a thread, with the settings of `app` or these."""
+    options = {"port": 0, "shutdown_timeout_seconds": 2} | settings
+    server = Server(app, app.state.services.settings.model_copy(update=options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 10
     while not server.started:
-        assert time.monotonic() < deadline, "uvicorn did not start"
+        assert time.monotonic() < deadline, "the server did not start"
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield server
     finally:
         server.should_exit = True
         thread.join(10)
 
 
-@pytest.fixture
+def url_of(server: Server) -> str:
+    return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+
+@contextmanager
+def _serving(app: FastAPI) -> Iterator[str]:
+    with running(app) as server:
+        yield url_of(server)
+
+
+@pytest.fixture(scope="session")
 def serve() -> Serve:
     return _serving
 

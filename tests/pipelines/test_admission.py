@@ -1,12 +1,13 @@
-"""Admission: a bounded number of jobs run and wait, first come first served."""
+"""Admission: a bounded number of jobs run and wait, first come first served, and no more than memory allows."""
 
 import asyncio
 from typing import NoReturn
 
 import pytest
 
-from pipelines.admission import Admission
-from pipelines.errors import Cancelled, QueueFull
+from pipelines.admission import MAX_OVERTAKEN, Admission
+from pipelines.errors import Cancelled, InvalidRequest, QueueFull
+from pipelines.memory import MemoryNeed, total
 
 
 async def never() -> NoReturn:
@@ -17,18 +18,18 @@ async def never() -> NoReturn:
 class Jobs:
     """Jobs that run until released, and the counts that the admission reported."""
 
-    def __init__(self, max_running: int, max_waiting: int) -> None:
+    def __init__(self, max_running: int, max_waiting: int, memory_bytes: int | None = None) -> None:
         self.counts: list[tuple[int, int]] = []
-        self.admission = Admission(max_running, max_waiting, lambda *counts: self.counts.append(counts))
+        self.admission = Admission(max_running, max_waiting, lambda *counts: self.counts.append(counts), memory_bytes)
         self.started: list[str] = []
         self.release: dict[str, asyncio.Event] = {}
 
-    def start(self, name: str) -> asyncio.Task[None]:
+    def start(self, name: str, need: MemoryNeed = MemoryNeed()) -> asyncio.Task[None]:  # noqa: B008 (frozen)
         self.release[name] = asyncio.Event()
-        return asyncio.create_task(self._run(name))
+        return asyncio.create_task(self._run(name, need))
 
-    async def _run(self, name: str) -> None:
-        async with self.admission.place(never):
+    async def _run(self, name: str, need: MemoryNeed) -> None:
+        async with self.admission.place(never, need):
             self.started.append(name)
             await self.release[name].wait()
 
@@ -108,3 +109,88 @@ async def test_a_job_that_fails_gives_its_place_back() -> None:
             1 / 0  # noqa: B018
 
     assert jobs.counts[-1] == (0, 0)
+
+
+# Memory
+
+MIB = 2**20
+
+
+def need(held: int = 0, **calls: int) -> MemoryNeed:
+    """In MiB."""
+    return MemoryNeed({model: size * MIB for model, size in calls.items()}, held * MIB)
+
+
+def test_a_models_process_is_counted_once_and_what_jobs_hold_for_each() -> None:
+    small, large = need(5, transformer=10, vae=20), need(7, transformer=100)
+    assert total([small, large, small]) == (100 + 20 + 5 + 7 + 5) * MIB
+    assert total([]) == 0
+
+
+async def test_a_job_waits_for_memory_and_smaller_ones_pass() -> None:
+    jobs = Jobs(max_running=9, max_waiting=9, memory_bytes=100 * MIB)
+    tasks = [jobs.start("a", need(60)), jobs.start("b", need(60)), jobs.start("c", need(30))]
+    await asyncio.sleep(0.01)
+    assert jobs.started == ["a", "c"]
+    assert jobs.counts[-1] == (2, 1)
+
+    jobs.release["a"].set()
+    await asyncio.sleep(0.01)
+    assert jobs.started == ["a", "c", "b"]
+    for name in "bc":
+        jobs.release[name].set()
+    await asyncio.gather(*tasks)
+    assert jobs.counts[-1] == (0, 0)
+
+
+async def test_a_large_job_is_not_passed_for_ever() -> None:
+    jobs = Jobs(max_running=2, max_waiting=99, memory_bytes=100 * MIB)
+    tasks = [jobs.start("first", need(10)), jobs.start("large", need(95))]
+    small = [f"small {i}" for i in range(MAX_OVERTAKEN + 5)]
+    tasks += [jobs.start(name, need(1)) for name in small]
+    await asyncio.sleep(0.01)
+    for name in small[:MAX_OVERTAKEN]:
+        jobs.release[name].set()
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert len(jobs.started) == 1 + MAX_OVERTAKEN
+    assert "large" not in jobs.started
+
+    jobs.release["first"].set()
+    await asyncio.sleep(0.01)
+    assert "large" in jobs.started
+
+    for event in jobs.release.values():
+        event.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_never_fits_is_refused_with_the_numbers() -> None:
+    jobs = Jobs(max_running=1, max_waiting=0, memory_bytes=100 * MIB)
+
+    with pytest.raises(InvalidRequest, match=r"about 2,101 MiB .* 100 MiB") as refused:
+        await jobs.start("a", need(101, vae=2000))
+
+    assert refused.value.field == "size"
+    assert jobs.counts == []
+
+
+async def test_those_behind_a_large_job_start_when_it_leaves_the_queue() -> None:
+    jobs = Jobs(max_running=9, max_waiting=99, memory_bytes=100 * MIB)
+    running = jobs.start("running", need(90))
+    large = jobs.start("large", need(99))
+    passing = [jobs.start(f"small {i}", need(1)) for i in range(MAX_OVERTAKEN)]
+    for i in range(MAX_OVERTAKEN):
+        jobs.release[f"small {i}"].set()
+    await asyncio.gather(*passing)
+    held_back = jobs.start("held back", need(1))
+    await asyncio.sleep(0.01)
+    assert "held back" not in jobs.started
+
+    large.cancel()
+    await asyncio.sleep(0.01)
+
+    assert "held back" in jobs.started
+    for event in jobs.release.values():
+        event.set()
+    await asyncio.gather(running, held_back)

@@ -15,6 +15,10 @@ class RunningServer(BackgroundServer):
         """POST /v1/videos/generations."""
         return httpx.post(f"{self.url}/v1/videos/generations", json=body, timeout=120, headers=headers)
 
+    def post_image(self, **body: object) -> httpx.Response:
+        """POST /v1/images/generations."""
+        return httpx.post(f"{self.url}/v1/images/generations", json=body, timeout=120)
+
     def process(self, *words: str) -> psutil.Process:
         """The process whose command line has all of these words."""
         for process in self.processes():
