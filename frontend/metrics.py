@@ -27,7 +27,8 @@ class Metrics:
         )
         self.jobs_in_flight = Gauge(
             "tritonreel_jobs_in_flight",
-            "Jobs sent to Triton and not done, those in its queue too",
+            "Jobs whose result a client waits for, those in the queue too (jobs_running: what Triton runs, also for "
+            "clients that left)",
             registry=self._registry,
         )
         self._clips = Counter("tritonreel_clips", "Clips made", registry=self._registry)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -22,6 +22,7 @@ from pipelines.errors import PipelineError
 from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import ModelCard
 from pipelines.request import SamplingParams
+from pipelines.triton_messages import says_model_is_away
 
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0
@@ -50,8 +51,6 @@ _CHANNEL_OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
-_GONE = ("is not healthy", "is not ready", "unknown model", "unavailable", "Server is stopping")
-"""parts of Triton's messages about a model that cannot be run now"""
 
 
 class _Description(BaseModel):
@@ -135,7 +134,7 @@ class TritonEngine:
                 if info is not None:
                     try:
                         return answer.model_validate_json(info[0])
-                    except ValidationError as error:
+                    except (IndexError, ValueError) as error:
                         raise EngineFailed(f"unreadable answer to {task!r}: {error}") from error
         raise EngineFailed(f"{task!r} ended without an answer")
 
@@ -200,7 +199,14 @@ def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
 
 
 def _events(response: InferResult) -> list[Event]:
-    """What one response of `generate` says, the report last."""
+    """What one response of `generate` says, the report last. Raises EngineFailed where it breaks the contract."""
+    try:
+        return _read(response)
+    except (IndexError, TypeError, ValueError) as error:
+        raise EngineFailed(f"unreadable response of a job: {error}") from error
+
+
+def _read(response: InferResult) -> list[Event]:
     events: list[Event] = []
     frames = response.as_numpy("frames")
     if frames is not None:
@@ -210,10 +216,7 @@ def _events(response: InferResult) -> list[Event]:
         events.append(Progress(*(int(count) for count in progress)))
     info = response.as_numpy("info")
     if info is not None:
-        try:
-            events.append(Done(JobInfo.model_validate_json(info[0])))
-        except ValidationError as error:
-            raise EngineFailed(f"unreadable report of a job: {error}") from error
+        events.append(Done(JobInfo.model_validate_json(info[0])))
     return events
 
 
@@ -222,6 +225,6 @@ def _job_error(text: str) -> Exception:
     error = PipelineError.from_text(text)
     if error is not None:
         return error
-    if any(part in text for part in _GONE):
+    if says_model_is_away(text):
         return EngineUnavailable(f"the model {MODEL!r} is not available: {text}")
     return EngineFailed(text)

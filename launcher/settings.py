@@ -50,7 +50,6 @@ class Settings:
     with_frontend: bool = True
     shm_region_mib: int = 16
     """first size, and growth step, of a model process's shared memory in MiB; Triton allocates it at once"""
-    response_cache_mib: int = 256
     restart_limit: int = 5
     """deaths of one thing within `restart_window` that are forgiven"""
     restart_window: float = 300.0

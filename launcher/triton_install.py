@@ -22,7 +22,6 @@ class TritonInstall:
     """folder with libtriton_python.so"""
     python_stub: Path
     """the program that runs one model instance; it embeds this Python version"""
-    caches: Path
     library_path: tuple[Path, ...]
     """for LD_LIBRARY_PATH"""
 
@@ -62,7 +61,6 @@ def find_triton_install() -> TritonInstall:
         server=root / "bin" / "tritonserver",
         python_backend=root / "backends" / "python",
         python_stub=root / "python_backend_stubs" / version / "triton_python_backend_stub",
-        caches=root / "caches",
         library_path=(package.parent / "nvidia_pytriton.libs", libpython_folder(version)),
     )
     for part in (install.server, install.python_backend / "libtriton_python.so", install.python_stub):

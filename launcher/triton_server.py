@@ -91,7 +91,7 @@ class TritonServer:
         install.assemble_backends(self._settings.backends, backends)
         try:
             self._process.start(
-                [str(install.server), *self._arguments(backends, install.caches)],
+                [str(install.server), *self._arguments(backends)],
                 install.environment() | self._told_to_models(),
             )
             self._wait_for_server()
@@ -151,14 +151,12 @@ class TritonServer:
 
     # Parts
 
-    def _arguments(self, backends: Path, caches: Path) -> list[str]:
+    def _arguments(self, backends: Path) -> list[str]:
         settings, ports = self._settings, self.ports
         shm_bytes = settings.shm_region_mib * 2**20
         arguments = [
             f"--model-repository={settings.model_repository.resolve()}",
             f"--backend-directory={backends}",
-            f"--cache-directory={caches}",
-            f"--cache-config=local,size={settings.response_cache_mib * 2**20}",
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",
             "--http-address=127.0.0.1",

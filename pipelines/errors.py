@@ -7,6 +7,7 @@ PipelineError
 ├── DeadlineExceeded  the job's time ran out before it was done
 ├── Cancelled         the client went away
 └── ModelFailed       a Triton model could not be run
+    └── ModelAway     ... because its process is not there
 
 Triton's stream carries an error as one line of text, so each error has a text form that keeps its kind and
 field: `queue_full: 32 jobs wait already` or `invalid_request[width]: must be a multiple of 16`.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import torch
 
+from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
 from pipelines.errors import InvalidRequest, ModelNotFound
@@ -28,7 +29,7 @@ class Pipeline(Protocol):
 
     async def encode_text(self, params: SamplingParams) -> TextConditions: ...
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None: ...
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None: ...
 
     async def sample(
         self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
@@ -37,7 +38,7 @@ class Pipeline(Protocol):
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]: ...
 
 
-Family = Callable[[Path, ModelRunner, Evaluate, Adapters], Pipeline]
+Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline]
 
 FAMILIES: dict[str, Family] = {
     "wan_t2v": WanTextToVideo,
@@ -55,6 +56,7 @@ class Pipelines:
         folder: holds one folder a checkpoint, each with a `card.json` (model_repository/generate/1).
         chosen: ids to serve, in this order; empty for all.
         loras: the adapters that requests can name.
+        cache: of encoded prompts and images, for all checkpoints; absent: none are kept.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Pipelines:
         evaluate: Evaluate,
         chosen: Sequence[str] = (),
         loras: LoraFolder | None = None,
+        cache: ConditionCache | None = None,
     ) -> None:
         checkpoints = {
             card.id: (card, file.parent)
@@ -76,12 +79,14 @@ class Pipelines:
             raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(checkpoints))}")
         order = list(FAMILIES)
         self._loras = loras or LoraFolder(None)
+        cache = cache or ConditionCache(max_bytes=0)
         self._adapters: dict[str, Adapters] = {}
         self._by_id: dict[str, Pipeline] = {}
         for model_id in chosen or sorted(checkpoints, key=lambda one: order.index(checkpoints[one][0].family)):
             card, checkpoint = checkpoints[model_id]
             self._adapters[model_id] = Adapters.of(checkpoint, self._loras)
-            self._by_id[model_id] = FAMILIES[card.family](checkpoint, runner, evaluate, self._adapters[model_id])
+            adapters = self._adapters[model_id]
+            self._by_id[model_id] = FAMILIES[card.family](checkpoint, runner, evaluate, adapters, cache)
 
     @property
     def cards(self) -> list[ModelCard]:

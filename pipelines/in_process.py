@@ -8,6 +8,7 @@ from pipelines.errors import ModelFailed
 from pipelines.lora_folder import LoraFolder
 from pipelines.onnx_engine import OnnxEngine, StreamingEngine, open_engine
 from pipelines.runner import Array, Chunk, Tensors
+from pipelines.unstoppable import until_done
 
 
 class InProcessRunner:
@@ -25,7 +26,8 @@ class InProcessRunner:
         self._loading = Lock()  # calls come from several threads, and a streaming model must be loaded once
 
     async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
-        return await asyncio.to_thread(self._infer, model, inputs, output, chunk)
+        loop = asyncio.get_running_loop()
+        return await until_done(loop.run_in_executor(None, self._infer, model, inputs, output, chunk))
 
     def _infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None) -> Array:
         try:

@@ -5,18 +5,21 @@ With progress, deadline and cancellation.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from pipelines.admission import Admission
-from pipelines.errors import Cancelled, DeadlineExceeded
+from pipelines.errors import Cancelled, DeadlineExceeded, ModelFailed
 from pipelines.families import Pipeline
 from pipelines.frames import Float32
 from pipelines.request import SamplingParams
 
-WAITING_POLL_SECONDS = 0.2
+WATCH_SECONDS = 0.2
+"""how often a job that waits, for its turn or for a model, looks whether it should go on"""
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -70,19 +73,22 @@ class Job:
             self.timings["queue_seconds"] = self._elapsed()
             self.check()
             with self._timed("text"):
-                text = await self.pipeline.encode_text(self.params)
+                text = await self._watched(self.pipeline.encode_text(self.params))
+            self.check()
             with self._timed("image"):
-                image = await self.pipeline.encode_image(self.params, self.check)
+                image = await self._watched(self.pipeline.encode_image(self.params))
             with self._timed("denoise"):
-                latents = await self.pipeline.sample(self.params, text, image, self._after_step)
+                latents = await self._watched(self.pipeline.sample(self.params, text, image, self._after_step))
             decode_started = self._elapsed()
             async with aclosing(self.pipeline.decode(latents)) as chunks:
-                async for frames in chunks:
+                while (frames := await self._watched(_next(chunks))) is not None:
                     self.check()
                     self.progress.frames_done += len(frames)
                     self.timings["total_seconds"] = self._elapsed()
                     self.timings["decode_seconds"] = self.timings["total_seconds"] - decode_started
                     yield frames
+        if not self.progress.is_complete:
+            raise ModelFailed(f"{self.progress.frames_done} of {self.progress.frames} frames were decoded")
 
     def check(self) -> None:
         """Raise when the job should go no further."""
@@ -99,9 +105,22 @@ class Job:
         self.check()
         await self.report(self.progress)
 
+    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, unless the job should go no further before: then `work` is cancelled, and has ended
+        when this raises, so that a job holds its place while anything computes for it."""
+        working = asyncio.create_task(work)
+        watch = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait({working, watch}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else watch.result()
+        finally:
+            working.cancel()
+            watch.cancel()
+            await asyncio.gather(working, watch, return_exceptions=True)
+
     async def _watch(self) -> NoReturn:
         while True:
-            await asyncio.sleep(WAITING_POLL_SECONDS)
+            await asyncio.sleep(WATCH_SECONDS)
             self.check()
 
     @contextmanager
@@ -112,3 +131,8 @@ class Job:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
+
+
+async def _next(chunks: AsyncGenerator[Float32]) -> Float32 | None:
+    """The next frames; None after the last."""
+    return await anext(chunks, None)

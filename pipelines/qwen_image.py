@@ -1,12 +1,13 @@
 """Qwen-Image text-to-image, equal to diffusers' `QwenImagePipeline`."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
@@ -19,6 +20,7 @@ from pipelines.qwen_text import count_system_tokens, encode_prompt
 from pipelines.request import SamplingParams
 from pipelines.runner import Array, Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_dynamic_scheduler, read_config
+from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode_picture
 
 TEXT_TOKENS_MULTIPLE = 64
@@ -33,9 +35,12 @@ class QwenImage:
         runner: runs the checkpoint's models.
         evaluate: runs its transformer.
         adapters: the LoRA adapters that its transformer can have.
+        cache: what was encoded before.
     """
 
-    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters) -> None:
+    def __init__(
+        self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters, cache: ConditionCache
+    ) -> None:
         self.card = ModelCard.read(folder)
         assert self.card.rope is not None
         self._rope = RopeTables(self.card.rope)
@@ -45,6 +50,7 @@ class QwenImage:
         self._runner = runner
         self._evaluate = evaluate
         self._adapters = adapters
+        self._text_encoder = TokenEncoder(self.card.components.text_encoder, "hidden_states", runner, cache)
 
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
@@ -53,7 +59,7 @@ class QwenImage:
         guided = params.true_cfg_scale > 1
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         """Nothing: pictures are made from a text alone."""
         return None
 
@@ -85,14 +91,8 @@ class QwenImage:
         yield await decode_picture(latents, self.card.latents, self._runner, self.card.components.vae)
 
     async def _encode_prompt(self, prompt: str) -> Array:
-        card = self.card
         return await encode_prompt(
-            prompt,
-            self._tokenizer,
-            self._system_tokens,
-            self._runner,
-            card.components.text_encoder,
-            card.max_sequence_length,
+            prompt, self._tokenizer, self._system_tokens, self._text_encoder, self.card.max_sequence_length
         )
 
     async def _velocity(

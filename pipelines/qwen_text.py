@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
-from pipelines.runner import Array, ModelRunner
+from pipelines.runner import Array
+from pipelines.token_encoder import TokenEncoder
 
 _SYSTEM = (
     "<|im_start|>system\n"
@@ -21,7 +20,7 @@ def count_system_tokens(tokenizer: Any) -> int:
 
 
 async def encode_prompt(
-    prompt: str, tokenizer: Any, system_tokens: int, runner: ModelRunner, model: str, max_length: int
+    prompt: str, tokenizer: Any, system_tokens: int, encoder: TokenEncoder, max_length: int
 ) -> Array:
     """Encode one prompt.
 
@@ -31,6 +30,5 @@ async def encode_prompt(
     tokens = tokenizer(
         [_TEMPLATE.format(prompt)], truncation=True, max_length=max_length + system_tokens, return_tensors="np"
     )
-    inputs = {name: tokens[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
-    states = await runner.infer(model, inputs, "hidden_states")
+    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
     return states[:, system_tokens:]

@@ -36,10 +36,11 @@ class ModelRunner(Protocol):
     """Runs a model by name: over Triton BLS, or in this process."""
 
     async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
-        """The tensor `output` of one call.
+        """The tensor `output` of one call. Cancelling it stops no call that is under way, but waits for its end.
 
         Raises:
-            ModelFailed: the model could not be run.
+            ModelFailed: the model could not be run, or lacks the output.
+            ModelAway: its process is not there, and did not come back in time.
         """
 
 

@@ -5,19 +5,19 @@ from typing import Any
 import numpy as np
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
-from pipelines.runner import Array, ModelRunner
+from pipelines.runner import Array
+from pipelines.token_encoder import TokenEncoder
 
 
-async def encode_prompt(prompt: str, tokenizer: Any, runner: ModelRunner, model: str, max_length: int) -> Array:
+async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_length: int) -> Array:
     """Encode one prompt.
 
-    The encoder runs on the unpadded ids: its mask makes padding without effect, and equal prompts then are equal
-    inputs to Triton's response cache. The rest is zero-filled, which the transformer sees, as it has no text mask.
+    The encoder runs on the unpadded ids: its mask makes padding without effect. The rest is zero-filled, which the
+    transformer sees, as it has no text mask.
 
     Returns:
         float32 [1, max_length, text_dim].
     """
     tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="np")
-    inputs = {name: tokens[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
-    states = await runner.infer(model, inputs, "last_hidden_state")
+    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
     return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))

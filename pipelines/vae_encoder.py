@@ -1,6 +1,5 @@
 """From frames to latents: the image that a clip starts from, as the transformer is to see it."""
 
-from collections.abc import Callable
 from contextlib import aclosing
 
 import numpy as np
@@ -26,14 +25,12 @@ async def encode_first_frame(
     space: LatentSpace,
     runner: ModelRunner,
     model: str,
-    after_chunk: Callable[[], None],
 ) -> torch.Tensor:
     """Encode a clip whose first frame is the image and whose other frames are zero, which is mid-grey.
 
     Args:
         image: uint8 [height, width, 3].
         num_frames: 4k+1 pixel frames.
-        after_chunk: called after each latent frame; it may raise to stop.
 
     Returns:
         float32 latents [1, channels, frames, height, width], normalised: the mode of the posterior.
@@ -45,5 +42,4 @@ async def encode_first_frame(
     async with aclosing(stream(chunks, runner, model, "frames", "latents")) as encoded:
         async for chunk in encoded:
             latents.append(torch.from_numpy(chunk))
-            after_chunk()
     return normalise(torch.cat(latents, dim=2), space)

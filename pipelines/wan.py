@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import AutoTokenizer
 
+from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
@@ -19,6 +20,7 @@ from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
 from pipelines.text_encoder import encode_prompt
+from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode
 
 
@@ -49,15 +51,20 @@ class WanTextToVideo:
         runner: runs the checkpoint's models.
         evaluate: runs its transformers.
         adapters: the LoRA adapters that its transformers can have.
+        cache: what was encoded before.
     """
 
-    def __init__(self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters) -> None:
+    def __init__(
+        self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters, cache: ConditionCache
+    ) -> None:
         self.card = ModelCard.read(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self._scheduler_config = read_config(folder / "scheduler")
         self._runner = runner
         self._evaluate = evaluate
         self._adapters = adapters
+        self._cache = cache
+        self._text_encoder = TokenEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
 
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
@@ -66,7 +73,7 @@ class WanTextToVideo:
         guided = params.guidance_scale > 1  # diffusers lets the first guidance alone decide
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         """What the image that the clip starts from adds to the model's input; None for a text alone."""
         return None
 
@@ -99,10 +106,7 @@ class WanTextToVideo:
         return latents
 
     async def _encode_prompt(self, prompt: str) -> Float32:
-        card = self.card
-        return await encode_prompt(
-            prompt, self._tokenizer, self._runner, card.components.text_encoder, card.max_sequence_length
-        )
+        return await encode_prompt(prompt, self._tokenizer, self._text_encoder, self.card.max_sequence_length)
 
     def _experts(self, params: SamplingParams) -> Callable[[float], Expert]:
         """High noise runs `transformer`; below the boundary `transformer_2` takes over."""

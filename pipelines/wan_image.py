@@ -1,10 +1,12 @@
 """Wan2.2 with an image: I2V-A14B and TI2V-5B, equal to diffusers' `WanImageToVideoPipeline`."""
 
-from collections.abc import Callable
+import asyncio
 
 import torch
 
+from pipelines.condition_cache import fingerprint
 from pipelines.request import SamplingParams
+from pipelines.runner import Array
 from pipelines.vae_encoder import encode_first_frame
 from pipelines.wan import ModelInput, WanTextToVideo
 
@@ -12,14 +14,14 @@ from pipelines.wan import ModelInput, WanTextToVideo
 class WanImageToVideo(WanTextToVideo):
     """I2V-A14B: the transformer sees a mask and the encoded image beside the latents."""
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         """Encode the image, followed by grey frames, and say which latent frame it is.
 
         Returns:
             float32 [1, temporal_stride + channels, frames, height, width]: a mask of ones on latent frame 0, then
             the encoded clip.
         """
-        latents = await self._encode(params, params.num_frames, after_chunk)
+        latents = await self._encode(params, params.num_frames)
         stride = self.card.latents.temporal_stride
         mask = torch.zeros(1, stride, *latents.shape[2:])
         mask[:, :, 0] = 1
@@ -29,11 +31,18 @@ class WanImageToVideo(WanTextToVideo):
         assert image is not None
         return ModelInput(torch.cat([latents, image], dim=1), timestep.expand(1))
 
-    async def _encode(self, params: SamplingParams, num_frames: int, after_chunk: Callable[[], None]) -> torch.Tensor:
-        encoder = self.card.components.vae_encoder
-        assert params.image is not None
+    async def _encode(self, params: SamplingParams, num_frames: int) -> torch.Tensor:
+        """The encoded clip, computed once for all jobs that start from this image."""
+        image, space, encoder = params.image, self.card.latents, self.card.components.vae_encoder
+        assert image is not None
         assert encoder is not None
-        return await encode_first_frame(params.image, num_frames, self.card.latents, self._runner, encoder, after_chunk)
+
+        async def compute() -> Array:
+            latents: Array = (await encode_first_frame(image, num_frames, space, self._runner, encoder)).numpy()
+            return latents
+
+        digest = await asyncio.to_thread(fingerprint, {"image": image})
+        return torch.tensor(await self._cache.get(encoder, (digest, num_frames, space), compute))
 
 
 class WanTextImageToVideo(WanImageToVideo):
@@ -42,9 +51,9 @@ class WanTextImageToVideo(WanImageToVideo):
     Every token has its own timestep, with or without an image.
     """
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         """Encode the image: float32 [1, channels, 1, height, width]; None for a text alone."""
-        return None if params.image is None else await self._encode(params, 1, after_chunk)
+        return None if params.image is None else await self._encode(params, 1)
 
     def _model_input(self, latents: torch.Tensor, timestep: torch.Tensor, image: torch.Tensor | None) -> ModelInput:
         frames, height, width = latents.shape[2:]

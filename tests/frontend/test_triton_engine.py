@@ -160,7 +160,9 @@ async def test_errors_keep_their_kind_and_field(engine: TritonEngine, error: Pip
     assert (raised.value.message, raised.value.field) == (error.message, error.field)
 
 
-@pytest.mark.parametrize("prompt", ["error internal: KeyError: 'x'", "error oops", "no report", "bad report"])
+@pytest.mark.parametrize(
+    "prompt", ["error internal: KeyError: 'x'", "error oops", "no report", "bad report", "short progress"]
+)
 async def test_other_answers_are_faults(engine: TritonEngine, prompt: str) -> None:
     with pytest.raises(EngineFailed):
         await events_of(engine, params(prompt))

@@ -10,16 +10,16 @@ import torch
 
 from pipelines.admission import Admission
 from pipelines.conditions import TextConditions
-from pipelines.errors import Cancelled, DeadlineExceeded
+from pipelines.errors import Cancelled, DeadlineExceeded, ModelFailed
 from pipelines.frames import Float32
-from pipelines.job import Job, Progress
+from pipelines.job import WATCH_SECONDS, Job, Progress
 from pipelines.request import SamplingParams, parse, resolve
 
 from .test_request import TWO_EXPERTS
 
 
 class CountingPipeline:
-    """Takes a millisecond a step, and remembers how far it got."""
+    """Takes a millisecond per step, and remembers how far it got."""
 
     card = TWO_EXPERTS
 
@@ -31,8 +31,7 @@ class CountingPipeline:
     async def encode_text(self, params: SamplingParams) -> TextConditions:
         return TextConditions(np.zeros((1, 1, 1), np.float32), None)
 
-    async def encode_image(self, params: SamplingParams, after_chunk: Callable[[], None]) -> torch.Tensor | None:
-        after_chunk()
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         return None
 
     async def sample(
@@ -136,3 +135,86 @@ async def test_the_deadline_ends_a_job_that_waits_and_frees_nothing_it_did_not_h
 
     assert counts[-1] == (1, 0)
     await running
+
+
+class StuckPipeline(CountingPipeline):
+    """Stays in one phase until it is cancelled, and a little longer: a call under way runs to its end."""
+
+    def __init__(self, phase: str) -> None:
+        super().__init__()
+        self.phase = phase
+        self.stuck = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.ended = False
+
+    async def _pass(self, phase: str) -> None:
+        if phase == self.phase:
+            self.stuck.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.may_end.wait()
+                self.ended = True
+
+    async def encode_text(self, params: SamplingParams) -> TextConditions:
+        await self._pass("text")
+        return await super().encode_text(params)
+
+    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+        await self._pass("image")
+        return None
+
+    async def sample(self, *arguments: Any) -> torch.Tensor:
+        await self._pass("denoise")
+        return await super().sample(*arguments)
+
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+        yield np.zeros((1, 1, 1, 3), np.float32)
+        await self._pass("decode")
+
+
+@pytest.mark.parametrize("phase", ["text", "image", "denoise", "decode"])
+async def test_a_job_that_is_stuck_hears_of_its_cancellation_and_gives_its_place_back_with_its_last_call(
+    phase: str,
+) -> None:
+    pipeline = StuckPipeline(phase)
+    made, _ = job(pipeline, is_cancelled=pipeline.stuck.is_set)
+    places: list[tuple[int, int]] = []
+
+    async def run() -> None:
+        async for _ in made.run(admission(lambda *now: places.append(now))):
+            pass
+
+    running = asyncio.create_task(run())
+    await pipeline.stuck.wait()
+    await asyncio.sleep(2 * WATCH_SECONDS)
+    assert not running.done()
+    assert places[-1] == (1, 0)
+
+    pipeline.may_end.set()
+    with pytest.raises(Cancelled):
+        await running
+    assert pipeline.ended
+    assert places[-1] == (0, 0)
+
+
+async def test_the_deadline_ends_a_job_that_waits_for_a_model() -> None:
+    pipeline = StuckPipeline("text")
+    pipeline.may_end.set()
+    made, _ = job(pipeline, timeout_seconds=0.05)
+    with pytest.raises(DeadlineExceeded):
+        await anext(made.run(admission()))
+    assert pipeline.ended
+
+
+@pytest.mark.parametrize("counts", [(), (1, 4), (1, 4, 4, 4)])
+async def test_a_decoder_that_makes_too_few_or_too_many_frames_fails_the_job(counts: tuple[int, ...]) -> None:
+    class Miscounting(CountingPipeline):
+        async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+            for count in counts:
+                yield np.zeros((count, 1, 1, 3), np.float32)
+
+    made, _ = job(Miscounting())
+    with pytest.raises(ModelFailed, match=f"{sum(counts)} of 9 frames"):
+        async for _ in made.run(admission()):
+            pass

@@ -86,6 +86,8 @@ async def generate(url: str, request_id: str = "", **fields: Any) -> Clip:
 
 
 def _tensor(name: str, value: Any) -> grpcclient.InferInput:
+    if isinstance(value, grpcclient.InferInput):
+        return value
     if name == "image":
         image = grpcclient.InferInput(name, value.shape, "UINT8")
         image.set_data_from_numpy(value)

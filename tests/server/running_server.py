@@ -1,5 +1,7 @@
 """The whole product as a user starts it, with what tests do to it."""
 
+import re
+
 import httpx
 import psutil
 
@@ -31,6 +33,11 @@ class RunningServer(BackgroundServer):
     def stub(self, model: str) -> psutil.Process:
         """The process that runs a model's Python code."""
         return self.process("triton_python_backend_stub", f"{model}_0_0")
+
+    def triton_errors(self) -> list[str]:
+        """The errors in Triton's log."""
+        lines = (self.run_dir / "logs" / "triton.log").read_text().splitlines()
+        return [line for line in lines if re.match(r"E\d{4} ", line)]
 
     def tritonserver(self) -> psutil.Process:
         return self.process("bin/tritonserver")

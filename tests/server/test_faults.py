@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import httpx
 import psutil
 import pytest
 
+from .grpc_client import GenerateError, generate, stream
 from .running_server import RunningServer
+from .test_generate import until
 
 PROMPT = "a red circle moving right on a black background"
 LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
 SOON = 20.0  # seconds
+RETRY_SECONDS = 10.0
+"""for how long `generate` tries a model that is away"""
 
 
 async def kill_during_a_job(server: RunningServer, victim: psutil.Process) -> tuple[httpx.Response, float]:
@@ -84,6 +89,34 @@ async def test_a_job_beside_a_dead_model_is_refused_with_a_reason_and_health_say
     assert any(answer.status_code == 503 for answer in answers)
     assert httpx.get(f"{fragile_server.url}/health/live").status_code == 200
     await back_to_work(fragile_server)
+
+
+async def test_nobody_waits_longer_than_he_wants_for_a_model_that_stays_away(fragile_server: RunningServer) -> None:
+    server = fragile_server
+    server.wait_until_healthy(90)
+    launcher = server.process("-m launcher")  # it would bring the model back
+    launcher.suspend()
+    try:
+        server.stub("wan_text_encoder").kill()
+
+        async with aclosing(stream(server.grpc, prompt=f"{PROMPT} {time.time()}")) as responses:
+            await anext(responses)
+            await until(lambda: server.metric("jobs_running") == 1)
+        left = time.monotonic()
+        await until(lambda: server.metric("jobs_running") == 0)
+        assert time.monotonic() - left < RETRY_SECONDS / 2
+
+        started = time.monotonic()
+        with pytest.raises(GenerateError, match="deadline_exceeded"):
+            await generate(server.grpc, prompt=f"{PROMPT} {time.time()}", timeout_seconds=1.0)
+        assert time.monotonic() - started < RETRY_SECONDS / 2
+
+        equal = {"prompt": f"{PROMPT} {time.time()}"}
+        answers = await asyncio.gather(*(generate(server.grpc, **equal) for _ in range(3)), return_exceptions=True)
+        assert [str(answer).split(":")[0] for answer in answers] == ["model_failed"] * 3
+    finally:
+        launcher.resume()
+    await back_to_work(server)
 
 
 async def back_to_work(server: RunningServer, seconds: float = 90) -> None:

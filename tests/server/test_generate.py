@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import tritonclient.grpc.aio as grpcclient
 
 from .grpc_client import GenerateError, generate, stream
 from .running_server import RunningServer
@@ -63,6 +64,16 @@ async def test_describe_returns_the_cards(server: RunningServer) -> None:
         ({"prompt": PROMPT, "guidance_scale": float("nan")}, "invalid_request[guidance_scale]"),
         ({"prompt": PROMPT, "seed": -1}, "invalid_request[seed]"),
         ({"prompt": PROMPT, "model": "no-such-model"}, "model_not_found[model]"),
+        ({"prompt": b"\xff"}, "invalid_request[prompt]: must be UTF-8"),
+        ({"prompt": "x" * 8001}, "invalid_request[prompt]"),
+        ({"prompt": PROMPT, "solver": "magic"}, "invalid_request[solver]"),
+        ({"prompt": PROMPT, "image": np.zeros((0, 0, 3), np.uint8)}, "invalid_request[image]"),
+        ({"prompt": PROMPT, "lora": "{"}, "invalid_request[lora]: must be JSON"),
+        ({"prompt": PROMPT, "lora": "[" * 20_000}, "invalid_request[lora]: must be JSON"),
+        ({"task": "sing"}, "invalid_request[task]: must be generate, describe or loras"),
+        ({"prompt": PROMPT, "timeout_seconds": float("nan")}, "invalid_request[timeout_seconds]"),
+        ({"prompt": PROMPT, "timeout_seconds": float("inf")}, "invalid_request[timeout_seconds]"),
+        ({"prompt": PROMPT, "timeout_seconds": 0.0}, "invalid_request[timeout_seconds]"),
         ({"prompt": PROMPT, "timeout_seconds": 0.01}, "deadline_exceeded"),
     ],
 )
@@ -70,16 +81,69 @@ async def test_refusals_name_the_field(server: RunningServer, fields: dict[str, 
     with pytest.raises(GenerateError) as refused:
         await generate(server.grpc, **fields)
     assert str(refused.value).startswith(error)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "shape", "content"),
+    [
+        ("prompt", "BYTES", [0], b""),
+        ("prompt", "BYTES", [1], b""),
+        ("prompt", "BYTES", [1], b"\x05\0\0\0four"),
+        ("prompt", "BYTES", [1], b"\xff\xff\xff\xff"),
+        ("prompt", "BYTES", [2], b"\x01\0\0\0a\x01\0\0\0b"),
+        ("prompt", "INT32", [1], b"\0\0\0\0"),
+        ("width", "INT32", [1], b"\0\0"),
+        ("width", "INT32", [0], b""),
+        ("image", "UINT8", [2, 2, 3], b"\0"),
+    ],
+)
+async def test_triton_refuses_what_is_no_tensor_of_the_inputs_kind(
+    server: RunningServer, name: str, datatype: str, shape: list[int], content: bytes
+) -> None:
+    malformed = grpcclient.InferInput(name, shape, datatype)
+    malformed._raw_content = content
+    with pytest.raises(GenerateError, match=f"'{name}'"):
+        await generate(server.grpc, **{"prompt": PROMPT, name: malformed})
+    await generate(server.grpc, task="describe")
+
+
+async def test_requests_leave_no_errors_in_tritons_log(server: RunningServer) -> None:
+    """Those that are done at once are the ones that Triton's own event loop complained about."""
+    before = server.triton_errors()
+    for _ in range(10):
+        await asyncio.gather(*(generate(server.grpc, task="describe") for _ in range(10)))
+    assert server.triton_errors() == before
 
 
 async def test_equal_prompts_are_encoded_once(server: RunningServer) -> None:
     prompt = f"a yellow triangle rising {time.time()}"
     await generate(server.grpc, prompt=prompt, num_inference_steps=1)
-    before = server.metric("nv_cache_num_hits_per_model", model="wan_text_encoder")
+    calls = server.metric("nv_inference_request_success", model="wan_text_encoder")
+    found = server.metric("condition_cache_hits_total", model="wan_text_encoder")
 
     await generate(server.grpc, prompt=prompt, num_inference_steps=1)
+    await generate(server.grpc, prompt=f" {prompt}  ", num_inference_steps=1)  # these are the same tokens
 
-    assert server.metric("nv_cache_num_hits_per_model", model="wan_text_encoder") == before + 2  # and the negative
+    assert server.metric("nv_inference_request_success", model="wan_text_encoder") == calls
+    assert server.metric("condition_cache_hits_total", model="wan_text_encoder") == found + 4  # and the negatives
+
+
+async def test_equal_prompts_at_the_same_time_are_encoded_once(server: RunningServer) -> None:
+    await generate(server.grpc, prompt=PROMPT, num_inference_steps=1)  # the negative prompt is known from here
+    calls = server.metric("nv_inference_request_success", model="wan_text_encoder")
+    missed = server.metric("condition_cache_misses_total", model="wan_text_encoder")
+    kept = server.metric("condition_cache_bytes")
+
+    prompt = f"a green square falling {time.time()}"
+    clips = await asyncio.gather(
+        *(generate(server.grpc, prompt=prompt, seed=seed, num_inference_steps=1) for seed in range(4))
+    )
+
+    assert len({clip.frames.tobytes() for clip in clips}) == 4
+    assert server.metric("nv_inference_request_success", model="wan_text_encoder") == calls + 1
+    assert server.metric("condition_cache_misses_total", model="wan_text_encoder") == missed + 1
+    assert server.metric("condition_cache_bytes") > kept
 
 
 async def test_concurrent_jobs_share_batches_and_stay_equal(server: RunningServer) -> None:

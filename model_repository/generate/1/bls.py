@@ -2,28 +2,28 @@
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from pipelines.errors import ModelFailed
+from pipelines.errors import ModelAway, ModelFailed
 from pipelines.runner import Array, Chunk, Tensors
+from pipelines.triton_messages import says_model_is_away
+from pipelines.unstoppable import until_done
 
 START = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
 END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 
-
 RETRY_SECONDS = 10.0
 RETRY_PAUSE_SECONDS = 0.2
-_AWAY = ("is not healthy", "unknown model", "is not ready")
-"""parts of Triton's messages about a model whose process has died, or did not answer in time, or is loading again"""
 
 
 class BlsRunner:
     """A `pipelines.runner.ModelRunner`.
 
     A model that has died is brought back from outside; a call that keeps no state in it waits for that a while, so
-    that its job survives.
+    that its job survives. Cancelling the call ends that wait at once.
     """
 
     async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
@@ -37,10 +37,24 @@ class BlsRunner:
             **sequence,
         )
         deadline = time.monotonic() + (RETRY_SECONDS if chunk is None else 0)
-        while (response := await request.async_exec()).has_error():
+        while (response := await _execute(request, model)).has_error():
             message = response.error().message()
-            if time.monotonic() > deadline or not any(part in message for part in _AWAY):
+            if not says_model_is_away(message):
                 raise ModelFailed(f"{model}: {message}")
+            if time.monotonic() > deadline:
+                raise ModelAway(f"{model}: {message}")
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
+        tensor = pb_utils.get_output_tensor_by_name(response, output)
+        if tensor is None:
+            raise ModelFailed(f"{model} answered without its output {output!r}")
         # The tensor's memory goes back to the shared region with the response.
-        return pb_utils.get_output_tensor_by_name(response, output).as_numpy().copy()
+        array: Array = tensor.as_numpy().copy()
+        return array
+
+
+async def _execute(request: Any, model: str) -> Any:
+    """The response to one call."""
+    try:
+        return await until_done(request.async_exec())
+    except pb_utils.TritonModelException as error:
+        raise ModelFailed(f"{model}: {error}") from error

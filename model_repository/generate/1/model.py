@@ -3,7 +3,9 @@
 import asyncio
 import dataclasses
 import json
+import math
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -17,7 +19,8 @@ from metrics import Metrics
 from responses import Responder, read_fields
 
 from pipelines.admission import Admission
-from pipelines.errors import Cancelled, PipelineError
+from pipelines.condition_cache import ConditionCache
+from pipelines.errors import Cancelled, InvalidRequest, PipelineError
 from pipelines.families import Pipelines
 from pipelines.frames import to_uint8
 from pipelines.job import Job
@@ -41,6 +44,7 @@ class Settings:
     max_waiting_jobs: int
     max_step_batch: int
     max_step_elements: int
+    condition_cache_mib: int
 
     @classmethod
     def read(cls, config: dict[str, Any]) -> "Settings":
@@ -67,16 +71,28 @@ class TritonPythonModel:
         chosen = os.environ.get(MODELS_VARIABLE, "").split()
         root = os.environ.get(LORA_DIR_VARIABLE)
         loras = LoraFolder(Path(root) if root else None)
-        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras)
+        cache = ConditionCache(
+            settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
+        )
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        # Not the loop that an `async def execute` gets: Triton keeps each of its calls in a set from which it takes
+        # those that end early before it has put them in. It logs an error then, and keeps them for good.
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
+        threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
 
-    async def execute(self, requests: list[Any]) -> None:
-        asyncio.get_running_loop().set_default_executor(self._io_threads)
+    def execute(self, requests: list[Any]) -> None:
         for request in requests:
-            task = asyncio.create_task(self._respond(request, Responder(request.get_response_sender())))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._loop.call_soon_threadsafe(self._start, request)
+
+    def finalize(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _start(self, request: Any) -> None:
+        task = self._loop.create_task(self._respond(request, Responder(request.get_response_sender())))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _respond(self, request: Any, responder: Responder) -> None:
         """Serve one request; whatever happens, its client gets a final response."""
@@ -89,8 +105,10 @@ class TritonPythonModel:
                 case "loras":
                     loras = await asyncio.to_thread(self._pipelines.loras)
                     await responder.info({"loras": [lora.model_dump() for lora in loras]})
-                case _:
+                case "generate":
                     await self._generate(fields, responder, request_id)
+                case _:
+                    raise InvalidRequest("must be generate, describe or loras", "task")
         except Cancelled as error:
             self._metrics.job_cancelled()
             await responder.error(error)
@@ -105,7 +123,7 @@ class TritonPythonModel:
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
         pipeline = self._pipelines.get(fields.pop("model", None))
-        timeout = fields.pop("timeout_seconds", None)
+        timeout = _timeout(fields.pop("timeout_seconds", None))
         params = resolve(parse(fields), pipeline.card)
         if params.lora:
             await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
@@ -132,8 +150,15 @@ class TritonPythonModel:
 async def _beat(job: Job, responder: Responder) -> None:
     """Show that the job is alive even when a step or the queue is long: silence means that this process has died."""
     while True:
-        await responder.progress(job.progress)
+        if not responder.is_busy:  # a client that does not take what is sent is not sent more
+            await responder.progress(job.progress)
         await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InvalidRequest(f"must be a positive number of seconds, got {seconds}", "timeout_seconds")
+    return seconds
 
 
 def _info(job: Job) -> dict[str, Any]:

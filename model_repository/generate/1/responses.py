@@ -1,6 +1,7 @@
 """Reads a request's tensors, and writes the responses that config.pbtxt describes."""
 
 import asyncio
+import functools
 import json
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import Cancelled, InvalidRequest, PipelineError
 from pipelines.job import Progress
+from pipelines.unstoppable import until_done
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -18,25 +20,28 @@ def read_fields(request: Any) -> dict[str, Any]:
     """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
-        InvalidRequest: a string is not UTF-8, or not JSON where it should be.
+        InvalidRequest: a tensor does not hold one value, a string is not UTF-8, or not JSON where it should be.
     """
     fields = {}
     for tensor in request.inputs():
+        array = tensor.as_numpy()
         if tensor.name() == "image":
-            fields["image"] = tensor.as_numpy()
+            fields["image"] = array
             continue
-        value = tensor.as_numpy().reshape(-1)[0]
+        if array.size != 1:
+            raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
+        value = array.item()
         if isinstance(value, bytes):
             try:
                 fields[tensor.name()] = value.decode()
             except UnicodeDecodeError:
                 raise InvalidRequest("must be UTF-8", tensor.name()) from None
         else:
-            fields[tensor.name()] = value.item()
+            fields[tensor.name()] = value
     if "lora" in fields:
         try:
             fields["lora"] = json.loads(fields["lora"])
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidRequest("must be JSON", "lora") from None
     return fields
 
@@ -52,6 +57,11 @@ class Responder:
         self._lock = asyncio.Lock()  # hands itself on in the order of asking
         self._finished = False
         self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a response is on its way to Triton."""
+        return bool(self._under_way) or self._lock.locked()
 
     def is_cancelled(self) -> bool:
         return bool(self._sender.is_cancelled())
@@ -89,7 +99,8 @@ class Responder:
             if self._finished:
                 return
             self._finished = final
-            await asyncio.to_thread(self._sender.send, response, flags=FINAL if final else 0)
+            send = functools.partial(self._sender.send, response, flags=FINAL if final else 0)
+            await until_done(asyncio.get_running_loop().run_in_executor(None, send))
 
 
 def _progress_tensor(progress: Progress) -> Any:

@@ -62,6 +62,8 @@ class TritonPythonModel:
             error = pb_utils.TritonError(prompt.removeprefix("error "))
             sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
             return
+        if prompt == "short progress":
+            send(sender, progress=[0])
         for step in range(steps + 1):
             send(sender, progress=[step, steps, 0, frames])
             if step == 1:

@@ -1,0 +1,45 @@
+"""Calls a text encoder, once for equal tokens."""
+
+import numpy as np
+
+from pipelines.condition_cache import ConditionCache, fingerprint
+from pipelines.errors import ModelFailed
+from pipelines.runner import Array, ModelRunner, Tensors
+
+
+class TokenEncoder:
+    """A text encoder behind the cache of conditions.
+
+    Args:
+        model: its name.
+        output: name of its output.
+        runner: runs it.
+        cache: holds its results, by the tokens: prompts that tokenize alike are equal.
+    """
+
+    def __init__(self, model: str, output: str, runner: ModelRunner, cache: ConditionCache) -> None:
+        self._model = model
+        self._output = output
+        self._runner = runner
+        self._cache = cache
+
+    async def encode(self, input_ids: Array, attention_mask: Array) -> Array:
+        """Encode the tokens of one prompt.
+
+        Args:
+            input_ids, attention_mask: integers [1, tokens].
+
+        Returns:
+            float32 [1, tokens, text_dim]; read-only.
+
+        Raises:
+            ModelFailed: the encoder could not be run, or did not answer for each token.
+        """
+        inputs = {"input_ids": input_ids.astype(np.int64), "attention_mask": attention_mask.astype(np.int64)}
+        return await self._cache.get(self._model, fingerprint(inputs), lambda: self._call(inputs))
+
+    async def _call(self, inputs: Tensors) -> Array:
+        states = await self._runner.infer(self._model, inputs, self._output)
+        if states.ndim != 3 or states.shape[:2] != inputs["input_ids"].shape:
+            raise ModelFailed(f"{self._model} answered {states.shape} for tokens {inputs['input_ids'].shape}")
+        return states

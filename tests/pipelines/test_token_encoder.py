@@ -1,0 +1,64 @@
+"""A text encoder is called once for equal tokens, and must answer for each of them."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from pipelines.condition_cache import ConditionCache
+from pipelines.errors import ModelFailed
+from pipelines.runner import Array, Chunk, Tensors
+from pipelines.token_encoder import TokenEncoder
+
+IDS = np.array([[5, 6, 1]], np.int32)
+MASK = np.ones_like(IDS)
+
+
+class Runner:
+    """Answers with one row of features per token, or with `answer`."""
+
+    def __init__(self, answer: Array | None = None) -> None:
+        self.answer = answer
+        self.calls: list[dict[str, list[list[int]]]] = []
+
+    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
+        assert (model, output, {array.dtype for array in inputs.values()}) == ("umt5", "states", {np.dtype(np.int64)})
+        self.calls.append({name: array.tolist() for name, array in inputs.items()})
+        await asyncio.sleep(0)
+        if self.answer is not None:
+            return self.answer
+        return inputs["input_ids"].astype(np.float32)[:, :, None] * np.ones(4, np.float32)
+
+
+def encoder_of(runner: Runner) -> TokenEncoder:
+    return TokenEncoder("umt5", "states", runner, ConditionCache(2**20))
+
+
+async def test_equal_tokens_are_encoded_once() -> None:
+    runner = Runner()
+    encoder = encoder_of(runner)
+
+    first, second = await asyncio.gather(encoder.encode(IDS, MASK), encoder.encode(IDS.astype(np.int64), MASK))
+
+    assert first is second
+    np.testing.assert_array_equal(first[0, :, 0], [5, 6, 1])
+    assert runner.calls == [{"input_ids": IDS.tolist(), "attention_mask": MASK.tolist()}]
+
+
+async def test_other_tokens_or_another_mask_are_not_equal() -> None:
+    runner = Runner()
+    encoder = encoder_of(runner)
+    for ids, mask in ((IDS, MASK), (IDS + 1, MASK), (IDS, MASK - 1), (IDS[:, :2], MASK[:, :2])):
+        await encoder.encode(ids, mask)
+    assert len(runner.calls) == 4
+
+
+@pytest.mark.parametrize("shape", [(0,), (1, 2, 4), (1, 3), (2, 3, 4), (1, 4, 4)])
+async def test_an_answer_that_is_not_one_per_token_is_an_error_and_not_kept(shape: tuple[int, ...]) -> None:
+    runner = Runner(np.zeros(shape, np.float32))
+    encoder = encoder_of(runner)
+    with pytest.raises(ModelFailed, match=r"umt5 answered .* for tokens \(1, 3\)"):
+        await encoder.encode(IDS, MASK)
+
+    runner.answer = None
+    assert (await encoder.encode(IDS, MASK)).shape == (1, 3, 4)
