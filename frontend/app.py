@@ -1,6 +1,5 @@
 """The FastAPI application."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.errors import install_error_handlers
 from frontend.logging import configure_logging
+from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
@@ -25,8 +25,6 @@ from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
-_IMAGES_AT_ONCE = 2
-"""decoded at the same time, because each may take hundreds of megabytes"""
 _DESCRIPTION = """
 Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
@@ -70,7 +68,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
         recent_videos=RecentVideos(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
-        image_slots=asyncio.Semaphore(_IMAGES_AT_ONCE),
+        images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
         started_at=int(time.time()),
@@ -84,6 +82,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
             try:
                 yield
             finally:
+                await services.images.close()
                 await engine.close()
 
     app = FastAPI(
