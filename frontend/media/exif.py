@@ -8,8 +8,8 @@ UPRIGHT = 1
 _TAG = 0x0112
 _PREFIX = b"Exif\0\0"
 _BYTE_ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
-# The types of an EXIF entry that an orientation may have: BYTE, SHORT, LONG.
-_TYPES = {1: "B", 3: "H", 4: "I"}
+# The types of an EXIF entry that an orientation may have: SHORT, and LONG although it should not.
+_TYPES = {3: "H", 4: "I"}
 _ENTRY_BYTES = 12
 _MAX_ENTRIES = 1024
 _MAX_TEXT_BYTES = 1 << 20

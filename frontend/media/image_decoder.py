@@ -23,6 +23,7 @@ _LARGE_PIXELS = 16_000_000
 _ANSWER_SECONDS = 2.0
 """for a process that waits for its next image to say that it is there"""
 _START_SECONDS = 30.0
+_STARTS = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,14 +102,15 @@ class ImageDecoder:
         return pixels
 
     async def _prepared(self, length: int, width: int, height: int) -> ImageProcess:
-        """A process that waits for the file, a new one if there is none. Raises RuntimeError if it does not start."""
+        """A process that waits for the file, a new one if there is none. Raises RuntimeError if none starts."""
         while self._idle:
             process = self._idle.pop()
             if await self._answers(process, length, width, height, _ANSWER_SECONDS):
                 return process
-        process = ImageProcess()
-        if await self._answers(process, length, width, height, _START_SECONDS):
-            return process
+        for _ in range(_STARTS):
+            process = ImageProcess()
+            if await self._answers(process, length, width, height, _START_SECONDS):
+                return process
         raise RuntimeError("the process that decodes images does not start")
 
     async def _answers(self, process: ImageProcess, length: int, width: int, height: int, timeout: float) -> bool:

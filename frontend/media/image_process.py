@@ -56,8 +56,9 @@ class ImageProcess:
             self._process.stdin.flush()
         except OSError:
             raise ImageProcessDied("it does not read") from None
-        answers, _, _ = select.select([self._process.stdout], [], [], timeout)
-        if not answers or self._process.stdout.read(1) != READY:
+        answers = select.poll()  # `select.select` refuses descriptors above 1,023
+        answers.register(self._process.stdout, select.POLLIN)
+        if not answers.poll(timeout * 1000) or self._process.stdout.read(1) != READY:
             raise ImageProcessDied("it does not answer")
 
     def fit(self, file: bytes, width: int, height: int) -> bytes:

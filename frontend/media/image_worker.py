@@ -17,6 +17,8 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
 
@@ -70,12 +72,21 @@ def _answer(file: bytes, width: int, height: int, before: int) -> tuple[Status, 
     try:
         header = read_header(file)
         needed = _BYTES_PER_PIXEL * (header.width * header.height + width * height) + _FILE_COPIES * len(file)
-        resource.setrlimit(resource.RLIMIT_AS, (before + needed + _OTHER_BYTES, resource.RLIM_INFINITY))
-        return Status.DECODED, fitted_pixels(file, width, height)
+        with _limited_memory(before + needed + _OTHER_BYTES):
+            return Status.DECODED, fitted_pixels(file, width, height)
     except ImageError as error:
         return Status.REFUSED, error.message.encode()
+
+
+@contextmanager
+def _limited_memory(address_space: int) -> Iterator[None]:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = address_space if hard == resource.RLIM_INFINITY else min(address_space, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    try:
+        yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
 
 
 def _address_space() -> int:

@@ -32,7 +32,8 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 # Python's other threads stand still while a regular expression is searched for.
 _WINDOW_BYTES = 1 << 18
-_PAST_THE_END = b"\0" * 16
+PAST_THE_END = b"\0" * 16
+"""what libjpeg may read ahead of the last pixel"""
 
 
 class _Segment(NamedTuple):
@@ -150,7 +151,7 @@ def checked(file: bytes) -> bytes:
         raise DamagedImage("there is no scan")
     _check_complete(scans, frame)
     single = len(scans) == 1 and not frame.progressive and not frame.arithmetic
-    parts.append(_PAST_THE_END if single else bytes((0xFF, _EOI)))
+    parts.append(PAST_THE_END if single else bytes((0xFF, _EOI)))
     return b"".join(parts)
 
 
@@ -259,13 +260,17 @@ def _restart_markers(file: bytes, coded: _Segment, at_most: int) -> int:
 
 
 def _check_complete(scans: list[_Scan], frame: _Frame) -> None:
-    """Raises DamagedImage: a coefficient of a component is in no scan, or not down to its lowest bit."""
-    missing = {one.id: {*range(64)} for one in frame.components}
+    """Raises DamagedImage: scans do not go on from each other, or a coefficient is not there down to its lowest bit."""
+    unseen = -1
+    lowest = {one.id: [unseen] * (64 if frame.progressive else 1) for one in frame.components}
     for scan in scans:
+        bands = range(scan.first, scan.last + 1) if frame.progressive else range(1)
+        before = scan.already if frame.progressive and scan.already else unseen
+        after = scan.lowest if frame.progressive else 0
         for one in scan.components:
-            if not frame.progressive:
-                missing[one.id].clear()
-            elif scan.lowest == 0:
-                missing[one.id].difference_update(range(scan.first, scan.last + 1))
-    if any(missing.values()):
-        raise DamagedImage("scans are missing")
+            if any(lowest[one.id][band] != before for band in bands) or (before != unseen and after != before - 1):
+                raise DamagedImage("a scan is missing before another one, or there twice")
+            for band in bands:
+                lowest[one.id][band] = after
+    if any(bit for bits in lowest.values() for bit in bits):
+        raise DamagedImage("the last scans are missing")

@@ -3,11 +3,12 @@
 import io
 from collections.abc import Callable
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from frontend.media import jpeg
 from frontend.media.image_file import Format, checked, format_of, read_header
 from frontend.media.image_header import DamagedImage, ImageError, UnsupportedImage
 
@@ -17,6 +18,10 @@ _DECODERS: dict[Format, Callable[[io.BytesIO], Image.Image]] = {
     "JPEG": JpegImageFile,
     "WEBP": WebPImageFile,
 }
+# Where a JPEG is damaged, its decoder comes to the last pixel too late or too early. Some cameras add some bytes.
+_MAX_JPEG_BYTES_LEFT = 64 + len(jpeg.PAST_THE_END)
+_LAST_BYTES = 1 << 16
+_LAST_PIECE_BYTES = 16
 # EXIF 2.3, tag 274: what undoes each orientation.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,8 +58,12 @@ def fitted_pixels(file: bytes, width: int, height: int) -> bytes:
 
 def _decoded(file: bytes) -> Image.Image:
     """Red, green and blue with 8 bits each; with at most one copy of a large image beside it at any time."""
-    image = _DECODERS[format_of(file)](io.BytesIO(checked(file)))
+    kind = format_of(file)
+    source = _Metered(checked(file)) if kind == "JPEG" else io.BytesIO(checked(file))
+    image = _DECODERS[kind](source)
     image.load()
+    if isinstance(source, _Metered) and source.left > _MAX_JPEG_BYTES_LEFT:
+        raise DamagedImage("there are more coded pixels than its size says")
     if image.mode.startswith("I"):
         return _grey_of_16_bits(image)
     if not image.has_transparency_data:
@@ -64,6 +73,24 @@ def _decoded(file: bytes) -> Image.Image:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return white
+
+
+class _Metered(io.BytesIO):
+    """Gives its last bytes away in small pieces, so that its position says how many of them were needed."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._size = len(content)
+
+    @property
+    def left(self) -> int:
+        """How many were not."""
+        return self._size - self.tell()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < ImageFile.MAXBLOCK:  # of a segment; pixels are read by the block
+            return super().read(size)
+        return super().read(min(size, max(self.left - _LAST_BYTES, _LAST_PIECE_BYTES)))
 
 
 def _grey_of_16_bits(image: Image.Image) -> Image.Image:
