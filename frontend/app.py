@@ -1,6 +1,5 @@
 """The FastAPI application."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from frontend.http.hosts import HostMiddleware
 from frontend.http.origins import OriginMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.logging import configure_logging
+from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
@@ -34,8 +34,6 @@ from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
 
-_IMAGES_AT_ONCE = 2
-"""decoded at the same time, because each may take hundreds of megabytes"""
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
 )
@@ -95,7 +93,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
         recent_videos=RecentVideos(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
-        image_slots=asyncio.Semaphore(_IMAGES_AT_ONCE),
+        images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
         started_at=int(time.time()),
@@ -110,6 +108,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
             try:
                 yield
             finally:
+                await services.images.close()
                 await engine.close()
 
     app = FastAPI(

@@ -1,6 +1,5 @@
 """What the routes work with, made once by `create_app`."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, cast
 
@@ -9,6 +8,7 @@ from fastapi import Depends, Request
 
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
+from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.picture import PictureMaker
@@ -26,8 +26,7 @@ class Services:
     clips: ClipMaker
     pictures: PictureMaker
     recent_videos: RecentVideos
-    image_slots: asyncio.Semaphore
-    """how many reference images are decoded at the same time"""
+    images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient
     started_at: int

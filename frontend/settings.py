@@ -59,8 +59,8 @@ class Settings(BaseSettings):
     """and must be this fast on average. No clock runs while a job runs"""
 
     max_image_pixels: int = Field(64_000_000, gt=0, le=178_000_000)
-    """a larger image is answered with 400 before it is decoded, which takes up to 20 bytes a pixel; Pillow's own
-    limit is not far above the greatest value"""
+    """a larger image is answered with 400 before it is decoded, which takes up to 16 bytes per pixel, in a process of
+    its own; Pillow's own limit is not far above the greatest value"""
     unknown_fields: Literal["warn", "refuse"] = "warn"
     """`warn` names them in the response's `warnings`, `refuse` answers 422"""
 

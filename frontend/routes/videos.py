@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from frontend.body import read_json, read_multipart, validated
 from frontend.content_type import MULTIPART, is_json, is_multipart, unsupported
 from frontend.disconnect import until_disconnected
+from frontend.media.reference_image import FIELD, ReferenceImage, bytes_of_data_uri
 from frontend.openapi_body import form_schema, inline_schema
 from frontend.recent_videos import RecentVideo
-from frontend.reference_image import FIELD, ReferenceImage, bytes_of_data_uri
 from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.errors import ErrorBody
@@ -97,8 +97,7 @@ async def _create(body: VideoCreateRequest, upload: bytes | None, services: Serv
     card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
     plan = plan_video(body, card, image)
     if image is not None:
-        async with services.image_slots:
-            plan = plan.starting_from(await asyncio.to_thread(image.fit, plan.clips[0].width, plan.clips[0].height))
+        plan = plan.starting_from(await services.images.fit(image, plan.clips[0].width, plan.clips[0].height))
     clips = await services.clips.make_all(plan.model, plan.clips, plan.fps, current_request_id())
     data = await data_of(clips)
     report = report_of(plan, clips, data, time.monotonic() - started)

@@ -2,54 +2,42 @@ import base64
 import contextlib
 import io
 import random
-import struct
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from frontend.errors import InvalidImage
-from frontend.reference_image import ReferenceImage, bytes_of_data_uri
+from frontend.media.image_header import ImageError
+from frontend.media.reference_image import ReferenceImage, bytes_of_data_uri
 from pipelines.model_card import ModelCard
+from tests.frontend.media.image_files import (
+    IDAT,
+    IEND,
+    MAX_PIXELS,
+    NOISE,
+    decoded,
+    file_of,
+    fitted,
+    png_chunk,
+    png_header,
+    png_of,
+)
 from tests.model_cards import image_to_video_card
-
-MAX_PIXELS = 10_000
-NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
-
-
-def file_of(image: Image.Image, format_name: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format_name, **options)
-    return buffer.getvalue()
-
-
-def pixels_of(file: bytes) -> NDArray[np.uint8]:
-    """The image at its own size."""
-    image = ReferenceImage.open(file, MAX_PIXELS)
-    return image.fit(image.width, image.height)
-
-
-def png_of(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of nothing but a header and `chunks`."""
-    header = (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    parts = [struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in (header, *chunks)]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
 
 # Kinds
 
 
 @pytest.mark.parametrize(("format_name", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])
 def test_pixels_arrive_as_they_are(format_name: str, options: dict[str, Any]) -> None:
-    np.testing.assert_array_equal(pixels_of(file_of(Image.fromarray(NOISE), format_name, **options)), NOISE)
+    np.testing.assert_array_equal(decoded(file_of(Image.fromarray(NOISE), format_name, **options)), NOISE)
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "WEBP"])
 def test_lossy_files_are_read(format_name: str) -> None:
-    pixels = pixels_of(file_of(Image.new("RGB", (40, 24), (200, 100, 50)), format_name, quality=95))
+    pixels = decoded(file_of(Image.new("RGB", (40, 24), (200, 100, 50)), format_name, quality=95))
     assert pixels.shape == (24, 40, 3)
     assert np.abs(pixels.astype(int) - (200, 100, 50)).max() <= 4
 
@@ -76,11 +64,11 @@ def test_every_kind_of_pixel_becomes_rgb(
 ) -> None:
     if image.mode == "P":
         image.putpalette([0, 0, 0, 9, 8, 7])
-    np.testing.assert_array_equal(pixels_of(file_of(image, **options)), np.full((4, 4, 3), colour or (9, 8, 7)))
+    np.testing.assert_array_equal(decoded(file_of(image, **options)), np.full((4, 4, 3), colour or (9, 8, 7)))
 
 
 def test_cmyk_becomes_rgb() -> None:
-    pixels = pixels_of(file_of(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))
+    pixels = decoded(file_of(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), "JPEG", quality=95))
     assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 4
 
 
@@ -92,18 +80,18 @@ def test_the_orientation_of_a_camera_is_undone(orientation: int) -> None:
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(file))))
     image = ReferenceImage.open(file, MAX_PIXELS)
     assert (image.height, image.width) == expected.shape[:2]
-    np.testing.assert_array_equal(image.fit(image.width, image.height), expected)
+    np.testing.assert_array_equal(decoded(file), expected)
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"", b"Exif\0\0II*\0\xff\xff\xff\xff"])
 def test_broken_metadata_does_not_spoil_an_image(exif: bytes) -> None:
-    np.testing.assert_array_equal(pixels_of(file_of(Image.fromarray(NOISE), exif=exif)), NOISE)
+    np.testing.assert_array_equal(decoded(file_of(Image.fromarray(NOISE), exif=exif)), NOISE)
 
 
 def test_the_previews_that_cameras_put_into_a_jpeg_are_no_animation() -> None:
     photo = Image.new("RGB", (32, 32), "red")
     file = file_of(photo, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8), "blue")])
-    assert pixels_of(file).shape == (32, 32, 3)
+    assert decoded(file).shape == (32, 32, 3)
 
 
 # What is refused
@@ -149,25 +137,24 @@ def test_animations_are_refused(format_name: str) -> None:
 @pytest.mark.parametrize("size", [(101, 100), (10_000, 10_000), (100_000, 100_000), (2**31 - 1, 1)])
 def test_a_bomb_is_refused_by_its_header(size: tuple[int, int]) -> None:
     with pytest.raises(InvalidImage, match="at most 10,000 pixels"):
-        ReferenceImage.open(png_of(*size, (b"IDAT", b"")), MAX_PIXELS)
+        ReferenceImage.open(png_of(png_header(*size), png_chunk(b"IDAT"), IEND), MAX_PIXELS)
 
 
 def test_the_largest_image_is_taken() -> None:
-    assert pixels_of(file_of(Image.new("RGB", (100, 100)))).shape == (100, 100, 3)
+    assert decoded(file_of(Image.new("RGB", (100, 100)))).shape == (100, 100, 3)
 
 
-def test_a_bomb_of_metadata_is_refused() -> None:
+def test_a_bomb_of_metadata_is_not_looked_at() -> None:
     text = b"Comment\0\0" + zlib.compress(b"\0" * 80_000_000, 9)
-    with pytest.raises(InvalidImage):
-        pixels_of(png_of(8, 8, (b"zTXt", text), (b"IDAT", zlib.compress(b"\0" * 8 * 25)), (b"IEND", b"")))
+    decoded(png_of(png_header(), png_chunk(b"zTXt", text), IDAT, IEND))
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9])
 def test_truncated_files_are_refused(format_name: str, kept: float) -> None:
     file = file_of(Image.fromarray(NOISE), format_name)
-    with pytest.raises(InvalidImage):
-        pixels_of(file[: int(len(file) * kept)])
+    with pytest.raises((InvalidImage, ImageError)):
+        decoded(file[: int(len(file) * kept)])
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
@@ -178,9 +165,9 @@ def test_whatever_is_broken_is_an_image_or_an_error_of_ours(format_name: str) ->
         broken = bytearray(file)
         for _ in range(chance.randint(1, 8)):
             broken[chance.randrange(len(file))] = chance.randrange(256)
-        with contextlib.suppress(InvalidImage):
-            image = ReferenceImage.open(bytes(broken), MAX_PIXELS)
-            assert image.fit(16, 16).shape == (16, 16, 3)
+        with contextlib.suppress(InvalidImage, ImageError):
+            ReferenceImage.open(bytes(broken), MAX_PIXELS)
+            assert fitted(bytes(broken), 16, 16).shape == (16, 16, 3)
 
 
 # Sizes
@@ -224,10 +211,10 @@ def test_the_size_that_is_left_open_follows_the_image(
 
 def test_the_image_covers_the_clip_and_is_cropped_about_its_centre() -> None:
     bands = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 32, axis=0)
-    wide = ReferenceImage.open(file_of(Image.fromarray(np.tile(bands, (32, 1, 1)))), MAX_PIXELS)
-    np.testing.assert_array_equal(wide.fit(32, 32), np.full((32, 32, 3), (0, 255, 0)))
-    np.testing.assert_array_equal(wide.fit(64, 64)[:, 8:56], np.full((64, 48, 3), (0, 255, 0)))
-    half = wide.fit(64, 32)
+    wide = file_of(Image.fromarray(np.tile(bands, (32, 1, 1))))
+    np.testing.assert_array_equal(fitted(wide, 32, 32), np.full((32, 32, 3), (0, 255, 0)))
+    np.testing.assert_array_equal(fitted(wide, 64, 64)[:, 8:56], np.full((64, 48, 3), (0, 255, 0)))
+    half = fitted(wide, 64, 32)
     assert half[0, 0].tolist() == [255, 0, 0]
     assert half[0, -1].tolist() == [0, 0, 255]
     np.testing.assert_array_equal(half[:, 16:48], np.full((32, 32, 3), (0, 255, 0)))

@@ -1,0 +1,87 @@
+"""The image that a video starts from: what its header says, and what size that asks for."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from math import sqrt
+
+from frontend.errors import InvalidImage
+from frontend.media.image_file import read_header
+from frontend.media.image_header import ImageError
+from pipelines.model_card import ModelCard
+
+FIELD = "input_reference"
+_BASE64_MARK = ";base64,"
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+
+def bytes_of_data_uri(uri: str) -> bytes:
+    """What a `data:...;base64,` URI holds; the type that it declares does not matter.
+
+    Raises:
+        InvalidImage: it is another kind of URL (a server must not fetch what a client names), or not base64.
+    """
+    start = uri.find(_BASE64_MARK)
+    if uri[:5].lower() != "data:" or start < 0:
+        raise InvalidImage("image_url must be a data: URI in base64, other URLs are not fetched", FIELD)
+    try:
+        return base64.b64decode(uri[start + len(_BASE64_MARK) :], validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidImage("the data: URI of image_url is not valid base64", FIELD) from None
+
+
+@dataclass(frozen=True)
+class ReferenceImage:
+    """A PNG, JPEG or WebP file whose header has been read; its pixels have not been decoded yet."""
+
+    file: bytes
+    width: int
+    """pixels, of the upright image"""
+    height: int
+
+    @classmethod
+    def open(cls, file: bytes, max_pixels: int) -> "ReferenceImage":
+        """Read the header; no pixel is decoded. What kind of file it is, its first bytes say.
+
+        Raises:
+            InvalidImage: it is none of the three, its header is broken, it is an animation, or it has more than
+                `max_pixels` pixels.
+        """
+        if not file:
+            raise InvalidImage("the file is empty", FIELD)
+        try:
+            header = read_header(file)
+        except ImageError as error:
+            raise InvalidImage(error.message, FIELD) from None
+        if header.width * header.height > max_pixels:
+            raise InvalidImage(f"must have at most {max_pixels:,} pixels", FIELD)
+        if header.animated:
+            raise InvalidImage("must be a still image, this one is animated", FIELD)
+        if header.orientation in _SIDEWAYS:
+            return cls(file, header.height, header.width)
+        return cls(file, header.width, header.height)
+
+    def size_for(self, card: ModelCard, width: int | None, height: int | None) -> tuple[int, int]:
+        """The clip's width and height where the request leaves them open: the image's aspect.
+
+        With one side given the other follows from it; with none, the area is the model's own, as in diffusers' examples
+        for Wan. Sides are rounded down to the model's multiple and kept within its limits.
+        """
+        aspect = self.height / self.width
+        area = card.defaults.width * card.defaults.height
+
+        def rounded(side: float) -> int:
+            multiple, largest = card.limits.size_multiple, card.limits.max_side
+            return max(multiple, min(round(side), largest) // multiple * multiple)
+
+        if width is None:
+            width = rounded(sqrt(area / aspect) if height is None else height / aspect)
+            height = rounded(sqrt(area * aspect)) if height is None else height
+        elif height is None:
+            height = rounded(width * aspect)
+        return width, height
+
+    def lost_by(self, width: int, height: int) -> float:
+        """The fraction of the image that is cut off to fill the size."""
+        aspects = self.width / self.height, width / height
+        return 1 - min(aspects) / max(aspects)
