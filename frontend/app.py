@@ -16,11 +16,14 @@ from frontend.errors import install_error_handlers
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
+from frontend.openapi_body import describe_bodies
 from frontend.picture import PictureMaker
 from frontend.recent_videos import RecentVideos
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
+from frontend.schemas.images_generations import ImageGenerationRequest
+from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
@@ -96,6 +99,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.services = services
     for routes in (videos_generations, videos, images_generations, models, loras, health, metrics):
         app.include_router(routes.router)
+    describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)
     install_error_handlers(app)
     # The last one added is the outermost.
     uploads = {videos.router.prefix: settings.max_upload_bytes}

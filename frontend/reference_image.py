@@ -1,7 +1,5 @@
 """The image that a clip starts from: read safely, and fitted to the clip's size."""
 
-import base64
-import binascii
 import io
 from dataclasses import dataclass
 from math import sqrt
@@ -15,7 +13,6 @@ from pipelines.model_card import ModelCard
 
 FIELD = "input_reference"
 _FORMATS = ("PNG", "JPEG", "WEBP")
-_BASE64_MARK = ";base64,"
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.3, tag 274: what undoes each orientation.
 _UPRIGHT = {
@@ -28,21 +25,6 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-
-
-def bytes_of_data_uri(uri: str) -> bytes:
-    """What a `data:...;base64,` URI holds; the type that it declares does not matter.
-
-    Raises:
-        InvalidImage: it is another kind of URL (a server must not fetch what a client names), or not base64.
-    """
-    start = uri.find(_BASE64_MARK)
-    if uri[:5].lower() != "data:" or start < 0:
-        raise InvalidImage("image_url must be a data: URI in base64, other URLs are not fetched", FIELD)
-    try:
-        return base64.b64decode(uri[start + len(_BASE64_MARK) :], validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidImage("the data: URI of image_url is not valid base64", FIELD) from None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from frontend.errors import CLIENT_CLOSED_REQUEST, error_response
 from frontend.metrics import Metrics
+from pipelines.printable import LONGEST, printable
 
 _log = structlog.get_logger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -34,7 +35,7 @@ class RequestLogMiddleware:
         async def send_and_note(message: Message) -> None:
             nonlocal status, answering
             if message["type"] == "http.response.start":
-                status, answering = message["status"], True
+                status, answering = int(message["status"]), True  # `HTTPStatus` is one too, and would be logged as one
             await send(message)
 
         try:
@@ -47,7 +48,8 @@ class RequestLogMiddleware:
             seconds = time.monotonic() - started
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.request_answered(method, _route(scope), status, seconds)
-            _log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+            path = printable(scope["path"], LONGEST)
+            _log.info("request", method=method, path=path, status=status, seconds=round(seconds, 4))
 
 
 def _route(scope: Scope) -> str:

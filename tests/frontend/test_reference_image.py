@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from frontend.errors import InvalidImage
-from frontend.reference_image import ReferenceImage, bytes_of_data_uri
+from frontend.media.data_uri import bytes_of_data_uri
+from frontend.reference_image import FIELD, ReferenceImage
 from pipelines.model_card import ModelCard
 from tests.model_cards import image_to_video_card
 
@@ -245,7 +246,7 @@ def test_the_crop_is_known(size: tuple[int, int], lost: float) -> None:
 
 @pytest.mark.parametrize("head", ["data:image/png;base64,", "data:;base64,", "DATA:text/plain;charset=x;base64,"])
 def test_a_data_uri_is_read_whatever_type_it_declares(head: str) -> None:
-    assert bytes_of_data_uri(head + base64.b64encode(b"\0\xff?>").decode()) == b"\0\xff?>"
+    assert bytes_of_data_uri(head + base64.b64encode(b"\0\xff?>").decode(), FIELD) == b"\0\xff?>"
 
 
 @pytest.mark.parametrize(
@@ -263,4 +264,4 @@ def test_a_data_uri_is_read_whatever_type_it_declares(head: str) -> None:
 )
 def test_other_urls_are_refused(uri: str, message: str) -> None:
     with pytest.raises(InvalidImage, match=message):
-        bytes_of_data_uri(uri)
+        bytes_of_data_uri(uri, FIELD)
