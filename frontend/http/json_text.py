@@ -32,6 +32,7 @@ _TOKEN = re.compile(
 _ESCAPED_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BEFORE_VALUE = (b",", b":", b"[", b"{")
+_QUOTE = ord('"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NAME = 1_000
 """bytes of a key that an error's path has at most"""
@@ -148,35 +149,27 @@ class _Scan:
 
     def _string(self, start: int) -> int:
         """The position behind the string whose first character is at `start`."""
-        end = self._end_of_string(start)
         container = self._open[-1] if self._open else None
         if container is not None and container.is_object and container.key is None:
             self._spend()
-            self._check_text(start, end, self._open[:-1], may_be_long=False)
+            end = self._end_of_text(start, self._open[:-1], may_be_long=False)
             container.key = (start, end)
         else:
             self._count()
             may_be_long = container is not None and container.key is not None and self._name(container) in LONG_TEXTS
-            self._check_text(start, end, self._open, may_be_long)
+            end = self._end_of_text(start, self._open, may_be_long)
         return end + 1
 
-    def _end_of_string(self, start: int) -> int:
-        """Where its closing quote is, or the text ends."""
-        text = self._text
-        quote = text.find(b'"', start)
-        end = quote if quote >= 0 else len(text)
-        position = text.find(b"\\", start, end)
-        if position < 0:
-            return end
-        while match := _ESCAPED_TEXT.match(text, position, position + _WINDOW):
-            if match.end() == position or text[match.end() : match.end() + 1] in (b'"', b""):
-                break
-            position = match.end()
-        return match.end() if match else len(text)
+    def _end_of_text(self, start: int, path: list[_Container], may_be_long: bool) -> int:
+        """Where the closing quote is, or the whole text ends.
 
-    def _check_text(self, start: int, end: int, path: list[_Container], may_be_long: bool) -> None:
+        Args:
+            path: to the string, for errors.
+        """
         if may_be_long:
-            return
+            return self._closing_quote(start, len(self._text))
+        # Two more: the last character may be half of an escape.
+        end = self._closing_quote(start, min(start + MAX_TEXT_BYTES + 2, len(self._text)))
         if end - start > MAX_TEXT_BYTES:
             raise InvalidValue(self._path(path), f"must have at most {MAX_TEXT_BYTES:,} bytes of text")
         if _SURROGATE.search(self._text, start, end):
@@ -185,6 +178,21 @@ class _Scan:
             except ValueError as error:  # of other mistakes in it, the parser says what they are
                 if "hex escape" in str(error):
                     raise InvalidValue(self._path(path), "must be valid Unicode") from None
+        return end
+
+    def _closing_quote(self, start: int, stop: int) -> int:
+        """Where it is, `stop` or one less if it is not before."""
+        text = self._text
+        quote = text.find(b'"', start, stop)
+        end = quote if quote >= 0 else stop
+        position = text.find(b"\\", start, end)
+        if position < 0:
+            return end
+        while match := _ESCAPED_TEXT.match(text, position, min(position + _WINDOW, stop)):
+            if match.end() in (position, stop) or text[match.end()] == _QUOTE:
+                return match.end()
+            position = match.end()
+        return stop
 
     def _path(self, containers: list[_Container]) -> tuple[str | int, ...]:
         """The keys and indexes that lead through `containers` to the present entry of the last."""
