@@ -24,12 +24,15 @@ from frontend.logging import configure_logging
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
+from frontend.openapi_body import describe_bodies
 from frontend.picture import PictureMaker
 from frontend.recent_videos import RecentVideos
 from frontend.request_id import RequestIdMiddleware
 from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
 from frontend.routes.access_errors import ACCESS_ERRORS, KEY_ERRORS
+from frontend.schemas.images_generations import ImageGenerationRequest
+from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.triton_engine import TritonEngine
@@ -123,6 +126,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     for routes in (videos_generations, videos, images_generations, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=ACCESS_ERRORS | KEY_ERRORS)
     app.include_router(health.router, responses=ACCESS_ERRORS)
+    describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)
     install_error_handlers(app)
     # The last one added is the outermost.
     body_limits = BodyLimits(

@@ -5,7 +5,10 @@ from email.message import Message
 from fastapi import Request
 
 from frontend.errors import UnsupportedMediaType
+from pipelines.printable import quoted
 
+_LONGEST = 100
+"""characters of a header that an error repeats"""
 MULTIPART = "multipart/form-data"
 
 
@@ -26,7 +29,7 @@ def is_multipart(request: Request) -> bool:
 
 def unsupported(request: Request, allowed: str) -> UnsupportedMediaType:
     given = request.headers.get("Content-Type", "")
-    said = repr(given[:100]) if given else "none"
+    said = quoted(given, _LONGEST) if given else "none"
     return UnsupportedMediaType(f"the Content-Type must be {allowed}, got {said}")
 
 

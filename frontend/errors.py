@@ -8,6 +8,7 @@ FrontendError                     status  type                   code
 ├── KeysUnavailable               503     server_error           keys_unavailable
 ├── UnknownFields                 422     invalid_request_error  unknown_parameter
 ├── InvalidImage                  400     invalid_request_error  invalid_image
+├── InvalidJson                   400     invalid_request_error  invalid_json
 ├── InvalidMultipart              400     invalid_request_error  invalid_multipart
 ├── VideoNotFound                 404     invalid_request_error  video_not_found
 ├── UnsupportedMediaType          415     invalid_request_error  unsupported_media_type
@@ -30,7 +31,6 @@ pipelines.errors.PipelineError
 ├── Cancelled                     503     server_error           cancelled
 └── ModelFailed                   503     server_error           model_failed
 RequestValidationError            422     invalid_request_error  missing_required_parameter, invalid_type, invalid_value
-    malformed JSON                400     invalid_request_error  invalid_json
 HTTPException                     its own invalid_request_error  not_found, method_not_allowed, ...
 anything else                     500     server_error           internal_error
 """
@@ -47,7 +47,7 @@ from starlette.exceptions import HTTPException
 
 from frontend.request_id import current_request_id
 from frontend.schemas.errors import ErrorBody, ErrorDetail, ErrorType
-from frontend.validation_message import code_of, field_of, sentence_of
+from frontend.validation_message import code_of, field_of, message_of
 from pipelines.errors import (
     Cancelled,
     DeadlineExceeded,
@@ -57,12 +57,16 @@ from pipelines.errors import (
     PipelineError,
     QueueFull,
 )
+from pipelines.printable import LONGEST, printable
 
 # Long enough for a supervisor to bring a dead process back, and for a place in the queue to become free.
 RETRY_AFTER_SECONDS = 5
 
 CLIENT_CLOSED_REQUEST = 499
 """nginx's status for a client that left before the answer; HTTP has none"""
+
+_LONGEST_MESSAGE = 8_000
+"""characters, for the case that every part of a message is as long as it may be"""
 
 _log = structlog.get_logger(__name__)
 
@@ -109,8 +113,12 @@ class InvalidImage(FrontendError):
     """An image that cannot be read, or is of a kind that is not taken."""
 
 
+class InvalidJson(FrontendError):
+    """The body is declared as JSON and is not, or nests more deeply than is read here."""
+
+
 class InvalidMultipart(FrontendError):
-    """The body is declared as multipart/form-data and is not, or has too many parts."""
+    """The body is declared as multipart/form-data and is not, has too much of something, or text that is not UTF-8."""
 
 
 class VideoNotFound(FrontendError):
@@ -183,6 +191,7 @@ _RULES: dict[type[Exception], _Rule] = {
     KeysUnavailable: _Rule(503, "server_error", "keys_unavailable", retry=True),
     UnknownFields: _Rule(422, "invalid_request_error", "unknown_parameter"),
     InvalidImage: _Rule(400, "invalid_request_error", "invalid_image"),
+    InvalidJson: _Rule(400, "invalid_request_error", "invalid_json"),
     InvalidMultipart: _Rule(400, "invalid_request_error", "invalid_multipart"),
     VideoNotFound: _Rule(404, "invalid_request_error", "video_not_found"),
     UnsupportedMediaType: _Rule(415, "invalid_request_error", "unsupported_media_type"),
@@ -225,48 +234,34 @@ def error_response(error: Exception) -> JSONResponse:
             if rule is not _INTERNAL:
                 if rule.status >= 500:
                     _log.warning("request failed", code=rule.code, reason=error.message)
-                message = f"{error.field}: {error.message}" if error.field else error.message
+                message = f"{printable(error.field, LONGEST)}: {error.message}" if error.field else error.message
                 return _envelope(rule, message, error.field)
     _log.error("internal error", exc_info=error)
     return _envelope(_INTERNAL, f"Internal error. Its request id is {current_request_id()}.", None)
 
 
 def _validation_response(error: RequestValidationError) -> JSONResponse:
-    """422 naming every field that the schema rejects, or 400 when the body is not JSON at all."""
+    """422 naming the fields that the schema rejects."""
     details = error.errors()
-    if details[0]["type"] == "json_invalid":
-        position = details[0]["loc"][-1]
-        message = f"The body is not valid JSON: {details[0]['ctx']['error']} at character {position}"
-        return _envelope(_Rule(400, "invalid_request_error", "invalid_json"), message, None)
     rule = _Rule(422, "invalid_request_error", code_of(details[0]))
-    return _envelope(rule, "; ".join(sentence_of(detail) for detail in details), field_of(details[0]))
+    return _envelope(rule, message_of(details), field_of(details[0]))
 
 
 def _http_response(request: Request, error: HTTPException) -> JSONResponse:
-    """What the router raises: no such route, no such method, a body that it could not read."""
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        # FastAPI raises this for a body that json.loads gave up on for another reason than its syntax.
-        rule = _Rule(400, "invalid_request_error", "invalid_json")
-        return _envelope(rule, f"The body is not valid JSON: {_unreadable(error.__cause__)}", None)
+    """What the router raises: no such route, no such method."""
     status = HTTPStatus(error.status_code)
-    rule = _Rule(status, "invalid_request_error", status.name.lower())
-    return _envelope(rule, f"{request.method} {request.url.path}: {status.phrase}", None, error.headers)
-
-
-def _unreadable(cause: BaseException | None) -> str:
-    match cause:
-        case RecursionError():
-            return "it is nested too deeply"
-        case UnicodeDecodeError():
-            return "it is not UTF-8"
-        case ValueError():
-            return "it has a number with too many digits"
-        case _:
-            return "it could not be read"
+    rule = _Rule(status.value, "invalid_request_error", status.name.lower())
+    asked = f"{printable(request.method, LONGEST)} {printable(request.url.path, LONGEST)}"
+    return _envelope(rule, f"{asked}: {status.phrase}", None, error.headers)
 
 
 def _envelope(rule: _Rule, message: str, param: str | None, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    detail = ErrorDetail(message=message, type=rule.type, param=param, code=rule.code)
+    detail = ErrorDetail(
+        message=printable(message, _LONGEST_MESSAGE),
+        type=rule.type,
+        param=param and printable(param, LONGEST),
+        code=rule.code,
+    )
     retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if rule.retry else {}
     return JSONResponse(
         ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **(headers or {}), **retry}

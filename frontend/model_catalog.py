@@ -7,6 +7,7 @@ from frontend.engine import Engine
 from frontend.errors import EngineUnavailable
 from pipelines.errors import InvalidRequest, ModelNotFound
 from pipelines.model_card import ModelCard, Task
+from pipelines.printable import quoted
 
 MAX_AGE_SECONDS = 5.0
 """Triton may be restarted with other models"""
@@ -36,7 +37,7 @@ class ModelCatalog:
         for card in cards:
             if card.id == model:
                 return card
-        raise ModelNotFound(f"there is no model {model!r}; served here: {_ids(cards)}", "model")
+        raise ModelNotFound(f"there is no model {quoted(model)}; served here: {_ids(cards)}", "model")
 
     async def choose(self, model: str | None, task: Task, field: str = "model") -> ModelCard:
         """The card of `model`, or of the first served model that does `task` when the request names none.

@@ -2,7 +2,33 @@
 
 from typing import Any
 
+from fastapi import FastAPI
 from pydantic import BaseModel
+
+JSON = "application/json"
+_COMPONENT = "#/components/schemas/{model}"
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """What `openapi_extra` says of a JSON body; `describe_bodies` adds the schema that it refers to."""
+    schema = {"$ref": _COMPONENT.format(model=model.__name__)}
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def describe_bodies(app: FastAPI, *models: type[BaseModel]) -> None:
+    """Add the schemas of bodies to the application's description, as FastAPI does for bodies that it reads itself."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = generate()
+        components = description["components"]["schemas"]
+        for model in models:
+            schema = model.model_json_schema(ref_template=_COMPONENT)
+            for name, component in (schema.pop("$defs", {}) | {model.__name__: schema}).items():
+                components.setdefault(name, component)
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def inline_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from frontend.errors import VideoNotFound
 from frontend.schemas.videos import Video
+from pipelines.printable import quoted
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RecentVideos:
         """Raises VideoNotFound."""
         self._drop_old()
         if video_id not in self._kept:
-            raise VideoNotFound(f"there is no video {video_id[:100]!r}, or no longer", "video_id")
+            raise VideoNotFound(f"there is no video {quoted(video_id, 100)}, or no longer", "video_id")
         return self._kept[video_id][1]
 
     def _drop_old(self) -> None:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from frontend.errors import CLIENT_CLOSED_REQUEST, error_response
 from frontend.http.authentication import KEY_NAME
 from frontend.metrics import Metrics
+from pipelines.printable import LONGEST, printable
 
 _log = structlog.get_logger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -36,7 +37,7 @@ class RequestLogMiddleware:
         async def send_and_note(message: Message) -> None:
             nonlocal status, answering
             if message["type"] == "http.response.start":
-                status, answering = message["status"], True
+                status, answering = int(message["status"]), True  # `HTTPStatus` is one too, and would be logged as one
             await send(message)
 
         try:
@@ -50,7 +51,8 @@ class RequestLogMiddleware:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.request_answered(method, _route(scope), status, seconds)
             key = {"key": scope[KEY_NAME]} if scope.get(KEY_NAME) else {}
-            _log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4), **key)
+            path = printable(scope["path"], LONGEST)
+            _log.info("request", method=method, path=path, status=status, seconds=round(seconds, 4), **key)
 
 
 def _route(scope: Scope) -> str:

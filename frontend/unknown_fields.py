@@ -2,6 +2,7 @@
 
 from frontend.errors import UnknownFields
 from frontend.schemas.fields import Fields
+from pipelines.printable import printable
 
 _MOST_NAMED = 20
 _LONGEST_NAME = 100
@@ -17,11 +18,11 @@ def refuse_unknown(request: Fields) -> None:
 
 def warnings_of(request: Fields) -> list[str]:
     """A sentence for each of them."""
-    return [f"unknown field {name!r} has no effect" for name in _named(request.unknown_fields())]
+    return [f"unknown field '{name}' has no effect" for name in _named(request.unknown_fields())]
 
 
 def _named(unknown: list[str]) -> list[str]:
-    """Names fit for a message: few, short, and text that can be encoded whatever the client sent."""
-    names = [name[:_LONGEST_NAME].encode(errors="replace").decode() for name in unknown[:_MOST_NAMED]]
+    """Names fit for a message: few, short and printable, whatever the client sent."""
+    names = [printable(name, _LONGEST_NAME) for name in unknown[:_MOST_NAMED]]
     rest = len(unknown) - _MOST_NAMED
     return [*names, f"... and {rest} more"] if rest > 0 else names

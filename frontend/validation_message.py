@@ -1,8 +1,10 @@
 """Sentences for what a schema rejects: `n must be at most 10, got 11`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pipelines.printable import LONGEST, printable
 
 # pydantic's error types, and what each says with the error's own context. {ge} and the like come from the bound.
 _SENTENCES = {
@@ -32,11 +34,21 @@ _SENTENCES = {
 }
 _LONGEST_VALUE = 40
 """characters of the client's value that a message repeats at most"""
+_MOST_NAMED = 20
+"""errors that a message tells"""
 
 
 def field_of(error: Mapping[str, Any]) -> str | None:
     """The dotted name of the field that pydantic's `error` is about, None for the body as a whole."""
-    return ".".join(str(part) for part in error["loc"] if part != "body") or None
+    where = error["loc"]
+    return ".".join(map(str, where[1:] if where[:1] == ("body",) else where)) or None
+
+
+def message_of(errors: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence for each of pydantic's `errors`, or for the first of them and how many more there are."""
+    sentences = [sentence_of(error) for error in errors[:_MOST_NAMED]]
+    rest = len(errors) - _MOST_NAMED
+    return "; ".join([*sentences, f"and {rest:,} more"] if rest > 0 else sentences)
 
 
 def sentence_of(error: Mapping[str, Any]) -> str:
@@ -46,10 +58,15 @@ def sentence_of(error: Mapping[str, Any]) -> str:
         name: f"{bound:g}" if isinstance(bound, float) else bound for name, bound in error.get("ctx", {}).items()
     }
     rule = template.format(**context) if template else error["msg"]
-    value = error.get("input")
-    written = json.dumps(value) if isinstance(value, int | float | str) else ""
-    got = f", got {written}" if 0 < len(written) <= _LONGEST_VALUE else ""
-    return f"{field_of(error) or 'The body'} {rule}{got}"
+    return f"{printable(field_of(error) or 'The body', LONGEST)} {rule}{_got(error.get('input'))}"
+
+
+def _got(value: object) -> str:
+    """What the client sent, where it is short."""
+    if not isinstance(value, int | float | str) or (isinstance(value, str) and len(value) > _LONGEST_VALUE):
+        return ""
+    written = json.dumps(value)
+    return f", got {written}" if len(written) <= _LONGEST_VALUE else ""
 
 
 def code_of(error: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from pipelines.lora import Adapters
 from pipelines.lora_folder import LoraFolder
 from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import CARD_FILE, ModelCard
+from pipelines.printable import quoted
 from pipelines.qwen_image import QwenImage
 from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner
@@ -117,6 +118,6 @@ class Pipelines:
         if model is None and len(self._by_id) == 1:
             return next(iter(self._by_id.values()))
         if model not in self._by_id:
-            what = "say which model" if model is None else f"no model {model!r}"
+            what = "say which model" if model is None else f"no model {quoted(str(model))}"
             raise ModelNotFound(f"{what}; served: {', '.join(self._by_id)}", "model")
         return self._by_id[model]

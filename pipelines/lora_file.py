@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import InvalidRequest
 from pipelines.lora_settings import LoraSettings
+from pipelines.printable import quoted
 from pipelines.safetensors_file import SafetensorsHeader, TensorInfo, read_header
 
 PEFT_WEIGHTS = "adapter_model.safetensors"
@@ -135,7 +136,7 @@ def read_adapter(path: Path, name: str) -> AdapterFile:
         return AdapterFile(path, version, _parts(path, header, settings))
     except (OSError, ValueError) as error:
         reason = (error.strerror or "unreadable") if isinstance(error, OSError) else str(error)
-        raise InvalidRequest(f"adapter {name!r} cannot be used: {reason}", "lora") from None
+        raise InvalidRequest(f"adapter {quoted(name)} cannot be used: {reason}", "lora") from None
 
 
 def _has_config(path: Path) -> bool:

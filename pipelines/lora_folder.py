@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines.errors import InvalidRequest
 from pipelines.lora_file import PEFT_WEIGHTS, AdapterFile, Version, read_adapter, version_of
+from pipelines.printable import quoted
 
 LORA_DIR_VARIABLE = "TRITONREEL_LORA_DIR"
 """environment variable with the folder, set by the launcher; without it there are no adapters"""
@@ -58,7 +59,7 @@ class LoraFolder:
                 return self._header(file, words, version_of(file))
             except FileNotFoundError:
                 pass  # deleted this moment
-        raise InvalidRequest(f"no adapter {words!r}; {self._listed()}", "lora")
+        raise InvalidRequest(f"no adapter {quoted(words)}; {self._listed()}", "lora")
 
     def _by_name(self, name: str) -> Path | None:
         if "/" in name or name.startswith("."):

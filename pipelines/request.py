@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic_core import PydanticCustomError
 
 from pipelines.errors import InvalidRequest
 from pipelines.lora_spec import MAX_ADAPTERS, LoraRequest
@@ -18,8 +19,12 @@ MAX_SEED = 2**63 - 1
 
 
 def _as_tuple(value: Any) -> Any:
-    """One adapter may stand alone instead of in a list."""
+    """One adapter may stand alone instead of in a list. Counts before any of them is looked at."""
     match value:
+        case list() | tuple() if len(value) > MAX_ADAPTERS:
+            raise PydanticCustomError(
+                "too_long", "must have at most {max_length} entries", {"max_length": MAX_ADAPTERS}
+            )
         case list():
             return tuple(value)
         case dict() | LoraRequest():

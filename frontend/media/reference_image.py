@@ -1,7 +1,5 @@
 """The image that a video starts from: what its header says, and what size that asks for."""
 
-import base64
-import binascii
 from dataclasses import dataclass
 from math import sqrt
 
@@ -11,23 +9,7 @@ from frontend.media.image_header import ImageError
 from pipelines.model_card import ModelCard
 
 FIELD = "input_reference"
-_BASE64_MARK = ";base64,"
 _SIDEWAYS = frozenset({5, 6, 7, 8})
-
-
-def bytes_of_data_uri(uri: str) -> bytes:
-    """What a `data:...;base64,` URI holds; the type that it declares does not matter.
-
-    Raises:
-        InvalidImage: it is another kind of URL (a server must not fetch what a client names), or not base64.
-    """
-    start = uri.find(_BASE64_MARK)
-    if uri[:5].lower() != "data:" or start < 0:
-        raise InvalidImage("image_url must be a data: URI in base64, other URLs are not fetched", FIELD)
-    try:
-        return base64.b64decode(uri[start + len(_BASE64_MARK) :], validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidImage("the data: URI of image_url is not valid base64", FIELD) from None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from fastapi import APIRouter, Depends, Request
 
 from frontend.content_type import require_json
 from frontend.disconnect import until_disconnected
+from frontend.http.body import read_json
 from frontend.image_plan import check_supported, plan_image
+from frontend.openapi_body import json_body
 from frontend.picture import Picture
 from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
@@ -31,10 +33,10 @@ router = APIRouter(tags=["images"])
     response_description="The pictures as base64 files, and how they were really made.",
     responses=GENERATION_ERRORS,
     dependencies=[Depends(require_json)],
+    openapi_extra=json_body(ImageGenerationRequest),
 )
-async def create_images(
-    body: ImageGenerationRequest, request: Request, services: ServicesDep
-) -> ImageGenerationResponse:
+async def create_images(request: Request, services: ServicesDep) -> ImageGenerationResponse:
+    body = await read_json(request, ImageGenerationRequest)
     return await until_disconnected(request, _create(body, services))
 
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from frontend.body import read_json, read_multipart, validated
 from frontend.content_type import MULTIPART, is_json, is_multipart, unsupported
 from frontend.disconnect import until_disconnected
-from frontend.media.reference_image import FIELD, ReferenceImage, bytes_of_data_uri
-from frontend.openapi_body import form_schema, inline_schema
+from frontend.http.body import read_form, read_json
+from frontend.media.data_uri import bytes_of_data_uri
+from frontend.media.reference_image import FIELD, ReferenceImage
+from frontend.openapi_body import JSON, form_schema, inline_schema
 from frontend.recent_videos import RecentVideo
 from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
@@ -30,7 +31,7 @@ _BODY = {
         "required": True,
         "content": {
             MULTIPART: {"schema": form_schema(VideoCreateRequest, FIELD, ImageReference)},
-            "application/json": {"schema": inline_schema(VideoCreateRequest)},
+            JSON: {"schema": inline_schema(VideoCreateRequest)},
         },
     }
 }
@@ -51,7 +52,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     openapi_extra=_BODY,
 )
 async def create_video(request: Request, services: ServicesDep) -> CreatedVideo:
-    body, upload = await _read(request, services.settings.max_upload_bytes)
+    body, upload = await _read(request)
     return await until_disconnected(request, _create(body, upload, services))
 
 
@@ -79,15 +80,13 @@ async def get_content(
     return Response(recent.mp4, media_type="video/mp4", headers=headers)
 
 
-async def _read(request: Request, max_bytes: int) -> tuple[VideoCreateRequest, bytes | None]:
+async def _read(request: Request) -> tuple[VideoCreateRequest, bytes | None]:
     """The request, and the uploaded file."""
     if is_multipart(request):
-        fields = await read_multipart(request, max_bytes, TEXT_FIELDS)
-        upload = fields.pop(FIELD) if isinstance(fields.get(FIELD), bytes) else None
-        return validated(VideoCreateRequest, fields), upload
+        return await read_form(request, VideoCreateRequest, texts=TEXT_FIELDS, file_field=FIELD)
     if is_json(request):
-        return validated(VideoCreateRequest, await read_json(request)), None
-    raise unsupported(request, f"{MULTIPART} or application/json")
+        return await read_json(request, VideoCreateRequest), None
+    raise unsupported(request, f"{MULTIPART} or {JSON}")
 
 
 async def _create(body: VideoCreateRequest, upload: bytes | None, services: Services) -> CreatedVideo:
@@ -122,7 +121,7 @@ async def _image(reference: ImageReference | None, upload: bytes | None, service
             raise InvalidRequest("file_id is not supported, send the file itself or a data: URI as image_url", FIELD)
         if reference.image_url is None:
             raise InvalidRequest("has no image_url", FIELD)
-        upload = bytes_of_data_uri(reference.image_url)
+        upload = await asyncio.to_thread(bytes_of_data_uri, reference.image_url, FIELD)
     if upload is None:
         return None
     return await asyncio.to_thread(ReferenceImage.open, upload, services.settings.max_image_pixels)

@@ -6,7 +6,9 @@ from fastapi import APIRouter, Depends, Request
 
 from frontend.content_type import require_json
 from frontend.disconnect import until_disconnected
+from frontend.http.body import read_json
 from frontend.model_catalog import ModelCatalog
+from frontend.openapi_body import json_body
 from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGenerationResponse
@@ -26,10 +28,10 @@ router = APIRouter(tags=["videos"])
     response_description="The clips as base64 MP4, and what was really made.",
     responses=GENERATION_ERRORS,
     dependencies=[Depends(require_json)],
+    openapi_extra=json_body(VideoGenerationRequest),
 )
-async def create_videos(
-    body: VideoGenerationRequest, request: Request, services: ServicesDep
-) -> VideoGenerationResponse:
+async def create_videos(request: Request, services: ServicesDep) -> VideoGenerationResponse:
+    body = await read_json(request, VideoGenerationRequest)
     return await until_disconnected(request, _create(body, services))
 
 

@@ -1,5 +1,6 @@
 """What requests for clips and for pictures have in common: types, descriptions, and a memory for unknown fields."""
 
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -12,14 +13,17 @@ from pipelines.request import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
 MAX_SIDE = 16384
 MAX_COUNT = 10
 """clips or pictures of one request"""
+MAX_WORD = 256
+"""characters of a field that names something"""
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
 def parse_size(size: str) -> tuple[int, int]:
     """Width and height, pixels, of `WIDTHxHEIGHT`. Raises ValueError when it is not of that form."""
-    width, height = size.split("x")
-    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
-        raise ValueError(size)
-    return int(width), int(height)
+    match = _SIZE.fullmatch(size)
+    if match is None:
+        raise ValueError("a size is not of the form WIDTHxHEIGHT")
+    return int(match[1]), int(match[2])
 
 
 def _check_size(size: str) -> str:
@@ -35,6 +39,7 @@ def _check_size(size: str) -> str:
 
 
 Size = Annotated[str, AfterValidator(_check_size)]
+Word = Annotated[str, Field(max_length=MAX_WORD)]
 Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
 
 
@@ -87,7 +92,7 @@ class RequestFields(Fields):
     """What to make, with which model, and how many. A field that is null counts as absent."""
 
     prompt: Prompt = Field(description="What to show.", examples=["a red circle moves right"])
-    model: str | None = Field(
+    model: Word | None = Field(
         None,
         description="A served id, see `GET /v1/models`. If absent, the first served model that can do what is asked.",
     )

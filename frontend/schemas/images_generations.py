@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.image_encoder import ImageFormat
-from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, parse_size
+from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, Word, parse_size
 from frontend.schemas.timings import Timings
 from pipelines.lora_spec import LoraRequest
 from pipelines.model_card import Solver
@@ -91,17 +91,17 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
     background: Literal["auto", "opaque", "transparent"] | None = Field(
         None, description="Pictures are opaque: `transparent` is answered with 400.", examples=["opaque"]
     )
-    response_format: str | None = Field(
+    response_format: Word | None = Field(
         None, description="`b64_json`. `url` needs storage, which is not there yet (400).", examples=["b64_json"]
     )
     stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
     partial_images: PartialImages | None = Field(
         None, description="Pictures of the way there are not supported yet: more than 0 is answered with 400."
     )
-    quality: str | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
-    style: str | None = Field(None, description="Without effect; the prompt is what changes style.")
-    moderation: str | None = Field(None, description="Without effect: nothing is moderated.")
-    user: str | None = Field(None, description="Without effect, and not kept.")
+    quality: Word | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
+    style: Word | None = Field(None, description="Without effect; the prompt is what changes style.")
+    moderation: Word | None = Field(None, description="Without effect: nothing is moderated.")
+    user: Word | None = Field(None, description="Without effect, and not kept.")
     extra_body: ImageExtraBody | None = Field(
         None, description="Fills the fields of the same name that are absent at the top level."
     )

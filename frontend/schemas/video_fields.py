@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from frontend.schemas.fields import RequestFields, SamplingFields, SizeFields
+from frontend.schemas.fields import RequestFields, SamplingFields, SizeFields, Word
 from pipelines.request import BoundaryRatio, FlowShift, FrameCount, Guidance
 
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
@@ -67,5 +67,5 @@ class VideoRequest(VideoSamplingFields, RequestFields):
     extra_body: ExtraBody | None = Field(
         None, description="Fills the fields of the same name that are absent at the top level and in `video_params`."
     )
-    response_format: str | None = Field(None, description="`b64_json` is the only one.", examples=["b64_json"])
+    response_format: Word | None = Field(None, description="`b64_json` is the only one.", examples=["b64_json"])
     stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")

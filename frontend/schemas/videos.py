@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from frontend.schemas.fields import Fields
+from frontend.schemas.fields import Fields, Word
 from frontend.schemas.video_fields import VideoRequest
 from frontend.schemas.video_report import VideoData, VideoReport
 
@@ -27,7 +27,7 @@ class ImageReference(Fields):
         description="A `data:` URI of a PNG, JPEG or WebP image. Other URLs are not fetched (400).",
         examples=["data:image/png;base64,iVBORw0KGgo..."],
     )
-    file_id: str | None = Field(None, description="Uploaded files are not supported (400).")
+    file_id: Word | None = Field(None, description="Uploaded files are not supported (400).")
 
 
 def _check_reference(value: Any) -> Any:

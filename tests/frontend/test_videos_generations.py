@@ -195,9 +195,9 @@ async def test_a_wrong_request_is_told_so_though_triton_is_away(client: httpx.As
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"{", "Expecting property name enclosed in double quotes at character 1"),
-        (b'{"prompt": "x",}', "Illegal trailing comma before end of object at character 14"),
-        (b"prompt=x", "Expecting value at character 0"),
+        (b"{", "EOF while parsing an object at line 1 column 1"),
+        (b'{"prompt": "x",}', "trailing comma at line 1 column 16"),
+        (b"prompt=x", "expected value at line 1 column 1"),
         (b'{"prompt": "\xff"}', "it is not UTF-8"),
         (b'{"prompt": "x", "n": ' + b"9" * 5000 + b"}", "it has a number with too many digits"),
         (b'{"prompt": "x", "a": ' + b"[" * 40_000 + b"]" * 40_000 + b"}", "it is nested too deeply"),
@@ -209,10 +209,7 @@ async def test_what_is_not_json_is_400(client: httpx.AsyncClient, body: bytes, m
     response = await client.post(URL, content=body, headers={"Content-Type": "application/json"})
     error = error_of(response)
     assert (response.status_code, error["code"], error["param"]) == (400, "invalid_json", None)
-    prefix = "The body is not valid JSON: "
-    assert error["message"].startswith(prefix)
-    if "trailing comma" not in message:  # worded differently by each Python
-        assert error["message"] == prefix + message
+    assert error["message"] == f"The body is not valid JSON: {message}"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'"text"', b"5", b"null"])

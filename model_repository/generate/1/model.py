@@ -16,7 +16,7 @@ import torch
 import triton_python_backend_utils as pb_utils
 from bls import BlsRunner
 from metrics import Metrics
-from responses import Responder, read_fields
+from responses import LONGEST_ERROR, Responder, read_fields
 
 from pipelines.admission import Admission
 from pipelines.condition_cache import ConditionCache
@@ -25,6 +25,7 @@ from pipelines.families import Pipelines
 from pipelines.frames import to_uint8
 from pipelines.job import Job
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
+from pipelines.printable import LONGEST, printable
 from pipelines.request import parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
@@ -96,7 +97,8 @@ class TritonPythonModel:
 
     async def _respond(self, request: Any, responder: Responder) -> None:
         """Serve one request; whatever happens, its client gets a final response."""
-        request_id = request.request_id()
+        # Any client of Triton chooses it, and Triton writes log lines as they are.
+        request_id = printable(request.request_id(), LONGEST)
         try:
             fields = read_fields(request)
             match fields.pop("task", "generate"):
@@ -114,11 +116,11 @@ class TritonPythonModel:
             await responder.error(error)
         except PipelineError as error:
             self._metrics.job_failed()
-            pb_utils.Logger.log_warn(f"job {request_id}: {error.to_text()}")
+            pb_utils.Logger.log_warn(f"job {request_id}: {printable(error.to_text(), LONGEST_ERROR)}")
             await responder.error(error)
         except BaseException as error:
             self._metrics.job_failed()
-            pb_utils.Logger.log_error(f"job {request_id}: {error!r}")
+            pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_ERROR)}")
             await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:

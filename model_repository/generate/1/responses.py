@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from pipelines.errors import Cancelled, InvalidRequest, PipelineError
 from pipelines.job import Progress
+from pipelines.printable import printable
+from pipelines.text_input import read_json, read_text
 from pipelines.unstoppable import until_done
 
+LONGEST_ERROR = 4_000
+"""characters of an error's text, which may hold what Triton says of a model"""
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -20,7 +24,8 @@ def read_fields(request: Any) -> dict[str, Any]:
     """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
-        InvalidRequest: a tensor does not hold one value, a string is not UTF-8, or not JSON where it should be.
+        InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not JSON where it should
+            be.
     """
     fields = {}
     for tensor in request.inputs():
@@ -32,17 +37,10 @@ def read_fields(request: Any) -> dict[str, Any]:
             raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
         value = array.item()
         if isinstance(value, bytes):
-            try:
-                fields[tensor.name()] = value.decode()
-            except UnicodeDecodeError:
-                raise InvalidRequest("must be UTF-8", tensor.name()) from None
+            read = read_json if tensor.name() == "lora" else read_text
+            fields[tensor.name()] = read(value, tensor.name())
         else:
             fields[tensor.name()] = value
-    if "lora" in fields:
-        try:
-            fields["lora"] = json.loads(fields["lora"])
-        except (ValueError, RecursionError):
-            raise InvalidRequest("must be JSON", "lora") from None
     return fields
 
 
@@ -88,7 +86,9 @@ class Responder:
         code = pb_utils.TritonError.CANCELLED if isinstance(error, Cancelled) else pb_utils.TritonError.INTERNAL
         if isinstance(error, InvalidRequest):
             code = pb_utils.TritonError.INVALID_ARG
-        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(error.to_text(), code))
+        response = pb_utils.InferenceResponse(
+            error=pb_utils.TritonError(printable(error.to_text(), LONGEST_ERROR), code)
+        )
         await self._respond(response, final=True)
 
     async def _send(self, tensors: list[Any], final: bool = False) -> None:

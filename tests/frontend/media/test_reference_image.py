@@ -1,4 +1,3 @@
-import base64
 import contextlib
 import io
 import random
@@ -11,7 +10,7 @@ from PIL import Image, ImageOps
 
 from frontend.errors import InvalidImage
 from frontend.media.image_header import ImageError
-from frontend.media.reference_image import ReferenceImage, bytes_of_data_uri
+from frontend.media.reference_image import ReferenceImage
 from pipelines.model_card import ModelCard
 from tests.frontend.media.image_files import (
     IDAT,
@@ -225,29 +224,3 @@ def test_the_image_covers_the_clip_and_is_cropped_about_its_centre() -> None:
 )
 def test_the_crop_is_known(size: tuple[int, int], lost: float) -> None:
     assert image_of(64, 48).lost_by(*size) == pytest.approx(lost)
-
-
-# Data URIs
-
-
-@pytest.mark.parametrize("head", ["data:image/png;base64,", "data:;base64,", "DATA:text/plain;charset=x;base64,"])
-def test_a_data_uri_is_read_whatever_type_it_declares(head: str) -> None:
-    assert bytes_of_data_uri(head + base64.b64encode(b"\0\xff?>").decode()) == b"\0\xff?>"
-
-
-@pytest.mark.parametrize(
-    ("uri", "message"),
-    [
-        ("http://localhost/a.png", "must be a data: URI"),
-        ("https://example.com/data:;base64,AAAA", "must be a data: URI"),
-        ("file:///etc/passwd", "must be a data: URI"),
-        ("data:image/png,%89PNG", "must be a data: URI"),
-        ("", "must be a data: URI"),
-        ("data:image/png;base64,A", "not valid base64"),
-        ("data:image/png;base64,AAAA AAAA", "not valid base64"),
-        ("data:image/png;base64,ÄAAA", "not valid base64"),
-    ],
-)
-def test_other_urls_are_refused(uri: str, message: str) -> None:
-    with pytest.raises(InvalidImage, match=message):
-        bytes_of_data_uri(uri)

@@ -1,0 +1,135 @@
+"""Reads the bodies of requests: JSON and forms, both within the bounds of `json_text` and `form`."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Container
+from contextlib import aclosing
+from functools import partial
+from typing import Any, TypeVar
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+
+from frontend.errors import ClientDisconnected, InvalidJson
+from frontend.http.form import Part, read_parts
+from frontend.http.json_text import LONG_TEXTS, MAX_DEPTH, Budget, InvalidValue, NotJson, decode
+
+T = TypeVar("T")
+Model = TypeVar("Model", bound=BaseModel)
+
+_LARGE = 64 * 1024
+"""bytes from which a body is read in a thread, so that other requests are served meanwhile"""
+_NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
+_KEY = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """The request that a JSON body makes.
+
+    Raises:
+        InvalidJson: it is not JSON.
+        RequestValidationError: it is not what `model` describes, or too large in some respect.
+        ClientDisconnected: the client left before it had sent all of it.
+    """
+    body = bytearray()
+    async for chunk in _chunks(request):
+        body += chunk
+    if not body:
+        raise _rejected("missing", (), "Field required", None)
+    return await _aside(len(body), partial(_json, model, body))
+
+
+async def read_form(
+    request: Request, model: type[Model], *, texts: Container[str], file_field: str
+) -> tuple[Model, bytes | None]:
+    """The request that a form makes, and the file in its field `file_field`.
+
+    Every part but a file is text. Fields that `texts` names keep it, the others are read as JSON where they are JSON,
+    so that `5` is a number. `lora[name]` is the field `name` of the object `lora`, as OpenAI's SDK writes objects.
+    Files stay in memory.
+
+    Raises:
+        InvalidMultipart: it is not a form, or one with too much of something, or with text that is not UTF-8.
+        RequestValidationError: a field is given twice, or as an array, or it is not what `model` describes.
+        ClientDisconnected: the client left before it had sent all of it.
+    """
+    long_texts = {file_field, *(f"{file_field}[{name}]" for name in LONG_TEXTS)}
+    parts = await read_parts(_chunks(request), request.headers["Content-Type"], long_texts)
+    size = sum(len(part.content) for part in parts)
+    return await _aside(size, partial(_form, model, parts, texts, file_field))
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives. Starlette would keep what it reads whole for as long as the request is served."""
+    try:
+        async with aclosing(request.stream()) as stream:
+            async for chunk in stream:
+                yield chunk
+    except ClientDisconnect:
+        raise ClientDisconnected("the client left before it had sent its request") from None
+
+
+async def _aside(size: int, read: Callable[[], T]) -> T:
+    return read() if size < _LARGE else await asyncio.to_thread(read)
+
+
+def _json(model: type[Model], body: bytearray) -> Model:
+    try:
+        value = decode(body)
+    except NotJson as error:
+        raise InvalidJson(f"The body is not valid JSON: {error}") from None
+    except InvalidValue as error:
+        raise _rejected("invalid", error.path, error.rule, None) from None
+    return _validated(model, value)
+
+
+def _form(model: type[Model], parts: list[Part], texts: Container[str], file_field: str) -> tuple[Model, bytes | None]:
+    fields: dict[str, Any] = {}
+    budget = Budget()
+    for part in parts:
+        if isinstance(part.content, bytes):
+            _put(fields, part.name, [part.name], part.content)
+        else:
+            path = _KEY.findall(part.name) if _NAME.fullmatch(part.name) else [part.name]
+            _put(fields, part.name, path, part.content if path[-1] in texts else _json_or_text(part, path, budget))
+    file = fields.pop(file_field) if isinstance(fields.get(file_field), bytes) else None
+    return _validated(model, fields), file
+
+
+def _validated(model: type[Model], fields: object) -> Model:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise RequestValidationError([{**detail, "loc": ("body", *detail["loc"])} for detail in details]) from None
+
+
+def _put(fields: dict[str, Any], name: str, path: list[str], value: object) -> None:
+    """Put the `value` of the part `name` at `path` of the nested `fields`."""
+    if "" in path:
+        # The parts of several objects in an array cannot be told apart.
+        raise _rejected("array", (path[0],), "must not be an array of parts: send it as one part of JSON text", name)
+    if len(path) > MAX_DEPTH:
+        raise _rejected("nested", (path[0],), "is nested too deeply", None)
+    for key in path[:-1]:
+        fields = fields.setdefault(key, {})
+        if not isinstance(fields, dict):
+            raise _rejected("repeated", (name,), "is given more than once", None)
+    if path[-1] in fields:
+        raise _rejected("repeated", (name,), "is given more than once", None)
+    fields[path[-1]] = value
+
+
+def _json_or_text(part: Part, path: list[str], budget: Budget) -> Any:
+    try:
+        return decode(str(part.content).encode(), budget)
+    except NotJson:
+        return part.content
+    except InvalidValue as error:
+        raise _rejected("invalid", (*path, *error.path), error.rule, None) from None
+
+
+def _rejected(kind: str, where: tuple[str | int, ...], message: str, value: object) -> RequestValidationError:
+    return RequestValidationError([{"type": kind, "loc": ("body", *where), "msg": message, "input": value}])
