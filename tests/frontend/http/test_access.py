@@ -1,6 +1,7 @@
 """A server that others can reach does not start without keys by mistake."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,14 @@ def test_loopback_is_this_machine_alone(host: str) -> None:
 @pytest.mark.parametrize("host", BEYOND)
 def test_anything_else_is_not(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_one_address_beyond_loopback_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [(2, 1, 6, "", (address, 0)) for address in ("127.0.0.1", "192.168.1.5")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert not is_loopback("both.example")
+    del found[1]
+    assert is_loopback("both.example")
 
 
 @pytest.mark.parametrize("host", BEYOND)
