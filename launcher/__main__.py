@@ -1,6 +1,7 @@
 """`python -m launcher`: serve, or stop what serves."""
 
 import logging
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from launcher import ports as port_choice
 from launcher.errors import LauncherError
 from launcher.launch import launch
+from launcher.private_files import UMASK
 from launcher.run_folder import stop_instance
 from launcher.settings import PROJECT_ROOT, Ports, Settings
 from launcher.stop_signal import StopSignal
@@ -60,7 +62,6 @@ def serve(
     port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
-    http_port: Annotated[int, typer.Option(envvar="TRITONREEL_HTTP_PORT", help="Triton, HTTP.")] = 8003,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="TRITONREEL_LOG_LEVEL", help="Of the frontend; debug also makes Triton verbose.")
     ] = LogLevel.INFO,
@@ -101,7 +102,7 @@ def serve(
       python -m launcher --model wan2.2-ti2v-5b --model qwen-image
                                                       these two of the exported models
       python -m launcher --host 0.0.0.0 --port 9000   another address
-      python -m launcher --port 0 --grpc-port 0 --metrics-port 0 --http-port 0
+      python -m launcher --port 0 --grpc-port 0 --metrics-port 0
                                                       a second server, on free ports
       python -m launcher --no-frontend                Triton alone
       python -m launcher stop                         stop what was started from this folder
@@ -109,10 +110,11 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     _log_to_console()
+    os.umask(UMASK)
     stop_signal = StopSignal()
     stop_signal.install()
     try:
-        ports = port_choice.resolve(Ports(port, grpc_port, metrics_port, http_port))
+        ports = port_choice.resolve(Ports(port, grpc_port, metrics_port))
         settings = Settings(
             run_dir=run_dir or _RUNS / str(ports.frontend if frontend else ports.grpc),
             model_repository=model_repository,

@@ -26,7 +26,7 @@ class BackgroundServer:
     """
 
     def __init__(self, repository: Path, run_dir: Path, *options: str) -> None:
-        ports = resolve(Ports(0, 0, 0, 0))
+        ports = resolve(Ports(0, 0, 0))
         self.url = f"http://127.0.0.1:{ports.frontend}"
         self.grpc = f"127.0.0.1:{ports.grpc}"
         self._metrics = f"http://127.0.0.1:{ports.metrics}/metrics"
@@ -34,8 +34,7 @@ class BackgroundServer:
         self._command = [
             *(sys.executable, "-m", "launcher", "--model-repository", str(repository), "--run-dir", str(run_dir)),
             *("--port", str(ports.frontend), "--grpc-port", str(ports.grpc)),
-            *("--metrics-port", str(ports.metrics), "--http-port", str(ports.http)),
-            *options,
+            *("--metrics-port", str(ports.metrics), *options),
         ]
         self._output = run_dir / "launcher.out"
 

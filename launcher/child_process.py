@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from launcher.private_files import keep_files_private
+
 _PR_SET_PDEATHSIG = 1
 _TAIL_BYTES = 65536
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -45,7 +47,7 @@ class ChildProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C reaches the launcher only, which stops its children in order
-                preexec_fn=_die_with_parent,
+                preexec_fn=_prepare,
             )
 
     def stop(self, first: signal.Signals, grace: float) -> None:
@@ -79,5 +81,7 @@ class ChildProcess:
         return "\n".join(text.splitlines()[-count:])
 
 
-def _die_with_parent() -> None:
+def _prepare() -> None:
+    """Between fork and exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    keep_files_private()

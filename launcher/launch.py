@@ -23,7 +23,7 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     with RunFolder(settings.run_dir) as run_folder:
         check(settings.ports, settings.host, settings.with_frontend)
         triton = TritonServer(settings, stop_signal)
-        run_folder.record(triton.shm_prefix)
+        run_folder.record(triton.shm_prefix, triton.socket.parent)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
         try:
             triton.start()

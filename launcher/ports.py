@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from launcher.errors import SetupError
 from launcher.settings import Ports
 
-OPTIONS = {"frontend": "--port", "grpc": "--grpc-port", "metrics": "--metrics-port", "http": "--http-port"}
+OPTIONS = {"frontend": "--port", "grpc": "--grpc-port", "metrics": "--metrics-port"}
 
 # Below Linux' ephemeral range: a client that reconnects to a port in that range while its server is down can be given
 # that very port as its own, and then the server cannot have it back.

@@ -14,6 +14,7 @@ from typing import IO, Self
 import psutil
 
 from launcher import shared_memory
+from launcher.control_socket import ControlSocket
 from launcher.errors import LauncherError, SetupError
 from launcher.stub_processes import kill_leftovers
 
@@ -32,6 +33,8 @@ class InstanceState:
     started: float
     """when that process started, in seconds since the epoch: tells it from a later one with its pid"""
     shm_prefix: str
+    socket_parent: str = "/tmp"
+    """see `ControlSocket`"""
 
 
 class RunFolder:
@@ -60,12 +63,13 @@ class RunFolder:
         (self._folder / _STATE).unlink(missing_ok=True)
         self._lock.close()
 
-    def record(self, shm_prefix: str) -> None:
+    def record(self, shm_prefix: str, socket_parent: Path) -> None:
         """Write down what must be cleaned up if this launcher is killed."""
-        state = self._folder / _STATE
-        partial = state.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(InstanceState(os.getpid(), psutil.Process().create_time(), shm_prefix))))
-        partial.replace(state)
+        state = InstanceState(os.getpid(), psutil.Process().create_time(), shm_prefix, str(socket_parent))
+        file = self._folder / _STATE
+        partial = file.with_suffix(".part")
+        partial.write_text(json.dumps(asdict(state)))
+        partial.replace(file)
 
 
 def stop_instance(folder: Path) -> bool:
@@ -131,4 +135,5 @@ def _clean_up(folder: Path) -> None:
     logger.warning("the last launcher here (pid %d) was killed; removing what it left", state.pid)
     kill_leftovers(state.shm_prefix)
     shared_memory.unlink_all(state.shm_prefix)
+    ControlSocket(state.shm_prefix, Path(state.socket_parent)).remove()
     (folder / _STATE).unlink()

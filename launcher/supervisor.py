@@ -93,7 +93,7 @@ def _watched_model(triton: TritonServer, model: str) -> _Watched:
     return _Watched(
         name=f"model {model}",
         log=triton.log,
-        death=lambda: f"the process of model {model} ended" if triton.model_died(model) else None,
+        death=lambda: triton.model_death(model),
         bury=lambda: None,
         revive=lambda: triton.reload(model),
     )

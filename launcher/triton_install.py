@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from launcher.errors import SetupError
+from launcher.private_files import OTHERS
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class TritonInstall:
         for backend in project_backends.iterdir():
             if backend.is_dir():
                 shutil.copytree(backend, into / backend.name)
+        for copied in into.rglob("*"):
+            copied.chmod(copied.stat().st_mode & ~OTHERS)
 
 
 def find_triton_install() -> TritonInstall:

@@ -32,7 +32,7 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard]) -
                 lines += [title, *_example(task, url)]
         lines.append(f"API docs:  {url}/docs")
     lines += [
-        f"Triton:    127.0.0.1, gRPC {ports.grpc}, HTTP {ports.http}, metrics {ports.metrics}",
+        f"Triton:    127.0.0.1, gRPC {ports.grpc}, metrics {ports.metrics}",
         f"Logs:      {settings.logs}",
         "Stop:      Ctrl-C, or `make stop`",
     ]

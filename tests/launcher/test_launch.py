@@ -69,10 +69,10 @@ def test_second_start_in_the_same_run_folder_is_refused(launch: Launch, reposito
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("frontend", "--port"), ("grpc", "--grpc-port"), ("http", "--http-port"), ("metrics", "--metrics-port")],
+    [("frontend", "--port"), ("grpc", "--grpc-port"), ("metrics", "--metrics-port")],
 )
 def test_taken_port_is_named_with_its_option(launch: Launch, repository: Path, name: str, option: str) -> None:
-    ports = resolve(Ports(0, 0, 0, 0))
+    ports = resolve(Ports(0, 0, 0))
     with socket.create_server(("127.0.0.1", 0)) as owner:
         taken = owner.getsockname()[1]
         launched = launch(repository, ports=replace(ports, **{name: taken}))
