@@ -135,10 +135,15 @@ class Launched:
         with grpc.InferenceServerClient(f"127.0.0.1:{self.ports.grpc}") as client:
             return float(client.infer(model, [tensor], client_timeout=10).as_numpy("y")[0])
 
+    @property
+    def socket(self) -> Path:
+        """Of Triton's HTTP service."""
+        state = json.loads((self.run_dir / "launcher.json").read_text())
+        return ControlSocket(state["shm_prefix"], Path(state["socket_parent"])).path
+
     def control(self) -> RepositoryApi:
         """Triton's own interface, as the launcher uses it."""
-        state = json.loads((self.run_dir / "launcher.json").read_text())
-        return RepositoryApi(ControlSocket(state["shm_prefix"], Path(state["socket_parent"])).path)
+        return RepositoryApi(self.socket)
 
 
 @contextmanager
