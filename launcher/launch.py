@@ -6,6 +6,7 @@ import time
 from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
 from launcher.ports import check
+from launcher.reaper import Reaper
 from launcher.restart_policy import RestartPolicy
 from launcher.run_folder import RunFolder
 from launcher.settings import Settings
@@ -24,8 +25,10 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
         check(settings.ports, settings.host, settings.with_frontend)
         triton = TritonServer(settings, stop_signal)
         run_folder.record(triton.shm_prefix, triton.socket.parent)
+        reaper = Reaper(triton.shm_prefix, triton.socket.parent)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
         try:
+            reaper.start()
             triton.start()
             if frontend:
                 frontend.start()
@@ -35,7 +38,7 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
                 what_next(settings, frontend.url if frontend else None, triton.cards),
             )
             policy = RestartPolicy(settings.restart_limit, settings.restart_window)
-            Supervisor(triton, frontend, policy, stop_signal).run()
+            Supervisor(triton, frontend, policy, stop_signal, [reaper.ensure_running]).run()
         except StopRequested as request:
             logger.info("%s: stopping", request)
         except KeepsDyingError:
@@ -45,4 +48,5 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
             if frontend:
                 frontend.stop()
             triton.stop()
+            reaper.stop()
     logger.info("stopped")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,15 @@ class Supervisor:
     """Checks tritonserver, each model's processes and the frontend twice a second."""
 
     def __init__(
-        self, triton: TritonServer, frontend: FrontendProcess | None, policy: RestartPolicy, stop_signal: StopSignal
+        self,
+        triton: TritonServer,
+        frontend: FrontendProcess | None,
+        policy: RestartPolicy,
+        stop_signal: StopSignal,
+        chores: Sequence[Callable[[], None]] = (),
     ) -> None:
+        """`chores` are done in each round, too."""
+        self._chores = chores
         self._policy = policy
         self._stop_signal = stop_signal
         self._server = _Watched("tritonserver", triton.log, triton.death, triton.kill, triton.start)
@@ -49,6 +56,8 @@ class Supervisor:
         """Runs until StopRequested, or KeepsDyingError for what cannot be kept alive."""
         while True:
             self.check()
+            for chore in self._chores:
+                chore()
             self._stop_signal.sleep(_INTERVAL_SECONDS)
 
     def check(self) -> None:

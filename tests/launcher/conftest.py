@@ -159,7 +159,11 @@ def launched(
         command += [option, str(port)]
     with console.open("wb") as output:
         process = subprocess.Popen(
-            [*command, *options], env=os.environ | (env or {}), stdout=output, stderr=subprocess.STDOUT
+            [*command, *options],
+            env=os.environ | (env or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Launched(process, ports, run_dir, console)

@@ -29,7 +29,7 @@ def test_serves_until_a_signal_and_leaves_nothing(
     assert launched.increment(1) == 2
     prefix, descendants = launched.shm_prefix, launched.descendants()
     assert len(launched.shm_regions) == 1
-    assert len(descendants) == 2  # tritonserver, and the process of `increment`
+    assert len(descendants) == 3  # the reaper, tritonserver, and the process of `increment`
 
     launched.process.send_signal(signal_number)
 
@@ -114,7 +114,7 @@ def test_signal_while_a_model_loads(launch: Launch, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "slow", slow)
     launched = launch(tmp_path / "models", "--no-frontend")
     launched.wait_for("tritonserver is up")
-    wait_until(lambda: len(launched.descendants()) == 2, 10, "the model's process")
+    wait_until(lambda: len(launched.descendants()) == 3, 10, "the model's process")
     prefix, descendants = launched.shm_prefix, launched.descendants()
     assert launched.stop() == 0
     assert regions(prefix) == []
