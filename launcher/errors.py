@@ -28,5 +28,12 @@ class StartError(LauncherError):
         self.log = log
 
 
+def in_words(error: Exception) -> str:
+    """What a failed system call or a broken file says, with the file it is about, for the middle of a sentence."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
 class KeepsDyingError(LauncherError):
     """The same thing died more often than the restart limit allows."""

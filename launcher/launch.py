@@ -38,7 +38,8 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
                 what_next(settings, frontend.url if frontend else None, triton.cards),
             )
             policy = RestartPolicy(settings.restart_limit, settings.restart_window)
-            Supervisor(triton, frontend, policy, stop_signal, [reaper.ensure_running]).run()
+            chores = [reaper.ensure_running, triton.rotate_log, *([frontend.rotate_log] if frontend else [])]
+            Supervisor(triton, frontend, policy, stop_signal, chores).run()
         except StopRequested as request:
             logger.info("%s: stopping", request)
         except KeepsDyingError:

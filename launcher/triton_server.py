@@ -123,6 +123,10 @@ class TritonServer:
 
     # Watch
 
+    def rotate_log(self) -> None:
+        """Call it now and then."""
+        self._process.rotate_log()
+
     def death(self) -> str | None:
         """Why tritonserver must be started again, or None."""
         if not self._process.running:
