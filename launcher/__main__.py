@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from launcher import ports as port_choice
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, in_words
 from launcher.launch import launch
 from launcher.private_files import UMASK
 from launcher.run_folder import stop_instance
@@ -35,6 +35,7 @@ def serve(
         Path,
         typer.Option(
             envvar="TRITONREEL_MODEL_REPOSITORY",
+            readable=False,  # our own checks say more
             help="Folder with one Triton model a folder. Models that were not exported yet are left out.",
             show_default="the project's model_repository",
         ),
@@ -52,6 +53,7 @@ def serve(
         Path,
         typer.Option(
             envvar="TRITONREEL_LORA_DIR",
+            readable=False,  # our own checks say more
             help="Folder with the LoRA adapters that requests may name.",
             show_default="the project's loras",
         ),
@@ -69,6 +71,7 @@ def serve(
         Path | None,
         typer.Option(
             envvar="TRITONREEL_RUN_DIR",
+            readable=False,
             help="Folder for this server's logs and state; each server needs its own.",
             show_default="run/PORT",
         ),
@@ -129,13 +132,16 @@ def serve(
         )
         launch(settings, stop_signal)
     except LauncherError as error:
-        raise _failed(error) from None
+        raise _failed(str(error)) from None
+    except OSError as error:  # a disk that fills up, a file that goes away: whatever it is, a person reads it
+        raise _failed(f"Cannot go on: {in_words(error)}.") from None
 
 
 @app.command()
 def stop(
     run_dir: Annotated[
-        Path | None, typer.Option(envvar="TRITONREEL_RUN_DIR", help="Of the server.", show_default="every run/PORT")
+        Path | None,
+        typer.Option(envvar="TRITONREEL_RUN_DIR", readable=False, help="Of the server.", show_default="every run/PORT"),
     ] = None,
 ) -> None:
     """Stop servers that run, and clean up after servers that were killed."""
@@ -144,7 +150,7 @@ def stop(
     try:
         stopped = [folder for folder in folders if stop_instance(folder)]
     except LauncherError as error:
-        raise _failed(error) from None
+        raise _failed(str(error)) from None
     typer.echo(f"Stopped the server in {', '.join(map(str, stopped))}." if stopped else "No server is running.")
 
 
@@ -153,8 +159,8 @@ def _log_to_console() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _failed(error: LauncherError) -> typer.Exit:
-    typer.secho(str(error), err=True, fg=typer.colors.RED)
+def _failed(message: str) -> typer.Exit:
+    typer.secho(message, err=True, fg=typer.colors.RED)
     return typer.Exit(1)
 
 

@@ -6,6 +6,7 @@ LauncherError
 └── KeepsDyingError what was brought back died again and again
 """
 
+import shutil
 from pathlib import Path
 
 
@@ -30,8 +31,11 @@ class StartError(LauncherError):
 
 def in_words(error: Exception) -> str:
     """What a failed system call or a broken file says, with the file it is about, for the middle of a sentence."""
+    if isinstance(error, shutil.Error):  # of a tree: a list of (from, to, message)
+        return str(error.args[0][0][2])
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        file = error.filename2 or error.filename  # of a copy, the new one
+        return f"{error.strerror}: {file}" if file else error.strerror
     return str(error) or type(error).__name__
 
 

@@ -3,6 +3,7 @@
 import logging
 import time
 
+from launcher.checks import check_environment, check_lora_folder
 from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
 from launcher.ports import check
@@ -23,6 +24,8 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     began = time.monotonic()
     with RunFolder(settings.run_dir) as run_folder:
         check(settings.ports, settings.host, settings.with_frontend)
+        check_environment(settings)
+        check_lora_folder(settings.lora_dir)
         triton = TritonServer(settings, stop_signal)
         run_folder.record(triton.shm_prefix, triton.socket.parent)
         reaper = Reaper(triton.shm_prefix, triton.socket.parent)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import KeepsDyingError, StartError
+from launcher.errors import KeepsDyingError, SetupError, StartError
 from launcher.frontend_process import FrontendProcess
 from launcher.restart_policy import RestartPolicy
 from launcher.stop_signal import StopSignal
@@ -28,7 +28,7 @@ class _Watched:
     bury: Callable[[], None]
     """removes at once what is left of it"""
     revive: Callable[[], None]
-    """returns when it works again; raises StartError"""
+    """returns when it works again; raises StartError or SetupError"""
     due: float | None = None
     """when to revive it, on time.monotonic()'s clock; None while it lives"""
 
@@ -82,7 +82,7 @@ class Supervisor:
             began = time.monotonic()
             try:
                 watched.revive()
-            except StartError as error:
+            except (SetupError, StartError) as error:
                 self._schedule(watched, str(error))
             else:
                 watched.due = None

@@ -101,11 +101,15 @@ def test_model_that_does_not_load_is_named_with_its_error_and_the_log(launch: La
     assert "the weights are missing" in log.read_text()
 
 
-def test_frontend_that_does_not_start_is_named_with_its_error_and_the_log(launch: Launch, repository: Path) -> None:
-    launched = launch(repository, env={"TRITONREEL_MAX_BODY_BYTES": "many"})
+def test_frontend_that_does_not_start_is_named_with_its_error_and_the_log(
+    launch: Launch, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "uvicorn").mkdir(parents=True)
+    (tmp_path / "broken" / "uvicorn" / "__init__.py").write_text("raise RuntimeError('the disk is gone')")
+    launched = launch(repository, env={"PYTHONPATH": str(tmp_path / "broken")})
     assert launched.wait_for_exit() == 1
     assert "The frontend exited with status 1 while starting" in launched.output
-    assert "max_body_bytes" in launched.output
+    assert "the disk is gone" in launched.output
     assert f"The whole log: {launched.run_dir / 'logs' / 'frontend.log'}" in launched.output
 
 
