@@ -1,6 +1,7 @@
 """`python -m launcher`: serve, or stop what serves."""
 
 import logging
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ import typer
 
 from launcher import ports as port_choice
 from launcher.access import hosts_of, origins_of
-from launcher.errors import LauncherError
+from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
+from launcher.private_files import UMASK
 from launcher.run_folder import stop_instance
 from launcher.settings import PROJECT_ROOT, Ports, Settings
 from launcher.stop_signal import StopSignal
@@ -36,6 +38,7 @@ def serve(
         Path,
         typer.Option(
             envvar="TRITONREEL_MODEL_REPOSITORY",
+            readable=False,  # our own checks say more
             help="Folder with one Triton model a folder. Models that were not exported yet are left out.",
             show_default="the project's model_repository",
         ),
@@ -53,6 +56,7 @@ def serve(
         Path,
         typer.Option(
             envvar="TRITONREEL_LORA_DIR",
+            readable=False,  # our own checks say more
             help="Folder with the LoRA adapters that requests may name.",
             show_default="the project's loras",
         ),
@@ -94,7 +98,6 @@ def serve(
     port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
-    http_port: Annotated[int, typer.Option(envvar="TRITONREEL_HTTP_PORT", help="Triton, HTTP.")] = 8003,
     log_level: Annotated[
         LogLevel, typer.Option(envvar="TRITONREEL_LOG_LEVEL", help="Of the frontend; debug also makes Triton verbose.")
     ] = LogLevel.INFO,
@@ -102,6 +105,7 @@ def serve(
         Path | None,
         typer.Option(
             envvar="TRITONREEL_RUN_DIR",
+            readable=False,
             help="Folder for this server's logs and state; each server needs its own.",
             show_default="run/PORT",
         ),
@@ -136,7 +140,7 @@ def serve(
                                                       these two of the exported models
       python -m launcher keys add NAME                make an API key
       python -m launcher --host 0.0.0.0 --port 9000   open to the network, for who has a key
-      python -m launcher --port 0 --grpc-port 0 --metrics-port 0 --http-port 0
+      python -m launcher --port 0 --grpc-port 0 --metrics-port 0
                                                       a second server, on free ports
       python -m launcher --no-frontend                Triton alone
       python -m launcher stop                         stop what was started from this folder
@@ -144,10 +148,11 @@ def serve(
     if context.invoked_subcommand is not None:
         return
     _log_to_console()
+    os.umask(UMASK)
     stop_signal = StopSignal()
     stop_signal.install()
     try:
-        ports = port_choice.resolve(Ports(port, grpc_port, metrics_port, http_port))
+        ports = port_choice.resolve(Ports(port, grpc_port, metrics_port))
         settings = Settings(
             run_dir=run_dir or _RUNS / str(ports.frontend if frontend else ports.grpc),
             model_repository=model_repository,
@@ -166,13 +171,16 @@ def serve(
         )
         launch(settings, stop_signal)
     except LauncherError as error:
-        raise _failed(error) from None
+        raise _failed(str(error)) from None
+    except OSError as error:  # a disk that fills up, a file that goes away: whatever it is, a person reads it
+        raise _failed(f"Cannot go on: {in_words(error)}.") from None
 
 
 @app.command()
 def stop(
     run_dir: Annotated[
-        Path | None, typer.Option(envvar="TRITONREEL_RUN_DIR", help="Of the server.", show_default="every run/PORT")
+        Path | None,
+        typer.Option(envvar="TRITONREEL_RUN_DIR", readable=False, help="Of the server.", show_default="every run/PORT"),
     ] = None,
 ) -> None:
     """Stop servers that run, and clean up after servers that were killed."""
@@ -181,7 +189,7 @@ def stop(
     try:
         stopped = [folder for folder in folders if stop_instance(folder)]
     except LauncherError as error:
-        raise _failed(error) from None
+        raise _failed(str(error)) from None
     typer.echo(f"Stopped the server in {', '.join(map(str, stopped))}." if stopped else "No server is running.")
 
 
@@ -190,8 +198,8 @@ def _log_to_console() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _failed(error: LauncherError) -> typer.Exit:
-    typer.secho(str(error), err=True, fg=typer.colors.RED)
+def _failed(message: str) -> typer.Exit:
+    typer.secho(message, err=True, fg=typer.colors.RED)
     return typer.Exit(1)
 
 

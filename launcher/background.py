@@ -27,7 +27,7 @@ class BackgroundServer:
     """
 
     def __init__(self, repository: Path, run_dir: Path, *options: str) -> None:
-        ports = resolve(Ports(0, 0, 0, 0))
+        ports = resolve(Ports(0, 0, 0))
         self.url = f"http://127.0.0.1:{ports.frontend}"
         self.grpc = f"127.0.0.1:{ports.grpc}"
         self._metrics = f"http://127.0.0.1:{ports.metrics}/metrics"
@@ -35,7 +35,7 @@ class BackgroundServer:
         self._command = [
             *(sys.executable, "-m", "launcher", "--model-repository", str(repository), "--run-dir", str(run_dir)),
             *("--port", str(ports.frontend), "--grpc-port", str(ports.grpc)),
-            *("--metrics-port", str(ports.metrics), "--http-port", str(ports.http)),
+            *("--metrics-port", str(ports.metrics)),
             *("--keys-file", str(run_dir / "keys.json")),  # not the user's: its clients have no key
             *options,
         ]

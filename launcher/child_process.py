@@ -1,15 +1,17 @@
 """A long-running program in the background that writes to a log file and never outlives the launcher."""
 
 import ctypes
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+from launcher.errors import StartError, in_words
+from launcher.log_file import LogFile
+from launcher.private_files import keep_files_private
+
 _PR_SET_PDEATHSIG = 1
-_TAIL_BYTES = 65536
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -20,9 +22,12 @@ class ChildProcess:
     """
 
     def __init__(self, log: Path) -> None:
-        self.log = log
+        self._log = LogFile(log)
         self._process: subprocess.Popen[bytes] | None = None
-        self._log_start = 0
+
+    @property
+    def log(self) -> Path:
+        return self._log.path
 
     @property
     def pid(self) -> int:
@@ -34,19 +39,24 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            log.write(f"---- started {datetime.now():%Y-%m-%d %H:%M:%S}: {' '.join(command)}\n".encode())
-            self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches the launcher only, which stops its children in order
-                preexec_fn=_die_with_parent,
-            )
+        """Raises StartError when the log cannot be written, or the system refuses."""
+        try:
+            self._log.rotate()
+            with self._log.open() as log:
+                log.write(f"---- started {datetime.now():%Y-%m-%d %H:%M:%S}: {' '.join(command)}\n".encode())
+                log.flush()
+                self._log.mark()
+                self._process = subprocess.Popen(
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C reaches the launcher only, which stops its children in order
+                    preexec_fn=_prepare,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartError(f"Cannot start {Path(command[0]).name}: {in_words(error)}.", self.log) from error
 
     def stop(self, first: signal.Signals, grace: float) -> None:
         """Ask with the signal `first`, wait `grace` seconds, then kill."""
@@ -70,14 +80,16 @@ class ChildProcess:
             return "is running"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
 
+    def rotate_log(self) -> None:
+        """Call it now and then: the log is kept within bounds by this alone."""
+        self._log.rotate()
+
     def last_lines(self, count: int = 20) -> str:
         """The last lines that this run of the program wrote."""
-        with self.log.open("rb") as log:
-            end = log.seek(0, os.SEEK_END)
-            log.seek(max(self._log_start, end - _TAIL_BYTES))
-            text = log.read().decode(errors="replace")
-        return "\n".join(text.splitlines()[-count:])
+        return self._log.last_lines(count)
 
 
-def _die_with_parent() -> None:
+def _prepare() -> None:
+    """Between fork and exec."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    keep_files_private()

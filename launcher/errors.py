@@ -6,6 +6,7 @@ LauncherError
 └── KeepsDyingError what was brought back died again and again
 """
 
+import shutil
 from pathlib import Path
 
 
@@ -26,6 +27,16 @@ class StartError(LauncherError):
     def __init__(self, message: str, log: Path) -> None:
         super().__init__(f"{message}\nThe whole log: {log}")
         self.log = log
+
+
+def in_words(error: Exception) -> str:
+    """What a failed system call or a broken file says, with the file it is about, for the middle of a sentence."""
+    if isinstance(error, shutil.Error):  # of a tree: a list of (from, to, message)
+        return str(error.args[0][0][2])
+    if isinstance(error, OSError) and error.strerror:
+        file = error.filename2 or error.filename  # of a copy, the new one
+        return f"{error.strerror}: {file}" if file else error.strerror
+    return str(error) or type(error).__name__
 
 
 class KeepsDyingError(LauncherError):

@@ -52,6 +52,10 @@ class FrontendProcess:
     def stop(self) -> None:
         self._process.stop(signal.SIGTERM, _STOP_GRACE_SECONDS)
 
+    def rotate_log(self) -> None:
+        """Call it now and then."""
+        self._process.rotate_log()
+
     def death(self) -> str | None:
         """Why the frontend must be started again, or None."""
         return None if self._process.running else f"the frontend {self._process.exit_reason()}"

@@ -4,9 +4,11 @@ import logging
 import time
 
 from launcher.access import decide
+from launcher.checks import check_environment, check_lora_folder
 from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
 from launcher.ports import check
+from launcher.reaper import Reaper
 from launcher.restart_policy import RestartPolicy
 from launcher.run_folder import RunFolder
 from launcher.settings import Settings
@@ -23,11 +25,15 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     began = time.monotonic()
     with RunFolder(settings.run_dir) as run_folder:
         check(settings.ports, settings.host, settings.with_frontend)
+        check_environment(settings)
+        check_lora_folder(settings.lora_dir)
         access = decide(settings) if settings.with_frontend else None
         triton = TritonServer(settings, stop_signal)
-        run_folder.record(triton.shm_prefix)
+        run_folder.record(triton.shm_prefix, triton.socket.parent)
+        reaper = Reaper(triton.shm_prefix, triton.socket.parent)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
         try:
+            reaper.start()
             triton.start()
             if frontend:
                 frontend.start()
@@ -39,7 +45,8 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
             if access:
                 logger.log(logging.WARNING if access.exposed else logging.INFO, access.notice)
             policy = RestartPolicy(settings.restart_limit, settings.restart_window)
-            Supervisor(triton, frontend, policy, stop_signal).run()
+            chores = [reaper.ensure_running, triton.rotate_log, *([frontend.rotate_log] if frontend else [])]
+            Supervisor(triton, frontend, policy, stop_signal, chores).run()
         except StopRequested as request:
             logger.info("%s: stopping", request)
         except KeepsDyingError:
@@ -49,4 +56,5 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
             if frontend:
                 frontend.stop()
             triton.stop()
+            reaper.stop()
     logger.info("stopped")

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from launcher.errors import SetupError
 from launcher.settings import Ports
 
-OPTIONS = {"frontend": "--port", "grpc": "--grpc-port", "metrics": "--metrics-port", "http": "--http-port"}
+OPTIONS = {"frontend": "--port", "grpc": "--grpc-port", "metrics": "--metrics-port"}
 
 # Below Linux' ephemeral range: a client that reconnects to a port in that range while its server is down can be given
 # that very port as its own, and then the server cannot have it back.
@@ -16,7 +16,8 @@ _AUTOMATIC = range(15000, 32000)
 
 
 def resolve(ports: Ports) -> Ports:
-    """Replace each port that is 0 by a free one."""
+    """Replace each port that is 0 by a free one. Raises SetupError for one that is no port, or when none is free."""
+    _check_range(ports)
     taken = set(asdict(ports).values())
     for name, port in asdict(ports).items():
         if port == 0:
@@ -28,6 +29,9 @@ def resolve(ports: Ports) -> Ports:
 
 def check(ports: Ports, host: str, with_frontend: bool) -> None:
     """Raise SetupError, naming the option to change, unless every port of this instance can be bound."""
+    _check_range(ports)
+    if reason := _why_not_resolvable(host):
+        raise SetupError(f"--host {host!r} is no address of this machine ({reason}).")
     used = {name: port for name, port in asdict(ports).items() if with_frontend or name != "frontend"}
     owners: dict[int, str] = {}
     for name, port in used.items():
@@ -39,6 +43,22 @@ def check(ports: Ports, host: str, with_frontend: bool) -> None:
         reason = _why_not_bindable(address, port)
         if reason:
             raise SetupError(f"Cannot listen on {address}:{port} ({reason}). Choose another port with {option}.")
+
+
+def _check_range(ports: Ports) -> None:
+    for name, port in asdict(ports).items():
+        if not 0 <= port <= 65535:
+            raise SetupError(f"{OPTIONS[name]} is {port}; a port is a number from 1 to 65535, or 0 for a free one.")
+
+
+def _why_not_resolvable(host: str) -> str | None:
+    try:
+        socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        return "not a host name"
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def _free_port(exclude: set[int]) -> int:

@@ -1,5 +1,7 @@
 """Triton's HTTP endpoints for health, model configuration and the model repository."""
 
+from pathlib import Path
+
 import httpx
 
 
@@ -8,13 +10,16 @@ class RepositoryError(Exception):
 
 
 class RepositoryApi:
-    """Client of one tritonserver. Methods raise httpx.TransportError while it is not reachable. Thread-safe."""
+    """Client of one tritonserver. Methods raise httpx.TransportError while it is not reachable. Thread-safe.
 
-    def __init__(self, port: int) -> None:
+    Args:
+        socket: the Unix socket of its HTTP service.
+    """
+
+    def __init__(self, socket: Path) -> None:
         no_idle_connections = httpx.Limits(max_keepalive_connections=0)  # tritonserver's shutdown waits for them
-        self._client = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", timeout=5.0, trust_env=False, limits=no_idle_connections
-        )
+        transport = httpx.HTTPTransport(uds=str(socket), limits=no_idle_connections)
+        self._client = httpx.Client(base_url="http://tritonserver", timeout=5.0, transport=transport)
 
     def close(self) -> None:
         self._client.close()

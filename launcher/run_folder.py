@@ -1,5 +1,6 @@
 """The folder of one instance: who runs there, and cleaning up after one that was killed."""
 
+import contextlib
 import fcntl
 import json
 import logging
@@ -12,9 +13,11 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
+from pydantic import TypeAdapter
 
 from launcher import shared_memory
-from launcher.errors import LauncherError, SetupError
+from launcher.control_socket import ControlSocket
+from launcher.errors import LauncherError, SetupError, in_words
 from launcher.stub_processes import kill_leftovers
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,11 @@ class InstanceState:
     started: float
     """when that process started, in seconds since the epoch: tells it from a later one with its pid"""
     shm_prefix: str
+    socket_parent: str = "/tmp"
+    """see `ControlSocket`"""
+
+
+_INSTANCE_STATE = TypeAdapter(InstanceState)
 
 
 class RunFolder:
@@ -42,41 +50,56 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        """Raises SetupError when a running launcher holds the folder."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _try_lock(self._folder)
+        """Raises SetupError when a running launcher holds the folder, or it cannot be used."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _try_lock(self._folder)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
         if self._lock is None:
             raise SetupError(
                 f"A server already runs in {self._folder}{_pid_note(self._folder)}. "
                 "Stop it with `make stop`, or choose another port with --port or another folder with --run-dir."
             )
-        _clean_up(self._folder)
+        try:
+            _clean_up(self._folder)
+        except OSError as error:
+            self._lock.close()
+            raise _unusable(self._folder, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._lock is not None
-        (self._folder / _STATE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is in it does no harm: no process of its pid was started then
+            (self._folder / _STATE).unlink(missing_ok=True)
         self._lock.close()
 
-    def record(self, shm_prefix: str) -> None:
-        """Write down what must be cleaned up if this launcher is killed."""
-        state = self._folder / _STATE
-        partial = state.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(InstanceState(os.getpid(), psutil.Process().create_time(), shm_prefix))))
-        partial.replace(state)
+    def record(self, shm_prefix: str, socket_parent: Path) -> None:
+        """Write down what must be cleaned up if this launcher is killed. Raises SetupError."""
+        state = InstanceState(os.getpid(), psutil.Process().create_time(), shm_prefix, str(socket_parent))
+        file = self._folder / _STATE
+        partial = file.with_suffix(".part")
+        try:
+            partial.write_text(json.dumps(asdict(state)))
+            partial.replace(file)
+        except OSError as error:
+            raise _unusable(self._folder, error) from error
 
 
 def stop_instance(folder: Path) -> bool:
     """Stop the launcher that runs in `folder`; False when none does. Raises LauncherError when it does not end."""
-    if not (folder / _LOCK).exists():
-        return False
-    lock = _try_lock(folder)
-    if lock is not None:
-        with lock:
-            _clean_up(folder)
-        return False
+    try:
+        if not (folder / _LOCK).exists():
+            return False
+        lock = _try_lock(folder)
+        if lock is not None:
+            with lock:
+                _clean_up(folder)
+            return False
+    except OSError as error:
+        raise LauncherError(f"Cannot look for a server in {folder}: {in_words(error)}.") from error
     state = _read_state(folder)
     if state is None or not _is_running(state):
         raise LauncherError(f"A server is starting or stopping in {folder}; try again in a moment.")
@@ -89,6 +112,15 @@ def stop_instance(folder: Path) -> bool:
             return True
         time.sleep(0.1)
     raise LauncherError(f"The server in {folder} (pid {state.pid}) did not stop within {_STOP_SECONDS:.0f} s.")
+
+
+def _unusable(folder: Path, error: OSError) -> SetupError:
+    reason = in_words(error)
+    if isinstance(error, FileExistsError) and folder.is_symlink() and not folder.exists():
+        reason = f"it is a link to {folder.readlink()}, which does not exist"
+    elif isinstance(error, FileExistsError | NotADirectoryError):
+        reason = f"{error.filename} is not a folder"
+    return SetupError(f"Cannot use the run folder {folder}: {reason}. Choose another one with --run-dir.")
 
 
 def _try_lock(folder: Path) -> IO[str] | None:
@@ -104,9 +136,9 @@ def _try_lock(folder: Path) -> IO[str] | None:
 def _read_state(folder: Path) -> InstanceState | None:
     """None when there is none, or it is not one: then nothing can be known to be ours."""
     try:
-        state = InstanceState(**json.loads((folder / _STATE).read_text()))
+        state = _INSTANCE_STATE.validate_json((folder / _STATE).read_bytes())
         shared_memory.check_prefix(state.shm_prefix)
-    except (FileNotFoundError, ValueError, TypeError):
+    except (OSError, ValueError):
         return None
     return state
 
@@ -131,4 +163,5 @@ def _clean_up(folder: Path) -> None:
     logger.warning("the last launcher here (pid %d) was killed; removing what it left", state.pid)
     kill_leftovers(state.shm_prefix)
     shared_memory.unlink_all(state.shm_prefix)
+    ControlSocket(state.shm_prefix, Path(state.socket_parent)).remove()
     (folder / _STATE).unlink()

@@ -18,8 +18,6 @@ class Ports:
     """Triton: inference"""
     metrics: int = 8002
     """Triton: Prometheus metrics"""
-    http: int = 8003
-    """Triton: health, model repository API"""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ tritonserver makes one region a model process and removes it when the process en
 in /dev/shm until the machine restarts, so every launch names its regions with a prefix of its own and removes them.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -26,6 +27,13 @@ def check_prefix(prefix: str) -> None:
 def regions(prefix: str) -> list[str]:
     check_prefix(prefix)
     return sorted(region.name for region in SHM.glob(f"{prefix}*"))
+
+
+def make_private(prefix: str) -> None:
+    """Close regions to other users, where the kernel did not let their makers be kept from opening them."""
+    for region in regions(prefix):
+        with contextlib.suppress(FileNotFoundError):
+            (SHM / region).chmod(0o600)
 
 
 def unlink(region: str) -> None:

@@ -45,8 +45,8 @@ def live_stubs(server_pid: int) -> dict[str, list[StubProcess]]:
     return found
 
 
-def kill_leftovers(prefix: str) -> None:
-    """Kill the tritonserver of a launch and its model processes, whoever is their parent now.
+def kill_leftovers(prefix: str) -> int:
+    """Kill the tritonserver of a launch and its model processes, whoever is their parent now; how many there were.
 
     `prefix`: of the launch's shared-memory regions. Raises ValueError for anything else, before it kills.
     """
@@ -60,6 +60,7 @@ def kill_leftovers(prefix: str) -> None:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     psutil.wait_procs(victims, timeout=5.0)
+    return len(victims)
 
 
 def _belongs_to(command: list[str], prefix: str) -> bool:

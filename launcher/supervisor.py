@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.errors import KeepsDyingError, StartError
+from launcher.errors import KeepsDyingError, SetupError, StartError
 from launcher.frontend_process import FrontendProcess
 from launcher.restart_policy import RestartPolicy
 from launcher.stop_signal import StopSignal
@@ -28,7 +28,7 @@ class _Watched:
     bury: Callable[[], None]
     """removes at once what is left of it"""
     revive: Callable[[], None]
-    """returns when it works again; raises StartError"""
+    """returns when it works again; raises StartError or SetupError"""
     due: float | None = None
     """when to revive it, on time.monotonic()'s clock; None while it lives"""
 
@@ -37,8 +37,15 @@ class Supervisor:
     """Checks tritonserver, each model's processes and the frontend twice a second."""
 
     def __init__(
-        self, triton: TritonServer, frontend: FrontendProcess | None, policy: RestartPolicy, stop_signal: StopSignal
+        self,
+        triton: TritonServer,
+        frontend: FrontendProcess | None,
+        policy: RestartPolicy,
+        stop_signal: StopSignal,
+        chores: Sequence[Callable[[], None]] = (),
     ) -> None:
+        """`chores` are done in each round, too."""
+        self._chores = chores
         self._policy = policy
         self._stop_signal = stop_signal
         self._server = _Watched("tritonserver", triton.log, triton.death, triton.kill, triton.start)
@@ -49,6 +56,8 @@ class Supervisor:
         """Runs until StopRequested, or KeepsDyingError for what cannot be kept alive."""
         while True:
             self.check()
+            for chore in self._chores:
+                chore()
             self._stop_signal.sleep(_INTERVAL_SECONDS)
 
     def check(self) -> None:
@@ -73,7 +82,7 @@ class Supervisor:
             began = time.monotonic()
             try:
                 watched.revive()
-            except StartError as error:
+            except (SetupError, StartError) as error:
                 self._schedule(watched, str(error))
             else:
                 watched.due = None
@@ -93,7 +102,7 @@ def _watched_model(triton: TritonServer, model: str) -> _Watched:
     return _Watched(
         name=f"model {model}",
         log=triton.log,
-        death=lambda: f"the process of model {model} ended" if triton.model_died(model) else None,
+        death=lambda: triton.model_death(model),
         bury=lambda: None,
         revive=lambda: triton.reload(model),
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from launcher.errors import SetupError
+from launcher.errors import SetupError, in_words
+from launcher.private_files import OTHERS
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,16 @@ class TritonInstall:
         return inherited | {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PATH": os.pathsep.join(path)}
 
     def assemble_backends(self, project_backends: Path, into: Path) -> None:
-        """Make `into` a Triton backend folder: `python` from the wheel, and each folder of `project_backends`."""
+        """Make `into` a Triton backend folder: `python` from the wheel, and each folder of `project_backends`.
+
+        Raises SetupError.
+        """
+        try:
+            self._assemble_backends(project_backends, into)
+        except OSError as error:
+            raise SetupError(f"Cannot write Triton's back ends to {into}: {in_words(error)}.") from error
+
+    def _assemble_backends(self, project_backends: Path, into: Path) -> None:
         shutil.rmtree(into, ignore_errors=True)
         python = into / "python"
         python.mkdir(parents=True)
@@ -47,6 +57,8 @@ class TritonInstall:
         for backend in project_backends.iterdir():
             if backend.is_dir():
                 shutil.copytree(backend, into / backend.name)
+        for copied in into.rglob("*"):
+            copied.chmod(copied.stat().st_mode & ~OTHERS)
 
 
 def find_triton_install() -> TritonInstall:

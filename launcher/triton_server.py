@@ -12,6 +12,7 @@ import httpx
 
 from launcher import shared_memory
 from launcher.child_process import ChildProcess
+from launcher.control_socket import ControlSocket, choose_parent
 from launcher.errors import StartError
 from launcher.load_watch import LoadWatch
 from launcher.model_repository import ENSEMBLE, read_repository
@@ -30,6 +31,11 @@ _STOP_GRACE_SECONDS = 6.0
 _PARALLEL_LOADS = 4
 _STILL_LOADING_SECONDS = 5.0
 
+# Who can load a model can run code. The launcher uses the control socket, and nobody needs these over gRPC, so their
+# lock has no key: Triton waits for a header of this name, and gRPC refuses any request that has capitals in such a
+# name. A secret would be none, as every user can read the arguments of every process.
+_LOCKED = "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:NO-KEY-OPENS-THIS=-"
+
 
 class TritonServer:
     """One tritonserver with every exported model of a repository. A context manager: started, then stopped.
@@ -41,12 +47,13 @@ class TritonServer:
         self._settings = settings
         self._stop_signal = stop_signal or StopSignal()
         self._process = ChildProcess(settings.logs / "triton.log")
-        self._api = RepositoryApi(settings.ports.http)
         self._stubs: dict[str, list[StubProcess]] = {}
         self._decoupled: set[str] = set()
         self.models: tuple[str, ...] = ()
         self.cards: tuple[ModelCard, ...] = ()
         self.shm_prefix = shared_memory.new_prefix()
+        self.socket = ControlSocket(self.shm_prefix, choose_parent())
+        self._api = RepositoryApi(self.socket.path)
 
     @property
     def ports(self) -> Ports:
@@ -89,6 +96,7 @@ class TritonServer:
             logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
         backends = self._settings.run_dir.resolve() / "backends"
         install.assemble_backends(self._settings.backends, backends)
+        self.socket.make()
         try:
             self._process.start(
                 [str(install.server), *self._arguments(backends)],
@@ -110,33 +118,41 @@ class TritonServer:
         self._process.kill()
         kill_leftovers(self.shm_prefix)
         shared_memory.unlink_all(self.shm_prefix)
+        self.socket.remove()
         self._stubs.clear()
 
     # Watch
+
+    def rotate_log(self) -> None:
+        """Call it now and then."""
+        self._process.rotate_log()
 
     def death(self) -> str | None:
         """Why tritonserver must be started again, or None."""
         if not self._process.running:
             return f"tritonserver {self._process.exit_reason()}"
         for model in sorted(self._decoupled):
-            if self.model_died(model):
-                return f"the process of {model} ended; the streams it had open end only with tritonserver"
+            reason = self.model_death(model)
+            if reason is not None:
+                return f"{reason}; the streams it had open end only with tritonserver"
         return None
 
-    def model_died(self, model: str) -> bool:
-        """Whether a process of a loaded model ended. Triton 2.51 neither notices nor restarts it."""
+    def model_death(self, model: str) -> str | None:
+        """Why a model must be loaded again, or None. Triton 2.51 does not notice that its process ended."""
         known = self._stubs.get(model, [])
         if known and all(stub.alive for stub in known):
-            return False
+            return None
         try:
             loaded = self._api.model_ready(model)
         except httpx.TransportError:
-            return False
+            return None
+        if not loaded:
+            return f"model {model} was unloaded, and not by this launcher"
         running = live_stubs(self.pid).get(model, [])
-        if loaded and len(running) < max(1, len(known)):
-            return True
-        self._stubs[model] = running if loaded else []  # somebody (un)loaded it through Triton's API
-        return False
+        if len(running) < max(1, len(known)):
+            return f"the process of model {model} ended"
+        self._stubs[model] = running  # somebody loaded it again
+        return None
 
     def reload(self, model: str) -> None:
         """Bring back a model whose process died. Raises StartError when it does not load."""
@@ -159,10 +175,11 @@ class TritonServer:
             f"--backend-directory={backends}",
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",
-            "--http-address=127.0.0.1",
-            f"--http-port={ports.http}",
+            f"--http-address=unix:{self.socket.path}",
+            "--http-port=0",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={ports.grpc}",
+            _LOCKED,
             "--metrics-address=127.0.0.1",
             f"--metrics-port={ports.metrics}",
             PREFIX_ARGUMENT + self.shm_prefix,
@@ -228,6 +245,7 @@ class TritonServer:
             raise StartError(
                 "\n".join(f"Model {name} did not load: {error}" for name, error in errors.items()), self.log
             )
+        shared_memory.make_private(self.shm_prefix)
         stubs = live_stubs(self.pid)
         self._stubs |= {model: stubs.get(model, []) for model in models}
 

@@ -78,6 +78,9 @@ class Pipelines:
             raise FileNotFoundError(f"no exported checkpoint in {folder}: run `python -m export`")
         if unknown := [model_id for model_id in chosen if model_id not in checkpoints]:
             raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(checkpoints))}")
+        for card, checkpoint in checkpoints.values():
+            if card.family not in FAMILIES:
+                raise ValueError(f"{checkpoint / CARD_FILE}: no family {card.family!r}; export the checkpoint again")
         order = list(FAMILIES)
         self._loras = loras or LoraFolder(None)
         cache = cache or ConditionCache(max_bytes=0)

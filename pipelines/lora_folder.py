@@ -82,6 +82,8 @@ class LoraFolder:
     def _listed(self) -> str:
         if self._root is None:
             return "the server was started without a folder of adapters"
+        if not self._root.is_dir():
+            return "the server's folder of adapters does not exist"
         names = self.names()
         more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
         return f"there are: {', '.join(names[:MAX_LISTED])}{more}" if names else "the folder of adapters is empty"

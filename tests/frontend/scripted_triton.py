@@ -41,7 +41,7 @@ class Scripted:
         (repository / "leaf" / "config.pbtxt").write_text(LEAF_CONFIG)
         (repository / "leaf" / "1" / "model.py").write_text(LEAF)
         self._log = repository / "generate" / "log"
-        self.ports = resolve(Ports(0, 0, 0, 0))
+        self.ports = resolve(Ports(0, 0, 0))
         self.server = TritonServer(Settings(folder / "run", repository, ports=self.ports, shm_region_mib=1))
 
     @property

@@ -11,11 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import httpx
+import numpy as np
 import psutil
 import pytest
+from tritonclient import grpc
 
+from launcher.control_socket import ControlSocket
 from launcher.ports import OPTIONS, resolve
+from launcher.repository_api import RepositoryApi
 from launcher.run_folder import stop_instance
 from launcher.settings import Ports
 from launcher.shared_memory import regions
@@ -126,11 +129,21 @@ class Launched:
         return self.wait_for_exit()
 
     def increment(self, x: float, model: str = "increment") -> float:
-        """One request to a loaded model; raises httpx.HTTPError when it fails."""
-        body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [x]}]}
-        url = f"http://127.0.0.1:{self.ports.http}/v2/models/{model}/infer"
-        response = httpx.post(url, json=body, timeout=10, trust_env=False).raise_for_status()
-        return float(response.json()["outputs"][0]["data"][0])
+        """One request to a loaded model; raises InferenceServerException when it fails."""
+        tensor = grpc.InferInput("x", [1], "FP32")
+        tensor.set_data_from_numpy(np.array([x], np.float32))
+        with grpc.InferenceServerClient(f"127.0.0.1:{self.ports.grpc}") as client:
+            return float(client.infer(model, [tensor], client_timeout=10).as_numpy("y")[0])
+
+    @property
+    def socket(self) -> Path:
+        """Of Triton's HTTP service."""
+        state = json.loads((self.run_dir / "launcher.json").read_text())
+        return ControlSocket(state["shm_prefix"], Path(state["socket_parent"])).path
+
+    def control(self) -> RepositoryApi:
+        """Triton's own interface, as the launcher uses it."""
+        return RepositoryApi(self.socket)
 
 
 @contextmanager
@@ -138,7 +151,7 @@ def launched(
     repository: Path, folder: Path, *options: str, ports: Ports | None = None, env: dict[str, str] | None = None
 ) -> Iterator[Launched]:
     """`python -m launcher OPTIONS` on free ports, unless `ports`; killed at the end if it still runs."""
-    ports = ports or resolve(Ports(0, 0, 0, 0))
+    ports = ports or resolve(Ports(0, 0, 0))
     folder.mkdir(exist_ok=True)
     console, run_dir = folder / "console", folder / "run"
     command = [sys.executable, "-m", "launcher", "--model-repository", str(repository), "--run-dir", str(run_dir)]
@@ -146,7 +159,11 @@ def launched(
         command += [option, str(port)]
     with console.open("wb") as output:
         process = subprocess.Popen(
-            [*command, *options], env=os.environ | (env or {}), stdout=output, stderr=subprocess.STDOUT
+            [*command, *options],
+            env=os.environ | (env or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     try:
         yield Launched(process, ports, run_dir, console)

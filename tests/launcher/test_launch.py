@@ -29,7 +29,7 @@ def test_serves_until_a_signal_and_leaves_nothing(
     assert launched.increment(1) == 2
     prefix, descendants = launched.shm_prefix, launched.descendants()
     assert len(launched.shm_regions) == 1
-    assert len(descendants) == 2  # tritonserver, and the process of `increment`
+    assert len(descendants) == 3  # the reaper, tritonserver, and the process of `increment`
 
     launched.process.send_signal(signal_number)
 
@@ -69,10 +69,10 @@ def test_second_start_in_the_same_run_folder_is_refused(launch: Launch, reposito
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("frontend", "--port"), ("grpc", "--grpc-port"), ("http", "--http-port"), ("metrics", "--metrics-port")],
+    [("frontend", "--port"), ("grpc", "--grpc-port"), ("metrics", "--metrics-port")],
 )
 def test_taken_port_is_named_with_its_option(launch: Launch, repository: Path, name: str, option: str) -> None:
-    ports = resolve(Ports(0, 0, 0, 0))
+    ports = resolve(Ports(0, 0, 0))
     with socket.create_server(("127.0.0.1", 0)) as owner:
         taken = owner.getsockname()[1]
         launched = launch(repository, ports=replace(ports, **{name: taken}))
@@ -101,11 +101,15 @@ def test_model_that_does_not_load_is_named_with_its_error_and_the_log(launch: La
     assert "the weights are missing" in log.read_text()
 
 
-def test_frontend_that_does_not_start_is_named_with_its_error_and_the_log(launch: Launch, repository: Path) -> None:
-    launched = launch(repository, env={"TRITONREEL_MAX_BODY_BYTES": "many"})
+def test_frontend_that_does_not_start_is_named_with_its_error_and_the_log(
+    launch: Launch, repository: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "uvicorn").mkdir(parents=True)
+    (tmp_path / "broken" / "uvicorn" / "__init__.py").write_text("raise RuntimeError('the disk is gone')")
+    launched = launch(repository, env={"PYTHONPATH": str(tmp_path / "broken")})
     assert launched.wait_for_exit() == 1
     assert "The frontend exited with status 1 while starting" in launched.output
-    assert "max_body_bytes" in launched.output
+    assert "the disk is gone" in launched.output
     assert f"The whole log: {launched.run_dir / 'logs' / 'frontend.log'}" in launched.output
 
 
@@ -114,7 +118,7 @@ def test_signal_while_a_model_loads(launch: Launch, tmp_path: Path) -> None:
     write_model(tmp_path / "models", "slow", slow)
     launched = launch(tmp_path / "models", "--no-frontend")
     launched.wait_for("tritonserver is up")
-    wait_until(lambda: len(launched.descendants()) == 2, 10, "the model's process")
+    wait_until(lambda: len(launched.descendants()) == 3, 10, "the model's process")
     prefix, descendants = launched.shm_prefix, launched.descendants()
     assert launched.stop() == 0
     assert regions(prefix) == []

@@ -26,7 +26,7 @@ def test_a_model_that_hangs_is_named_and_nothing_is_left(tmp_path: Path, monkeyp
     write_model(repository, "increment", INCREMENT)
     write_model(repository, "sleeper", SLEEPER)
     settings = Settings(
-        run_dir=tmp_path / "run", model_repository=repository, ports=resolve(Ports(0, 0, 0, 0)), with_frontend=False
+        run_dir=tmp_path / "run", model_repository=repository, ports=resolve(Ports(0, 0, 0)), with_frontend=False
     )
     server = TritonServer(settings)
 

@@ -9,14 +9,14 @@ from launcher.settings import Ports
 
 
 def test_zero_becomes_a_free_port_and_others_stay() -> None:
-    ports = resolve(Ports(frontend=8000, grpc=0, metrics=0, http=0))
+    ports = resolve(Ports(frontend=8000, grpc=0, metrics=0))
     assert ports.frontend == 8000
-    assert len(set(astuple(ports))) == 4
+    assert len(set(astuple(ports))) == 3
     check(ports, "127.0.0.1", with_frontend=False)
 
 
 def test_taken_port() -> None:
-    ports = resolve(Ports(0, 0, 0, 0))
+    ports = resolve(Ports(0, 0, 0))
     with (
         socket.create_server(("127.0.0.1", ports.metrics)),
         pytest.raises(SetupError, match=f"127.0.0.1:{ports.metrics} .*--metrics-port"),
@@ -30,11 +30,11 @@ def test_one_port_twice() -> None:
 
 
 def test_frontend_port_does_not_matter_without_frontend() -> None:
-    ports = resolve(Ports(0, 0, 0, 0))
+    ports = resolve(Ports(0, 0, 0))
     with socket.create_server(("127.0.0.1", ports.frontend)):
         check(ports, "127.0.0.1", with_frontend=False)
 
 
 def test_address_that_this_machine_does_not_have() -> None:
     with pytest.raises(SetupError, match=r"Cannot listen on 192\.0\.2\.1"):
-        check(resolve(Ports(0, 0, 0, 0)), "192.0.2.1", with_frontend=True)
+        check(resolve(Ports(0, 0, 0)), "192.0.2.1", with_frontend=True)

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from launcher.control_socket import ControlSocket
 from launcher.errors import SetupError
 from launcher.run_folder import RunFolder, stop_instance
 from launcher.shared_memory import SHM, new_prefix, regions
@@ -18,7 +20,7 @@ from pathlib import Path
 from launcher.run_folder import RunFolder
 folder = RunFolder(Path(sys.argv[1]))
 folder.__enter__()
-folder.record(sys.argv[2])
+folder.record(sys.argv[2], Path(sys.argv[3]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -37,7 +39,7 @@ def sleeping(name: str, *arguments: str) -> Iterator[psutil.Process]:
 
 def test_held_by_one_at_a_time(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as first:
-        first.record(new_prefix())
+        first.record(new_prefix(), tmp_path)
         with pytest.raises(SetupError, match=rf"already runs in .* \(pid {os.getpid()}\)"), RunFolder(tmp_path / "run"):
             pass
     with RunFolder(tmp_path / "run"):
@@ -46,8 +48,12 @@ def test_held_by_one_at_a_time(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_launcher_are_removed_and_nothing_else(tmp_path: Path) -> None:
     prefix = new_prefix()
-    subprocess.run([sys.executable, "-c", KILLED_LAUNCHER, tmp_path, prefix], check=False, timeout=30)
+    command = [sys.executable, "-c", KILLED_LAUNCHER, tmp_path, prefix, tmp_path]
+    assert subprocess.run(command, check=False, timeout=30).returncode == -signal.SIGKILL
     (SHM / f"{prefix}region").touch()
+    control = ControlSocket(prefix, tmp_path)
+    control.make()
+    control.path.touch()
     option = f"--backend-config=python,shm-region-prefix-name={prefix}"
     other_option = f"--backend-config=python,shm-region-prefix-name={new_prefix()}"
     with (
@@ -57,6 +63,7 @@ def test_leftovers_of_a_killed_launcher_are_removed_and_nothing_else(tmp_path: P
     ):
         assert not stop_instance(tmp_path)
         assert regions(prefix) == []
+        assert not control.path.parent.exists()
         assert not orphan.is_running()
         assert other_server.is_running()
         assert bystander.is_running()

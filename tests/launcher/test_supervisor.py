@@ -6,22 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from tritonclient import grpc
 
 from launcher.shared_memory import regions
-from tests.launcher.conftest import COUNT, Launched, wait_until, write_model
+from tests.launcher.conftest import COUNT, INCREMENT, Launched, wait_until, write_model
 
 Launch = Callable[..., Launched]
-
-
-def serves(launched: Launched) -> bool:
-    try:
-        return launched.increment(1) == 2
-    except httpx.HTTPError:
-        return False
 
 
 def test_killed_model_process_is_replaced_and_its_region_removed(launch: Launch, repository: Path) -> None:
@@ -74,21 +66,32 @@ def test_open_stream_of_a_killed_decoupled_model_ends_with_an_error(launch: Laun
     assert launched.increment(1) == 2
 
 
-def test_model_unloaded_by_an_operator_is_left_alone(launch: Launch, repository: Path) -> None:
+def test_model_that_the_launcher_did_not_unload_is_loaded_again(launch: Launch, repository: Path) -> None:
     launched = launch(repository, "--no-frontend")
     launched.wait_for("ready in")
-    api = f"http://127.0.0.1:{launched.ports.http}/v2/repository/models/increment"
-    httpx.post(f"{api}/unload", trust_env=False).raise_for_status()
-    wait_until(lambda: not serves(launched), 5, "unloaded")
-    time.sleep(1.2)  # two rounds of the supervisor
-    assert not serves(launched)
-    httpx.post(f"{api}/load", trust_env=False).raise_for_status()
-    time.sleep(1.2)
-    assert "bringing it back" not in launched.output
 
-    launched.stub("increment").process.kill()
+    launched.control().unload("increment")
+
+    launched.wait_for("model increment was unloaded, and not by this launcher; bringing it back now")
     launched.wait_for("model increment is back")
     assert launched.increment(1) == 2
+    assert len(launched.shm_regions) == 1
+
+
+def test_model_that_somebody_loaded_anew_is_watched_on(launch: Launch, repository: Path) -> None:
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    before = launched.stub("increment")
+    (repository / "increment" / "1" / "model.py").write_text(INCREMENT.replace("x + 1", "x + 2"))
+
+    launched.control().load("increment")
+
+    wait_until(lambda: not before.alive, 10, "the old process ended")
+    time.sleep(1.2)  # two rounds of the supervisor
+    assert launched.increment(1) == 3
+    assert "bringing it back" not in launched.output
+    launched.stub("increment").process.kill()
+    launched.wait_for("model increment is back")
 
 
 @pytest.mark.parametrize("name", ["model increment", "tritonserver"])

@@ -112,7 +112,11 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "message"),
-    [(None, "started without a folder of adapters"), ("absent", "is empty"), (".", "is empty")],
+    [
+        (None, "started without a folder of adapters"),
+        ("absent", "folder of adapters does not exist"),
+        (".", "is empty"),
+    ],
 )
 def test_without_adapters_it_says_so(folder: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=message):
