@@ -197,8 +197,8 @@ class TritonServer:
         logger.info("tritonserver is up (pid %d), loading %d models", self.pid, len(self.models))
 
     def _load_all(self) -> None:
-        self._load([model for model in self.models if model != ENSEMBLE])
-        self._load([model for model in self.models if model == ENSEMBLE])
+        # The ensemble first: it takes longest to start, and needs the others only once it has a job.
+        self._load(sorted(self.models, key=lambda model: model != ENSEMBLE))
         self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
 
     def _load(self, models: list[str]) -> None:

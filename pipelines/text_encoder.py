@@ -1,9 +1,10 @@
 """UMT5 prompts of the Wan family (diffusers' `WanPipeline._get_t5_prompt_embeds`)."""
 
+import html
 from typing import Any
 
+import ftfy
 import numpy as np
-from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
 from pipelines.runner import Array, ModelRunner
 
@@ -21,3 +22,8 @@ async def encode_prompt(prompt: str, tokenizer: Any, runner: ModelRunner, model:
     inputs = {name: tokens[name].astype(np.int64) for name in ("input_ids", "attention_mask")}
     states = await runner.infer(model, inputs, "last_hidden_state")
     return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))
+
+
+def prompt_clean(text: str) -> str:
+    """Mend broken Unicode, resolve HTML entities twice, and leave single spaces (diffusers' function of this name)."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())
