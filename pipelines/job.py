@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipelines.admission import Admission
 from pipelines.errors import Cancelled, DeadlineExceeded
-from pipelines.families import Pipeline
 from pipelines.frames import Float32
 from pipelines.request import SamplingParams
+
+if TYPE_CHECKING:
+    from pipelines.families import Pipeline
 
 WAITING_POLL_SECONDS = 0.2
 
@@ -43,7 +45,7 @@ class Job:
         timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
     """
 
-    pipeline: Pipeline
+    pipeline: "Pipeline"
     params: SamplingParams
     is_cancelled: Callable[[], bool]
     report: Callable[[Progress], Awaitable[None]]

@@ -3,6 +3,8 @@ import sys
 
 CODE = """
 import sys
+import pipelines.admission, pipelines.job, pipelines.lora_folder, pipelines.request, pipelines.step_batcher
+assert "diffusers" not in sys.modules, "what `generate` imports before its pipelines brings them along"
 from pipelines.quick_import import without_torch_compiler
 with without_torch_compiler():
     from pipelines.families import Pipelines

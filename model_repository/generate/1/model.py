@@ -19,6 +19,7 @@ from responses import Responder, read_fields
 from pipelines.admission import Admission
 from pipelines.errors import Cancelled, PipelineError
 from pipelines.frames import to_uint8
+from pipelines.job import Job
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.quick_import import without_torch_compiler
 from pipelines.request import parse, resolve
@@ -27,7 +28,6 @@ from pipelines.step_batcher import StepBatcher
 
 with without_torch_compiler():
     from pipelines.families import Pipelines
-    from pipelines.job import Job
 
 # Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
