@@ -13,6 +13,7 @@ from frontend.body_limit import BodyLimitMiddleware
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
 from frontend.errors import install_error_handlers
+from frontend.launcher_status import LauncherStatus
 from frontend.logging import configure_logging
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
@@ -61,11 +62,17 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         engine: Triton, as the settings say where, if None. Opened and closed by the application.
     """
     settings = settings or Settings()
-    engine = engine or TritonEngine(settings.triton_url, stall_timeout_seconds=settings.stall_timeout_seconds)
+    launcher_status = LauncherStatus(settings.launcher_status)
+    engine = engine or TritonEngine(
+        settings.triton_url,
+        stall_timeout_seconds=settings.stall_timeout_seconds,
+        launcher_status=launcher_status,
+    )
     own_metrics = Metrics()
     services = Services(
         settings=settings,
         engine=engine,
+        launcher_status=launcher_status,
         catalog=ModelCatalog(engine),
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),

@@ -1,5 +1,6 @@
 """The frontend's configuration: environment variables that start with `TRITONREEL_`, read once."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -17,6 +18,9 @@ class Settings(BaseSettings):
     """host:port of Triton's gRPC service"""
     triton_metrics_url: str = "http://127.0.0.1:8002/metrics"
     """appended to our own /metrics"""
+
+    launcher_status: Path | None = None
+    """the file in which the launcher says what is away; it sets this itself"""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

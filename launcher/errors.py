@@ -2,8 +2,7 @@
 
 LauncherError
 ├── SetupError      found before anything was started: a port taken, a library missing, nothing exported
-├── StartError      a process or a model did not come up
-└── KeepsDyingError what was brought back died again and again
+└── StartError      a process or a model did not come up
 """
 
 from pathlib import Path
@@ -26,7 +25,3 @@ class StartError(LauncherError):
     def __init__(self, message: str, log: Path) -> None:
         super().__init__(f"{message}\nThe whole log: {log}")
         self.log = log
-
-
-class KeepsDyingError(LauncherError):
-    """The same thing died more often than the restart limit allows."""

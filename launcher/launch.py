@@ -3,12 +3,13 @@
 import logging
 import time
 
-from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
+from launcher.hang_watch import HangWatch
 from launcher.ports import check
 from launcher.restart_policy import RestartPolicy
 from launcher.run_folder import RunFolder
 from launcher.settings import Settings
+from launcher.status_file import StatusFile
 from launcher.stop_signal import StopRequested, StopSignal
 from launcher.supervisor import Supervisor
 from launcher.triton_server import TritonServer
@@ -25,24 +26,25 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
         triton = TritonServer(settings, stop_signal)
         run_folder.record(triton.shm_prefix)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
+        status = StatusFile(settings.status_file)
         try:
-            triton.start()
-            if frontend:
-                frontend.start()
-            logger.info(
-                "ready in %.1f s\n\n%s\n",
-                time.monotonic() - began,
-                what_next(settings, frontend.url if frontend else None, triton.cards),
-            )
-            policy = RestartPolicy(settings.restart_limit, settings.restart_window)
-            Supervisor(triton, frontend, policy, stop_signal).run()
+            with HangWatch(triton, frontend, status):
+                triton.start()
+                if frontend:
+                    frontend.start()
+                    frontend.wait_until_ready()
+                logger.info(
+                    "ready in %.1f s\n\n%s\n",
+                    time.monotonic() - began,
+                    what_next(settings, frontend.url if frontend else None, triton.cards),
+                )
+                policy = RestartPolicy(settings.restart_limit, settings.restart_window)
+                Supervisor(triton, frontend, policy, status, stop_signal).run()
         except StopRequested as request:
             logger.info("%s: stopping", request)
-        except KeepsDyingError:
-            logger.error("stopping everything else")
-            raise
         finally:
             if frontend:
                 frontend.stop()
             triton.stop()
+            status.remove()
     logger.info("stopped")

@@ -2,6 +2,7 @@
 
 tritonserver makes one region a model process and removes it when the process ends in order. After a kill it stays
 in /dev/shm until the machine restarts, so every launch names its regions with a prefix of its own and removes them.
+The heartbeats of those processes lie beside the regions: there touching a file costs nothing and needs no disk.
 """
 
 import os
@@ -26,6 +27,19 @@ def check_prefix(prefix: str) -> None:
 def regions(prefix: str) -> list[str]:
     check_prefix(prefix)
     return sorted(region.name for region in SHM.glob(f"{prefix}*"))
+
+
+def heartbeat_file(prefix: str, pid: int | None = None) -> Path:
+    """What the model process `pid` touches as long as it lives; without a pid, the path up to it."""
+    return SHM / f"{prefix}heartbeat_{'' if pid is None else pid}"
+
+
+def touched_at(file: Path) -> int | None:
+    """In nanoseconds; None where there is no such file."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def unlink(region: str) -> None:

@@ -19,6 +19,7 @@ from responses import Responder, read_fields
 from pipelines.admission import Admission
 from pipelines.errors import Cancelled, PipelineError
 from pipelines.frames import to_uint8
+from pipelines.heartbeat import Heartbeat
 from pipelines.job import Job
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.quick_import import without_torch_compiler
@@ -72,9 +73,17 @@ class TritonPythonModel:
         self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras)
         self._tasks: set[asyncio.Task[None]] = set()
         self._io_threads = ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io")
+        self._heartbeat = Heartbeat()
+        self._heartbeat.start()
+        self._beating: asyncio.Task[None] | None = None
+
+    def finalize(self) -> None:
+        self._heartbeat.stop()
 
     async def execute(self, requests: list[Any]) -> None:
         asyncio.get_running_loop().set_default_executor(self._io_threads)
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._heartbeat.take_over())
         for request in requests:
             task = asyncio.create_task(self._respond(request, Responder(request.get_response_sender())))
             self._tasks.add(task)
