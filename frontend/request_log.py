@@ -11,6 +11,9 @@ from frontend.metrics import Metrics
 _log = structlog.get_logger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_PROBED = "/health/live"
+"""the launcher asks this every second"""
+
 
 class RequestLogMiddleware:
     """Logs method, path, status and duration; never the body, the query or a header, which may hold secrets.
@@ -47,7 +50,8 @@ class RequestLogMiddleware:
             seconds = time.monotonic() - started
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.request_answered(method, _route(scope), status, seconds)
-            _log.info("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
+            log = _log.debug if scope["path"] == _PROBED else _log.info
+            log("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 4))
 
 
 def _route(scope: Scope) -> str:
