@@ -20,6 +20,7 @@ from frontend.http.held_bodies import HeldBodies
 from frontend.http.hosts import HostMiddleware
 from frontend.http.origins import OriginMiddleware
 from frontend.http.stop import Stop, StopMiddleware
+from frontend.launcher_status import LauncherStatus
 from frontend.logging import configure_logging
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
@@ -87,11 +88,17 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     settings = settings or Settings()
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
-    engine = engine or TritonEngine(settings.triton_url, stall_timeout_seconds=settings.stall_timeout_seconds)
+    launcher_status = LauncherStatus(settings.launcher_status)
+    engine = engine or TritonEngine(
+        settings.triton_url,
+        stall_timeout_seconds=settings.stall_timeout_seconds,
+        launcher_status=launcher_status,
+    )
     own_metrics = Metrics()
     services = Services(
         settings=settings,
         engine=engine,
+        launcher_status=launcher_status,
         catalog=ModelCatalog(engine),
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),

@@ -13,6 +13,9 @@ from pipelines.printable import LONGEST, printable
 _log = structlog.get_logger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+_PROBED = "/health/live"
+"""the launcher asks this every second"""
+
 
 class RequestLogMiddleware:
     """Logs method, path, status, duration and the name of the API key; never the body, the query or a header, which
@@ -52,7 +55,8 @@ class RequestLogMiddleware:
             self._metrics.request_answered(method, _route(scope), status, seconds)
             key = {"key": scope[KEY_NAME]} if scope.get(KEY_NAME) else {}
             path = printable(scope["path"], LONGEST)
-            _log.info("request", method=method, path=path, status=status, seconds=round(seconds, 4), **key)
+            log = _log.debug if path == _PROBED else _log.info
+            log("request", method=method, path=path, status=status, seconds=round(seconds, 4), **key)
 
 
 def _route(scope: Scope) -> str:

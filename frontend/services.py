@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from frontend.clip import ClipMaker
 from frontend.engine import Engine
+from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
@@ -22,6 +23,7 @@ class Services:
 
     settings: Settings
     engine: Engine
+    launcher_status: LauncherStatus
     catalog: ModelCatalog
     clips: ClipMaker
     pictures: PictureMaker

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """one more key, for containers"""
     no_auth: bool = False
     """ask for no key, whoever can reach the server"""
+    launcher_status: Path | None = None
+    """the file in which the launcher says what is away; it sets this itself"""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

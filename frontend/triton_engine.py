@@ -18,6 +18,7 @@ from tritonclient.utils import InferenceServerException
 
 from frontend.engine import Done, Event, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
+from frontend.launcher_status import LauncherStatus, describe
 from pipelines.errors import PipelineError
 from pipelines.lora_spec import LoraInfo
 from pipelines.model_card import ModelCard
@@ -49,7 +50,7 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     # gRPC would wait up to two minutes before it tries a restarted server again.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 250),
 ]
 
 
@@ -73,10 +74,15 @@ class TritonEngine:
 
     Args:
         stall_timeout_seconds: a stream that is silent for longer is given up.
+        launcher_status: what is known to be away.
     """
 
-    def __init__(self, url: str, *, stall_timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, *, stall_timeout_seconds: float, launcher_status: LauncherStatus | None = None
+    ) -> None:
         self._url = url
+        self._launcher_status = launcher_status or LauncherStatus(None)
+        self._components: dict[str, list[str]] = {}
         self._stall_timeout = stall_timeout_seconds
         self._opened: InferenceServerClient | None = None
 
@@ -89,12 +95,16 @@ class TritonEngine:
             self._opened = None
 
     async def models(self) -> list[ModelCard]:
-        return (await self._ask("describe", _Description)).models
+        cards = (await self._ask("describe", _Description)).models
+        self._components = {card.id: card.components.names() for card in cards}
+        return cards
 
     async def loras(self) -> list[LoraInfo]:
         return (await self._ask("loras", _Adapters)).loras
 
     async def check_ready(self) -> None:
+        if away := self._launcher_status.away():
+            raise EngineUnavailable(describe(away))
         try:
             async with asyncio.timeout(2 * DESCRIBE_TIMEOUT_SECONDS):
                 cards = await self.models()
@@ -114,6 +124,8 @@ class TritonEngine:
     async def generate(
         self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
     ) -> AsyncGenerator[Event, None]:
+        if lost := self._launcher_status.lost(self._components.get(model, [])):
+            raise EngineUnavailable(lost)
         inputs = {"model": model, **vars(params), "timeout_seconds": timeout_seconds}
         inputs["lora"] = json.dumps(params.to_json()["lora"]) if params.lora else None
         stream = self._stream(inputs, request_id=request_id, silence=self._stall_timeout)
@@ -174,7 +186,8 @@ class TritonEngine:
         return self._opened
 
     def _unreachable(self, reason: str) -> EngineUnavailable:
-        return EngineUnavailable(f"Triton at {self._url} cannot be reached: {reason}")
+        lost = self._launcher_status.lost([])
+        return EngineUnavailable(lost or f"Triton at {self._url} cannot be reached: {reason}")
 
 
 async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

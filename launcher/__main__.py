@@ -124,7 +124,8 @@ def serve(
         typer.Option(
             envvar="TRITONREEL_RESTART_LIMIT",
             min=0,
-            help=f"How often one process may die within {Settings.restart_window / 60:.0f} minutes before all ends.",
+            help=f"How often one process may die, each time within {Settings.restart_window / 60:.0f} minutes of the "
+            "last, before jobs that need it are refused. It is brought back ever later, at most a minute, without end.",
         ),
     ] = Settings.restart_limit,
 ) -> None:

@@ -35,6 +35,11 @@ class ChildProcess:
         return self._process.pid
 
     @property
+    def running_pid(self) -> int | None:
+        """None while it does not run."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

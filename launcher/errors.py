@@ -2,8 +2,7 @@
 
 LauncherError
 ├── SetupError      found before anything was started: a port taken, a library missing, nothing exported
-├── StartError      a process or a model did not come up
-└── KeepsDyingError what was brought back died again and again
+└── StartError      a process or a model did not come up
 """
 
 import shutil
@@ -37,7 +36,3 @@ def in_words(error: Exception) -> str:
         file = error.filename2 or error.filename  # of a copy, the new one
         return f"{error.strerror}: {file}" if file else error.strerror
     return str(error) or type(error).__name__
-
-
-class KeepsDyingError(LauncherError):
-    """The same thing died more often than the restart limit allows."""

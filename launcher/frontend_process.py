@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _START_SECONDS = 60.0
 _SHUTDOWN_SECONDS = 3  # open requests may finish for so long
 _STOP_GRACE_SECONDS = 6.0
+_ANSWER_SECONDS = 2.0
 
 
 class FrontendProcess:
@@ -28,6 +29,8 @@ class FrontendProcess:
         self._settings = settings
         self._stop_signal = stop_signal
         self._process = ChildProcess(settings.logs / "frontend.log")
+        # One connection stays open, so that no crowd of clients can keep the question out.
+        self._client = httpx.Client(base_url=self.url, trust_env=False, timeout=_ANSWER_SECONDS)
 
     @property
     def url(self) -> str:
@@ -39,15 +42,34 @@ class FrontendProcess:
     def log(self) -> Path:
         return self._process.log
 
+    @property
+    def running_pid(self) -> int | None:
+        return self._process.running_pid
+
     def start(self) -> None:
-        """Returns when `GET /health` answers 200. Raises StartError, with nothing left running."""
-        command = [sys.executable, "-m", "frontend"]
-        self._process.start(command, os.environ | self._environment())
+        """Returns when it answers, with whatever. Raises StartError, with nothing left running."""
+        began = time.monotonic()
+        self._process.start([sys.executable, "-m", "frontend"], os.environ | self._environment())
         try:
-            self._wait_until_healthy()
+            self._wait("/health/live", "did not answer", began)
         except BaseException:
             self._process.kill()
             raise
+        logger.info("frontend is up (pid %d, %.1f s)", self._process.pid, time.monotonic() - began)
+
+    def wait_until_ready(self) -> None:
+        """Returns when `GET /health` says that jobs would run. Raises StartError with what it says instead."""
+        self._wait("/health", "was not healthy", time.monotonic())
+
+    def answers(self) -> bool:
+        """Whether it gives a sign of life, which any answer is, also that there are too many connections."""
+        try:
+            self._client.get("/health/live")
+        except (httpx.ConnectError, httpx.TimeoutException):
+            return False
+        except httpx.TransportError:
+            pass  # it closed the connection
+        return True
 
     def stop(self) -> None:
         self._process.stop(signal.SIGTERM, _STOP_GRACE_SECONDS)
@@ -72,28 +94,28 @@ class FrontendProcess:
             "TRITONREEL_ALLOWED_ORIGINS": " ".join(self._settings.allowed_origins),
             "TRITONREEL_NO_AUTH": str(self._settings.no_auth).lower(),
             **({"TRITONREEL_KEYS_FILE": str(keys_file.absolute())} if keys_file else {}),
+            "TRITONREEL_LAUNCHER_STATUS": str(self._settings.status_file.resolve()),
             "TRITONREEL_LOG_LEVEL": self._settings.log_level,
             "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": str(_SHUTDOWN_SECONDS),
         }
 
-    def _wait_until_healthy(self) -> None:
-        began = time.monotonic()
-        health = "no answer"
-        with httpx.Client(trust_env=False, timeout=5.0) as client:
+    def _wait(self, path: str, trouble: str, began: float) -> None:
+        """Until `path` answers 200."""
+        answer = "no answer"
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=5.0) as client:
             while True:
                 if not self._process.running:
                     raise self._start_error(f"The frontend {self._process.exit_reason()} while starting.")
                 try:
-                    response = client.get(f"{self.url}/health")
+                    response = client.get(path)
                     if response.status_code == 200:
-                        break
-                    health = f"status {response.status_code}: {response.text}"
+                        return
+                    answer = f"status {response.status_code}: {response.text}"
                 except httpx.TransportError as error:
-                    health = str(error)
+                    answer = str(error)
                 if time.monotonic() - began > _START_SECONDS:
-                    raise self._start_error(f"The frontend was not healthy after {_START_SECONDS:.0f} s ({health}).")
+                    raise self._start_error(f"The frontend {trouble} after {_START_SECONDS:.0f} s ({answer}).")
                 self._stop_signal.sleep(0.1)
-        logger.info("frontend is up (pid %d, %.1f s)", self._process.pid, time.monotonic() - began)
 
     def _start_error(self, message: str) -> StartError:
         return StartError(f"{message}\nIts last lines:\n{self._process.last_lines()}", self.log)

@@ -5,13 +5,14 @@ import time
 
 from launcher.access import decide
 from launcher.checks import check_environment, check_lora_folder
-from launcher.errors import KeepsDyingError
 from launcher.frontend_process import FrontendProcess
+from launcher.hang_watch import HangWatch
 from launcher.ports import check
 from launcher.reaper import Reaper
 from launcher.restart_policy import RestartPolicy
 from launcher.run_folder import RunFolder
 from launcher.settings import Settings
+from launcher.status_file import StatusFile
 from launcher.stop_signal import StopRequested, StopSignal
 from launcher.supervisor import Supervisor
 from launcher.triton_server import TritonServer
@@ -32,29 +33,30 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
         run_folder.record(triton.shm_prefix, triton.socket.parent)
         reaper = Reaper(triton.shm_prefix, triton.socket.parent)
         frontend = FrontendProcess(settings, stop_signal) if settings.with_frontend else None
+        status = StatusFile(settings.status_file)
         try:
             reaper.start()
-            triton.start()
-            if frontend:
-                frontend.start()
-            logger.info(
-                "ready in %.1f s\n\n%s\n",
-                time.monotonic() - began,
-                what_next(settings, frontend.url if frontend else None, triton.cards, access),
-            )
-            if access:
-                logger.log(logging.WARNING if access.exposed else logging.INFO, access.notice)
-            policy = RestartPolicy(settings.restart_limit, settings.restart_window)
-            chores = [reaper.ensure_running, triton.rotate_log, *([frontend.rotate_log] if frontend else [])]
-            Supervisor(triton, frontend, policy, stop_signal, chores).run()
+            with HangWatch(triton, frontend, status):
+                triton.start()
+                if frontend:
+                    frontend.start()
+                    frontend.wait_until_ready()
+                logger.info(
+                    "ready in %.1f s\n\n%s\n",
+                    time.monotonic() - began,
+                    what_next(settings, frontend.url if frontend else None, triton.cards, access),
+                )
+                if access:
+                    logger.log(logging.WARNING if access.exposed else logging.INFO, access.notice)
+                policy = RestartPolicy(settings.restart_limit, settings.restart_window)
+                chores = [reaper.ensure_running, triton.rotate_log, *([frontend.rotate_log] if frontend else [])]
+                Supervisor(triton, frontend, policy, status, stop_signal, chores).run()
         except StopRequested as request:
             logger.info("%s: stopping", request)
-        except KeepsDyingError:
-            logger.error("stopping everything else")
-            raise
         finally:
             if frontend:
                 frontend.stop()
             triton.stop()
+            status.remove()
             reaper.stop()
     logger.info("stopped")

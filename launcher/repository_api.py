@@ -30,6 +30,13 @@ class RepositoryApi:
         except httpx.TransportError:
             return False
 
+    def server_live(self) -> bool:
+        """Whether tritonserver answers at all, within two seconds."""
+        try:
+            return self._client.get("/v2/health/live", timeout=2.0).is_success
+        except httpx.TransportError:
+            return False
+
     def model_ready(self, model: str) -> bool:
         """True once loaded. Stays true when the model's process dies: Triton does not notice that."""
         return self._client.get(f"/v2/models/{model}/ready").is_success

@@ -49,10 +49,15 @@ class Settings:
     shm_region_mib: int = 16
     """first size, and growth step, of a model process's shared memory in MiB; Triton allocates it at once"""
     restart_limit: int = 5
-    """deaths of one thing within `restart_window` that are forgiven"""
+    """deaths of one thing, each within `restart_window` of the last, that are forgiven"""
     restart_window: float = 300.0
     """seconds"""
 
     @property
     def logs(self) -> Path:
         return self.run_dir / "logs"
+
+    @property
+    def status_file(self) -> Path:
+        """Written for the frontend: what is away, and why."""
+        return self.run_dir / "status.json"

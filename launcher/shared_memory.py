@@ -2,6 +2,7 @@
 
 tritonserver makes one region a model process and removes it when the process ends in order. After a kill it stays
 in /dev/shm until the machine restarts, so every launch names its regions with a prefix of its own and removes them.
+The heartbeats of those processes lie beside the regions: there touching a file costs nothing and needs no disk.
 """
 
 import contextlib
@@ -34,6 +35,19 @@ def make_private(prefix: str) -> None:
     for region in regions(prefix):
         with contextlib.suppress(FileNotFoundError):
             (SHM / region).chmod(0o600)
+
+
+def heartbeat_file(prefix: str, pid: int | None = None) -> Path:
+    """What the model process `pid` touches as long as it lives; without a pid, the path up to it."""
+    return SHM / f"{prefix}heartbeat_{'' if pid is None else pid}"
+
+
+def touched_at(file: Path) -> int | None:
+    """In nanoseconds; None where there is no such file."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def unlink(region: str) -> None:

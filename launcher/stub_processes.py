@@ -39,7 +39,7 @@ def live_stubs(server_pid: int) -> dict[str, list[StubProcess]]:
     except psutil.NoSuchProcess:
         return found
     for child in children:
-        stub = _read(child)
+        stub = read_stub(child)
         if stub is not None:
             found[stub.model].append(stub)
     return found
@@ -70,8 +70,8 @@ def _belongs_to(command: list[str], prefix: str) -> bool:
     return program == _SERVER and PREFIX_ARGUMENT + prefix in command
 
 
-def _read(process: psutil.Process) -> StubProcess | None:
-    """None for other programs and for a zombie, which has no command line any more."""
+def read_stub(process: psutil.Process) -> StubProcess | None:
+    """What `process` runs; None for other programs and for a zombie, which has no command line any more."""
     try:
         # <stub> <repository>/<model>/<version>/model.py <region> <sizes> ... <instance> <backend>
         command = process.cmdline()

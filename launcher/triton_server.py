@@ -3,6 +3,7 @@
 import logging
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
+from pipelines.heartbeat import HEARTBEAT_VARIABLE
 from pipelines.model_card import ModelCard
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,14 @@ class TritonServer:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def running_pid(self) -> int | None:
+        return self._process.running_pid
+
+    def answers(self) -> bool:
+        """Whether tritonserver itself gives a sign of life, whatever its models do."""
+        return self._api.server_live()
 
     @property
     def watched_models(self) -> list[str]:
@@ -154,16 +164,24 @@ class TritonServer:
         self._stubs[model] = running  # somebody loaded it again
         return None
 
-    def reload(self, model: str) -> None:
-        """Bring back a model whose process died. Raises StartError when it does not load."""
-        for stub in self._stubs.pop(model, []):
-            if not stub.alive:
-                shared_memory.unlink(stub.region)
+    def reload(self, models: Sequence[str]) -> dict[str, StartError]:
+        """Bring back models whose processes died, all at the same time. Returns why some did not load."""
+        errors: dict[str, StartError] = {}
+        for model in models:
+            for stub in self._stubs.pop(model, []):
+                if not stub.alive:
+                    shared_memory.unlink(stub.region)
+                    shared_memory.heartbeat_file(self.shm_prefix, stub.process.pid).unlink(missing_ok=True)
+            try:
+                self._api.unload(model)
+            except (httpx.TransportError, RepositoryError) as error:
+                errors[model] = StartError(f"tritonserver cannot unload {model}: {error}", self.log)
+        unloaded = [model for model in models if model not in errors]
         try:
-            self._api.unload(model)
-        except (httpx.TransportError, RepositoryError) as error:
-            raise StartError(f"tritonserver cannot unload {model}: {error}", self.log) from error
-        self._load([model])
+            failed = self._load(unloaded)
+        except StartError as error:
+            return dict.fromkeys(models, error)
+        return errors | {model: self._load_error({model: reason}) for model, reason in failed.items()}
 
     # Parts
 
@@ -199,6 +217,7 @@ class TritonServer:
         return {
             "TRITONREEL_MODELS": " ".join(self._settings.models),
             "TRITONREEL_LORA_DIR": str(self._settings.lora_dir.resolve()),
+            HEARTBEAT_VARIABLE: str(shared_memory.heartbeat_file(self.shm_prefix)),
         }
 
     def _wait_for_server(self) -> None:
@@ -212,12 +231,20 @@ class TritonServer:
         logger.info("tritonserver is up (pid %d), loading %d models", self.pid, len(self.models))
 
     def _load_all(self) -> None:
-        self._load([model for model in self.models if model != ENSEMBLE])
-        self._load([model for model in self.models if model == ENSEMBLE])
-        self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
+        # The ensemble first: it takes longest to start, and needs the others only once it has a job.
+        failed = self._load(sorted(self.models, key=lambda model: model != ENSEMBLE))
+        if failed:
+            raise self._load_error(failed)
+        try:
+            self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
+        except httpx.HTTPError as error:
+            raise self._start_error(f"tritonserver does not describe its models: {error}.") from error
 
-    def _load(self, models: list[str]) -> None:
-        """Load `models`, some at a time, reporting each. Raises StartError that names those that failed."""
+    def _load(self, models: Sequence[str]) -> dict[str, BaseException]:
+        """Load `models`, some at a time, reporting each. Returns why some did not load.
+
+        Raises StartError when one hangs, or tritonserver ends.
+        """
         executor = ThreadPoolExecutor(_PARALLEL_LOADS, thread_name_prefix="load")
         began = time.monotonic()
         pending = {executor.submit(self._api.load, model): model for model in models}
@@ -241,13 +268,10 @@ class TritonServer:
             executor.shutdown(wait=False, cancel_futures=True)
         if not self._process.running:
             raise self._start_error(f"tritonserver {self._process.exit_reason()} while it loaded {', '.join(models)}.")
-        if errors:
-            raise StartError(
-                "\n".join(f"Model {name} did not load: {error}" for name, error in errors.items()), self.log
-            )
         shared_memory.make_private(self.shm_prefix)
         stubs = live_stubs(self.pid)
-        self._stubs |= {model: stubs.get(model, []) for model in models}
+        self._stubs |= {model: stubs.get(model, []) for model in models if model not in errors}
+        return errors
 
     @staticmethod
     def _collect(
@@ -260,6 +284,9 @@ class TritonServer:
                 errors[model] = error
             else:
                 logger.info("loaded %s (%.1f s)", model, time.monotonic() - began)
+
+    def _load_error(self, errors: Mapping[str, BaseException]) -> StartError:
+        return StartError("\n".join(f"Model {name} did not load: {error}" for name, error in errors.items()), self.log)
 
     def _start_error(self, message: str) -> StartError:
         return StartError(f"{message}\nIts last lines:\n{self._process.last_lines()}", self.log)

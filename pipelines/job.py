@@ -8,13 +8,15 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pipelines.admission import Admission
 from pipelines.errors import Cancelled, DeadlineExceeded, ModelFailed
-from pipelines.families import Pipeline
 from pipelines.frames import Float32
 from pipelines.request import SamplingParams
+
+if TYPE_CHECKING:
+    from pipelines.families import Pipeline
 
 WATCH_SECONDS = 0.2
 """how often a job that waits, for its turn or for a model, looks whether it should go on"""
@@ -46,7 +48,7 @@ class Job:
         timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
     """
 
-    pipeline: Pipeline
+    pipeline: "Pipeline"
     params: SamplingParams
     is_cancelled: Callable[[], bool]
     report: Callable[[Progress], Awaitable[None]]

@@ -1,7 +1,6 @@
 """Qwen-Image's rotary position embedding as tables: the exported transformer takes them as inputs."""
 
 import torch
-from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
 
 from pipelines.model_card import RotaryEmbedding
 from pipelines.runner import Array, Shared
@@ -11,13 +10,14 @@ _MOST_KEPT = 16
 
 
 class RopeTables:
-    """Cosines and sines for pictures of any size, in the order of the packed latents.
+    """Cosines and sines for pictures of any size, in the order of the packed latents (diffusers' `QwenEmbedRope`).
 
     Positions count from the middle of the picture, and those of the text go on where the picture ends.
     """
 
     def __init__(self, rope: RotaryEmbedding) -> None:
-        self._embed = QwenEmbedRope(theta=rope.theta, axes_dim=list(rope.axes_dims), scale_rope=True)
+        # Each axis turns its own share of a head's dimensions, two at a time.
+        self._frequencies = [_frequencies(rope.theta, dims) for dims in rope.axes_dims]
         self._kept: dict[tuple[int, int, int], Shared] = {}
 
     def of(self, height: int, width: int, text_tokens: int) -> Shared:
@@ -35,15 +35,34 @@ class RopeTables:
         if key not in self._kept:
             if len(self._kept) >= _MOST_KEPT:
                 del self._kept[next(iter(self._kept))]
-            image, text = self._embed([[(1, height, width)]], device=torch.device("cpu"), max_txt_seq_len=text_tokens)
+            rows, columns = _centred(height), _centred(width)
+            image = self._angles(torch.zeros(1), rows.repeat_interleave(width), columns.repeat(height))
+            after = max(height // 2, width // 2)
+            text = self._angles(*[torch.arange(after, after + text_tokens)] * len(self._frequencies))
             self._kept[key] = Shared(key, _tables(image=image, text=text))
         return self._kept[key]
 
+    def _angles(self, *positions: torch.Tensor) -> torch.Tensor:
+        """float32 [tokens, head_dim / 2], from each token's position on every axis; one position is for all tokens."""
+        tokens = max(len(axis) for axis in positions)
+        angles = [torch.outer(axis, turn) for axis, turn in zip(positions, self._frequencies, strict=True)]
+        return torch.cat([axis.expand(tokens, -1) for axis in angles], dim=1)
 
-def _tables(**rotations: torch.Tensor) -> dict[str, Array]:
-    """Complex numbers of length 1 -> their cosines and sines."""
+
+def _frequencies(theta: float, dims: int) -> torch.Tensor:
+    """float32 [dims / 2]: radians per position."""
+    return 1.0 / torch.pow(theta, torch.arange(0, dims, 2).to(torch.float32).div(dims))
+
+
+def _centred(length: int) -> torch.Tensor:
+    return torch.arange(length) - (length - length // 2)
+
+
+def _tables(**angles: torch.Tensor) -> dict[str, Array]:
+    """Angles -> their cosines and sines."""
     return {
         f"{name}_{part}": values.contiguous().numpy()
-        for name, rotation in rotations.items()
+        for name, angle in angles.items()
+        for rotation in [torch.polar(torch.ones_like(angle), angle)]
         for part, values in (("cos", rotation.real), ("sin", rotation.imag))
     }

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from diffusers import FlowMatchEulerDiscreteScheduler, UniPCMultistepScheduler
-from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from pipelines.model_card import Solver
 
@@ -48,8 +48,12 @@ def make_dynamic_scheduler(config: SchedulerConfig, tokens: int, steps: int) -> 
     # The schedule is stretched so that its last step is at `shift_terminal`; a single step cannot be stretched.
     terminal = {"shift_terminal": None} if steps == 1 else {}
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, **terminal)
-    shift = scheduler.config
-    mu = calculate_shift(tokens, shift.base_image_seq_len, shift.max_image_seq_len, shift.base_shift, shift.max_shift)
-    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=mu)
+    scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=_shift(tokens, scheduler.config))
     scheduler.set_begin_index(0)
     return scheduler
+
+
+def _shift(tokens: int, config: Any) -> float:
+    """On the line through the config's two points (tokens, shift) (diffusers' `calculate_shift`)."""
+    slope = (config.max_shift - config.base_shift) / (config.max_image_seq_len - config.base_image_seq_len)
+    return float(tokens * slope + (config.base_shift - slope * config.base_image_seq_len))

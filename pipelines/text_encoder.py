@@ -1,9 +1,10 @@
 """UMT5 prompts of the Wan family (diffusers' `WanPipeline._get_t5_prompt_embeds`)."""
 
+import html
 from typing import Any
 
+import ftfy
 import numpy as np
-from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
 from pipelines.runner import Array
 from pipelines.token_encoder import TokenEncoder
@@ -21,3 +22,8 @@ async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_
     tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="np")
     states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
     return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))
+
+
+def prompt_clean(text: str) -> str:
+    """Mend broken Unicode, resolve HTML entities twice, and leave single spaces (diffusers' function of this name)."""
+    return " ".join(html.unescape(html.unescape(ftfy.fix_text(text))).split())

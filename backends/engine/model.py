@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from pipelines.heartbeat import Heartbeat
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.onnx_engine import StreamingEngine, open_engine
 
@@ -43,6 +44,11 @@ class TritonPythonModel:
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._busy = self._busy_family.Metric(labels={"model": args["model_name"]})
+        self._heartbeat = Heartbeat()
+        self._heartbeat.start()
+
+    def finalize(self) -> None:
+        self._heartbeat.stop()
 
     def execute(self, requests: list[Any]) -> list[Any]:
         if isinstance(self._engine, StreamingEngine):

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 class Healthy(BaseModel):
     status: Literal["ok"] = "ok"
+    note: str | None = Field(None, description="What does not keep jobs from running now, but may soon.")
 
 
 class Unhealthy(BaseModel):

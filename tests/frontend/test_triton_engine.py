@@ -1,6 +1,7 @@
 """The engine against a real tritonserver, whose `generate` does as the prompt says."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
@@ -14,6 +15,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from frontend.engine import Done, Event, Frames, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
+from frontend.launcher_status import LauncherStatus
 from frontend.triton_engine import TritonEngine
 from pipelines.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
 from pipelines.lora_spec import LoraInfo
@@ -48,9 +50,9 @@ async def engine(triton: Scripted) -> AsyncIterator[TritonEngine]:
 
 
 @asynccontextmanager
-async def engine_at(url: str) -> AsyncIterator[TritonEngine]:
+async def engine_at(url: str, launcher_status: LauncherStatus | None = None) -> AsyncIterator[TritonEngine]:
     """An open engine."""
-    engine = TritonEngine(url, stall_timeout_seconds=STALL_SECONDS)
+    engine = TritonEngine(url, stall_timeout_seconds=STALL_SECONDS, launcher_status=launcher_status)
     await engine.open()
     try:
         yield engine
@@ -283,3 +285,36 @@ async def test_when_tritonserver_dies_its_jobs_end_and_the_next_one_serves(fragi
         else:
             pytest.fail("the engine did not find the new server")
         assert isinstance((await events_of(engine, params()))[-1], Done)
+
+
+async def test_what_the_launcher_calls_away_is_not_ready(triton: Scripted, tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    async with engine_at(triton.url, LauncherStatus(file)) as engine:
+        await engine.check_ready()
+        file.write_text('{"away": [{"part": "model wan_vae", "reason": "its process is stopped"}]}')
+        with pytest.raises(EngineUnavailable, match=r"^model wan_vae: its process is stopped$"):
+            await engine.check_ready()
+        assert isinstance((await events_of(engine, params()))[-1], Done)  # a job may wait until it is back
+
+
+async def test_a_job_that_needs_what_keeps_dying_is_refused(triton: Scripted, tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    async with engine_at(triton.url, LauncherStatus(file)) as engine:
+        (card,) = await engine.models()
+        needed = card.components.vae
+        for part, refused in ((f"model {needed}", True), ("model of_others", False), ("tritonserver", True)):
+            away = {"part": part, "reason": "it keeps dying", "keeps_dying": True}
+            file.write_text(json.dumps({"away": [away]}))
+            if refused:
+                with pytest.raises(EngineUnavailable, match=f"^{part}: it keeps dying$"):
+                    await events_of(engine, params())
+            else:
+                assert isinstance((await events_of(engine, params()))[-1], Done)
+
+
+async def test_a_server_that_keeps_dying_is_called_that(tmp_path: Path) -> None:
+    file = tmp_path / "status.json"
+    file.write_text('{"away": [{"part": "tritonserver", "reason": "it keeps dying", "keeps_dying": true}]}')
+    async with engine_at("127.0.0.1:9", LauncherStatus(file)) as engine:
+        with pytest.raises(EngineUnavailable, match=r"^tritonserver: it keeps dying$"):
+            await engine.models()

@@ -110,10 +110,14 @@ class Launched:
         (stub,) = live_stubs(self.tritonserver().pid)[model]
         return stub
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
-        """Until the console shows `text`."""
+    def away(self) -> dict[str, str]:
+        """What the launcher says is away, and why."""
+        return {away["part"]: away["reason"] for away in json.loads((self.run_dir / "status.json").read_text())["away"]}
+
+    def wait_for(self, text: str, seconds: float = 60, times: int = 1) -> None:
+        """Until the console shows `text`, so many times."""
         deadline = time.monotonic() + seconds
-        while text not in self.output:
+        while self.output.count(text) < times:
             assert self.process.poll() is None, f"the launcher ended without {text!r}:\n{self.output}"
             assert time.monotonic() < deadline, f"no {text!r} within {seconds} s:\n{self.output}"
             time.sleep(0.05)

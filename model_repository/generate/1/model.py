@@ -21,14 +21,18 @@ from responses import LONGEST_ERROR, Responder, read_fields
 from pipelines.admission import Admission
 from pipelines.condition_cache import ConditionCache
 from pipelines.errors import Cancelled, InvalidRequest, PipelineError
-from pipelines.families import Pipelines
 from pipelines.frames import to_uint8
+from pipelines.heartbeat import Heartbeat
 from pipelines.job import Job
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.printable import LONGEST, printable
+from pipelines.quick_import import without_torch_compiler
 from pipelines.request import parse, resolve
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
+
+with without_torch_compiler():
+    from pipelines.families import Pipelines
 
 # Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
@@ -82,12 +86,16 @@ class TritonPythonModel:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
         threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        self._heartbeat = Heartbeat()
+        self._heartbeat.start()
+        self._beating = asyncio.run_coroutine_threadsafe(self._heartbeat.take_over(), self._loop)
 
     def execute(self, requests: list[Any]) -> None:
         for request in requests:
             self._loop.call_soon_threadsafe(self._start, request)
 
     def finalize(self) -> None:
+        self._heartbeat.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _start(self, request: Any) -> None:

@@ -1,0 +1,78 @@
+"""What is away now, and why: the launcher writes it, and the frontend's /health says it."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Lock
+
+logger = logging.getLogger(__name__)
+
+_TOUCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Away:
+    """One thing that cannot work now."""
+
+    part: str
+    """`tritonserver` or `model NAME`"""
+    reason: str
+    keeps_dying: bool = False
+    """it is brought back only now and then"""
+
+
+class StatusFile:
+    """`status.json` in the run folder. Thread-safe.
+
+    It is touched every second even where nothing changes, so that its age tells whether the launcher itself lives.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = Lock()
+        self._observed: dict[str, Away] = {}
+        self._scheduled: dict[str, Away] = {}
+        self._written: str | None = None
+        self._touched = 0.0
+
+    def observe(self, reasons: Mapping[str, str]) -> None:
+        """Replace what is seen to be away: part -> reason."""
+        with self._lock:
+            self._observed = {part: Away(part, reason) for part, reason in reasons.items()}
+            self._write()
+
+    def schedule(self, part: str, reason: str, keeps_dying: bool) -> None:
+        """`part` has died and is to be brought back; its reason goes before what is observed."""
+        with self._lock:
+            self._scheduled[part] = Away(part, reason, keeps_dying)
+            self._write()
+
+    def back(self, part: str) -> None:
+        with self._lock:
+            self._scheduled.pop(part, None)
+            self._write()
+
+    def remove(self) -> None:
+        self.file.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        away = self._observed | self._scheduled
+        text = json.dumps({"away": [asdict(away[part]) for part in sorted(away)]})
+        partial = self.file.with_suffix(".part")
+        try:
+            if text == self._written:
+                if time.monotonic() - self._touched >= _TOUCH_SECONDS:
+                    os.utime(self.file)
+                    self._touched = time.monotonic()
+                return
+            partial.write_text(text)
+            partial.replace(self.file)
+            self._written = text
+        except OSError as error:  # a full disk must not end a server that works
+            if self._written is not None:
+                logger.error("cannot write %s, so /health may know less than it should: %s", self.file, error)
+            self._written = None
