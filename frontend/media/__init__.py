@@ -1,1 +1,1 @@
-"""Images that clients send: looked at without decoding, and decoded in processes of their own."""
+"""Images and videos as files: what comes in is checked, what goes out is encoded."""
