@@ -96,6 +96,9 @@ def test_the_previews_that_cameras_put_into_a_jpeg_are_no_animation() -> None:
 # What is refused
 
 
+PNG = file_of(Image.fromarray(NOISE))
+
+
 def gif() -> bytes:
     return file_of(Image.new("P", (4, 4)), "GIF")
 
@@ -112,12 +115,28 @@ def gif() -> bytes:
         file_of(Image.new("RGB", (4, 4)), "TIFF"),
         b"\x89PNG\r\n\x1a\n",
         b"RIFF\x10\0\0\0WEBP",
+        b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0" + b"\0" * 24,
+        b"\xff\xd8",
+        b"\x8aMNG\r\n\x1a\n" + b"\0" * 50,
+        b"\0\0\0\x18ftypheic\0\0\0\0heicmif1",
+        b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf",
+        b"%PDF-1.7\n" + PNG,
+        b"PK\x03\x04" + PNG,
+        b"\n" + PNG,
+        b"GIF89a" + PNG,
     ],
     ids=lambda file: repr(file[:8]),
 )
 def test_other_files_are_refused(file: bytes) -> None:
     with pytest.raises(InvalidImage, match=r"must be a PNG, JPEG or WebP image|truncated or broken"):
         ReferenceImage.open(file, MAX_PIXELS)
+
+
+@pytest.mark.parametrize("behind", [b"PK\x05\x06" + b"\0" * 18, b"%PDF-1.7", b"<script>", PNG])
+def test_what_is_behind_an_image_is_not_looked_at(behind: bytes) -> None:
+    for format_name in ("PNG", "JPEG", "WEBP"):
+        file = file_of(Image.fromarray(NOISE), format_name)
+        np.testing.assert_array_equal(decoded(file + behind), decoded(file))
 
 
 def test_an_empty_file_is_refused() -> None:
