@@ -19,7 +19,7 @@ from frontend.http.json_text import LONG_TEXTS, MAX_DEPTH, Budget, InvalidValue,
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
-_LARGE = 64 * 1024
+_LARGE = 8 * 1024
 """bytes from which a body is read in a thread, so that other requests are served meanwhile"""
 _NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
 _KEY = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")

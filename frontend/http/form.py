@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_FILES = 4
 MAX_FIELDS = 200
-MAX_FRAMING_BYTES = 512 * 1024
+MAX_FRAMING_BYTES = 128 * 1024
 """of a body: all that is not the content of a part, that is boundaries, headers, and what stands around the parts"""
 MAX_BOUNDARIES = 1_000
 """of a body: what looks like one is looked at byte by byte, and could be all of it"""

@@ -2,11 +2,13 @@ import io
 import json
 import logging
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from frontend.logging import configure_logging
+from pipelines.errors import ModelFailed
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import URL
 
@@ -59,13 +61,71 @@ async def test_a_fault_is_written_with_its_traceback_and_id(
     assert request["status"] == 500
 
 
-async def test_a_line_cannot_be_forged(client: httpx.AsyncClient, written: io.StringIO) -> None:
+@pytest.fixture
+def console(written: io.StringIO) -> io.StringIO:
+    """The same in the readable style."""
     configure_logging("info", "console")
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(written)
+    return written
+
+
+async def test_a_line_cannot_be_forged(client: httpx.AsyncClient, console: io.StringIO) -> None:
     await client.get("/a%0Arequest%20method=GET")
-    assert len(written.getvalue().splitlines()) == 1
+    assert len(console.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "\x1b]0;title\x07", "\x9b2J", "\x7f", "\u202e", "\u2028", "\x85", "\0", "\r"]
+)
+@pytest.mark.parametrize("beside", ["", " "])  # the renderer quotes some values, and others not
+async def test_a_terminal_obeys_no_path(
+    client: httpx.AsyncClient, console: io.StringIO, text: str, beside: str
+) -> None:
+    await client.get("/" + quote(f"a{text}{beside}b"))
+    (line,) = console.getvalue().splitlines()
+    assert line.isprintable()
+    assert "a\\" in line
+
+
+async def test_a_terminal_obeys_no_error(client: httpx.AsyncClient, engine: FakeEngine, console: io.StringIO) -> None:
+    engine.error_for = lambda params: ModelFailed("\x1b[2J\nforged")
+    await client.post(URL, json={"prompt": "x"})
+    failed, request = console.getvalue().splitlines()
+    assert failed.isprintable()
+    assert "request failed" in failed
+    assert "status=503" in request
+
+
+async def test_the_lines_of_a_traceback_are_indented(
+    client: httpx.AsyncClient, engine: FakeEngine, console: io.StringIO
+) -> None:
+    engine.error_for = lambda params: RuntimeError("\x1b[2J\n2026-01-01T00:00:00Z [info] forged")
+    await client.post(URL, json={"prompt": "x"})
+    lines = console.getvalue().split("\n")
+    own = [line for line in lines if line and not line.startswith("  ")]
+    assert [("internal error" in line, "request" in line) for line in own] == [(True, True), (False, True)]
+    assert any("forged" in line for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
+def test_a_line_from_a_library_is_one_line_too(console: io.StringIO) -> None:
+    logging.getLogger("library").warning("%s", "a\nb\x1b[2J\ud800")
+    (line,) = console.getvalue().splitlines()
+    assert r"a\nb\x1b[2J\ud800" in line
+
+
+async def test_a_long_path_is_cut(client: httpx.AsyncClient, written: io.StringIO) -> None:
+    await client.get("/" + "x" * 60_000)
+    assert len(written.getvalue()) < 600
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/health", 405)])
+async def test_the_status_is_a_number(client: httpx.AsyncClient, console: io.StringIO, path: str, status: int) -> None:
+    await client.delete(path)
+    assert f"status={status}\n" in console.getvalue()
+    assert f'status="{status}"' in (await client.get("/metrics")).text
 
 
 def test_uvicorn_writes_through_the_same_formatter(written: io.StringIO) -> None:

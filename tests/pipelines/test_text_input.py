@@ -1,7 +1,6 @@
 """What any gRPC client may send to `generate` as text."""
 
 import json
-import tracemalloc
 
 import pytest
 
@@ -9,6 +8,7 @@ from pipelines.errors import InvalidRequest
 from pipelines.lora_spec import MAX_ADAPTERS
 from pipelines.request import parse
 from pipelines.text_input import MAX_BYTES, read_json, read_text
+from tests.memory import traced
 
 
 def test_the_longest_request_fits() -> None:
@@ -49,12 +49,9 @@ def test_text_that_is_long_or_not_utf8_is_refused_by_name(value: bytes) -> None:
     ids=lambda value: f"{value[:20]!r} {len(value)}",
 )
 def test_adapters_that_are_no_adapters_are_refused_by_name(value: bytes) -> None:
-    tracemalloc.start()
-    with pytest.raises(InvalidRequest) as refused:
+    with traced() as memory, pytest.raises(InvalidRequest) as refused:
         parse({"prompt": "x", "lora": read_json(value, "lora")})
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
 
     assert refused.value.field == "lora"
     assert len(refused.value.to_text()) < 200
-    assert peak < 20_000_000
+    assert memory.peak < 20_000_000

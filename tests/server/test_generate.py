@@ -116,6 +116,47 @@ async def test_requests_leave_no_errors_in_tritons_log(server: RunningServer) ->
     assert server.triton_errors() == before
 
 
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"prompt": "x" * 2_000_000}, "invalid_request[prompt]: must have at most 65,536 bytes"),
+        ({"prompt": b"\xff"}, "invalid_request[prompt]: must be UTF-8"),
+        ({"prompt": PROMPT, "model": "\x1b[2J" + "x" * 60_000}, "model_not_found[model]: no model '\\x1b[2Jxxx"),
+        ({"prompt": PROMPT, "lora": "[" + "{}," * 500_000 + "{}]"}, "invalid_request[lora]: must have at most 65,536"),
+        (
+            {"prompt": PROMPT, "lora": "[" + "{}," * 20_000 + "{}]"},
+            "invalid_request[lora]: must have at most 8 entries",
+        ),
+        ({"prompt": PROMPT, "lora": "[" * 60_000}, "invalid_request[lora]: must be JSON"),
+        ({"prompt": PROMPT, "lora": '{"name": "\\ud800"}'}, "invalid_request[lora]"),
+        (
+            {"prompt": PROMPT, "lora": '{"name": "\\u001b[2J\\u0000"}'},
+            "invalid_request[lora]: no adapter '\\x1b[2J\\x00'",
+        ),
+        ({"prompt": PROMPT, "solver": "x" * 60_000}, "invalid_request[solver]"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+async def test_hostile_text_is_refused_shortly(server: RunningServer, fields: dict[str, Any], error: str) -> None:
+    with pytest.raises(GenerateError) as refused:
+        await generate(server.grpc, **fields)
+    assert str(refused.value).startswith(error)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1000
+
+
+async def test_no_request_id_reaches_a_terminal_as_it_is(server: RunningServer) -> None:
+    await generate(server.grpc, request_id="good\x1b[2J\n\u202e" + "x" * 10_000, prompt=PROMPT, num_inference_steps=1)
+    with pytest.raises(GenerateError):
+        await generate(server.grpc, request_id="bad\x1b[2J\n\u202e", prompt="")
+    logs = "".join(file.read_text(errors="surrogateescape") for file in server.run_dir.rglob("*.log"))
+    lines = logs.replace("\\\\", "\\").splitlines()  # Triton quotes messages
+    assert any(r"job good\x1b[2J\n\u202exxx" in line for line in lines)
+    assert any(r"job bad\x1b[2J\n\u202e: invalid_request[prompt]" in line for line in lines)
+    assert "\x1b" not in logs
+    assert "x" * 300 not in logs
+
+
 async def test_equal_prompts_are_encoded_once(server: RunningServer) -> None:
     prompt = f"a yellow triangle rising {time.time()}"
     await generate(server.grpc, prompt=prompt, num_inference_steps=1)

@@ -2,7 +2,6 @@
 
 import json
 import random
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from frontend.http.json_text import (
     NotJson,
     decode,
 )
+from tests.memory import traced
 
 MEGABYTE = 1_000_000
 
@@ -161,26 +161,21 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
 @pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_takes_no_memory(flood: Callable[[int], bytes], size: int) -> None:
     text = bytearray(flood(size))
-    tracemalloc.start()
-    with pytest.raises((NotJson, InvalidValue)) as refused:
+    with traced() as memory, pytest.raises((NotJson, InvalidValue)) as refused:
         decode(text)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
 
-    assert peak < 3 * MEGABYTE
+    assert memory.peak < 3 * MEGABYTE
     assert len(str(refused.value)) < 200
     assert len(str(getattr(refused.value, "path", ()))) < 1100
 
 
 def test_a_file_takes_its_own_size() -> None:
     text = bytearray(b'{"prompt": "\xf0\x9f\xa6\x8a", "image_url": "' + b"A" * 32 * MEGABYTE + b'"}')
-    tracemalloc.start()
-    value = decode(text)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    with traced() as memory:
+        value = decode(text)
 
     assert len(value["image_url"]) == 32 * MEGABYTE
-    assert peak < 33 * MEGABYTE
+    assert memory.peak < 33 * MEGABYTE
 
 
 # Against the parser of the standard library
