@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from launcher.ports import resolve
+from launcher.repository_api import RepositoryApi
 from launcher.settings import Ports, Settings
 from launcher.triton_server import TritonServer
 from pipelines.model_card import Components
@@ -43,6 +44,7 @@ class Scripted:
         self._log = repository / "generate" / "log"
         self.ports = resolve(Ports(0, 0, 0))
         self.server = TritonServer(Settings(folder / "run", repository, ports=self.ports, shm_region_mib=1))
+        self.control = RepositoryApi(self.server.socket.path)
 
     @property
     def url(self) -> str:

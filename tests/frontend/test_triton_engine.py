@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tritonclient.grpc.aio import InferenceServerClient
 
 from frontend.engine import Done, Event, Frames, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
@@ -232,17 +231,17 @@ async def test_a_closed_engine_says_so() -> None:
 
 
 async def test_a_missing_leaf_model_is_named(fragile: Scripted) -> None:
-    async with engine_at(fragile.url) as engine, InferenceServerClient(fragile.url) as triton_client:
-        await triton_client.unload_model("leaf")
+    async with engine_at(fragile.url) as engine:
+        fragile.control.unload("leaf")
         with pytest.raises(EngineUnavailable, match="'leaf' is not ready"):
             await engine.check_ready()
-        await triton_client.load_model("leaf")
+        fragile.control.load("leaf")
         await engine.check_ready()
 
 
 async def test_a_missing_generate_is_named(fragile: Scripted) -> None:
-    async with engine_at(fragile.url) as engine, InferenceServerClient(fragile.url) as triton_client:
-        await triton_client.unload_model("generate")
+    async with engine_at(fragile.url) as engine:
+        fragile.control.unload("generate")
         with pytest.raises(EngineUnavailable, match="'generate' is not available"):
             await engine.check_ready()
         with pytest.raises(EngineUnavailable, match="'generate' is not available"):

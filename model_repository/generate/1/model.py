@@ -38,7 +38,7 @@ with without_torch_compiler():
 MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
-IO_THREADS = 128
+IO_THREADS = 32
 
 
 @dataclasses.dataclass(frozen=True)
