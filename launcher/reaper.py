@@ -7,6 +7,7 @@ while one computes it does not look whether tritonserver is still there. They an
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ from launcher.stub_processes import kill_leftovers
 logger = logging.getLogger(__name__)
 
 _END_SECONDS = 10.0
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "PYTHONPATH")
+"""where its Python finds its libraries; no secrets"""
 
 
 class Reaper:
@@ -38,7 +41,11 @@ class Reaper:
         """Raises OSError when the system has no room for another process."""
         # Its standard input is a pipe whose other end nobody but the launcher has.
         self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, start_new_session=True, preexec_fn=keep_files_private
+            self._command,
+            env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ},
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=keep_files_private,
         )
 
     def stop(self) -> None:

@@ -44,7 +44,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TritonSe
     repository = tmp_path / "repository"
     write_model(repository, "native", NATIVE)
     settings = Settings(
-        run_dir=tmp_path / "run", model_repository=repository, ports=resolve(Ports(0, 0, 0, 0)), with_frontend=False
+        run_dir=tmp_path / "run", model_repository=repository, ports=resolve(Ports(0, 0, 0)), with_frontend=False
     )
     server = TritonServer(settings)
     with HangWatch(server, None, StatusFile(tmp_path / "status.json")), server:
