@@ -17,6 +17,7 @@ from launcher.triton_server import TritonServer
 logger = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 0.25
+_NOT_UP = "it did not start"
 
 
 @dataclass
@@ -102,7 +103,7 @@ class Supervisor:
         """Whether it has died since the last round; then it is scheduled."""
         reason = watched.death() if watched.due is None else None
         if reason is not None:
-            self._schedule(watched, reason)
+            self._schedule(watched, reason, reason)
         return reason is not None
 
     def _revive(self, watched: _Watched, start: Callable[[], None]) -> None:
@@ -113,7 +114,7 @@ class Supervisor:
         try:
             start()
         except (LauncherError, OSError) as error:
-            self._schedule(watched, str(error))
+            self._schedule(watched, str(error), _NOT_UP)
         else:
             self._back(watched, began)
 
@@ -127,7 +128,7 @@ class Supervisor:
             return  # they did not fail, their server did
         for name in names:
             if name in errors:
-                self._schedule(self._models[name], str(errors[name]))
+                self._schedule(self._models[name], str(errors[name]), _NOT_UP)
             else:
                 self._back(self._models[name], began)
 
@@ -145,12 +146,18 @@ class Supervisor:
         self._status.back(watched.name)
         logger.warning("%s is back (%.1f s)", watched.name, time.monotonic() - began)
 
-    def _schedule(self, watched: _Watched, reason: str) -> None:
+    def _schedule(self, watched: _Watched, reason: str, summary: str) -> None:
+        """Bring it back when its policy says.
+
+        Args:
+            reason: for the console.
+            summary: for clients of the API, whom tracebacks and paths do not concern.
+        """
         restart = self._policy.died(watched.name, time.monotonic())
         watched.due = time.monotonic() + restart.delay
         when = f"in {restart.delay:.1f} s" if restart.delay else "now"
         logger.error("%s; bringing it back %s", reason, when)
-        summary = f"{reason.splitlines()[0].rstrip('.;')}; it is brought back {when}"
+        summary = f"{summary}; it is brought back {when}"
         if restart.keeps_dying:
             logger.error("%s keeps dying (%d times in a row); see %s", watched.name, restart.deaths, watched.log)
             summary = f"it keeps dying ({restart.deaths} times in a row, see {watched.log.name}): {summary}"

@@ -109,3 +109,33 @@ def test_a_process_that_is_stopped_and_goes_on_at_once_is_left_alone(
         time.sleep(0.6)
     assert launched.increment(1) == 2
     assert launched.tritonserver() == server
+
+
+def test_a_process_that_is_stopped_while_it_loads_is_replaced(
+    launch: Callable[..., Launched], repository: Path
+) -> None:
+    launched = launch(repository, "--no-frontend")
+    launched.wait_for("ready in")
+    first = launched.stub("increment").process
+    code = repository / "increment" / "1" / "model.py"
+    code.write_text("import time\ntime.sleep(3)\n" + INCREMENT)
+    first.kill()
+    loading = only_other_stub(launched, first)
+    code.write_text(INCREMENT)
+    loading.suspend()
+
+    launched.wait_for("model increment is back", seconds=90)
+    assert launched.increment(1) == 2
+
+
+def only_other_stub(launched: Launched, first: psutil.Process) -> psutil.Process:
+    """The process of `increment` that was started after `first`."""
+    found: list[StubProcess] = []
+
+    def started() -> bool:
+        stubs = live_stubs(launched.tritonserver().pid).get("increment", [])
+        found[:] = [stub for stub in stubs if stub.process != first]
+        return bool(found)
+
+    wait_until(started, 20, "the process that loads")
+    return found[0].process
