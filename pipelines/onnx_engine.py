@@ -7,6 +7,7 @@ import numpy as np
 import onnxruntime as ort
 
 from pipelines.adapter_cache import AdapterCache
+from pipelines.heap import Heap
 from pipelines.lora_folder import LoraFolder
 from pipelines.lora_spec import LORA_INPUT
 from pipelines.runner import Array, Tensors
@@ -20,13 +21,20 @@ def open_session(path: Path, threads: int) -> ort.InferenceSession:
     Args:
         threads: intra-op threads; 0 takes one a core.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Several models share the cores and take turns: a thread that spins while it waits slows the others.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     providers = [name for name in wanted if name in ort.get_available_providers()]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if providers == ["CPUExecutionProvider"]:
+        # The arena keeps what the largest call took for ever, and takes up to three times what the call needs.
+        options.enable_cpu_mem_arena = False
+        # Waking sleeping threads for every operator costs more than the second thread brings; between calls nothing
+        # spins, so that models that take turns on the cores do not slow each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    else:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(str(path), options, providers=providers)
 
 
@@ -56,6 +64,7 @@ class OnnxEngine:
         self._adapters = AdapterCache(
             loras or LoraFolder(None), optional, device_of(self._session), adapter_cache_bytes
         )
+        self._heap = Heap()
 
     def run(self, inputs: Tensors) -> dict[str, Array]:
         """All outputs for one set of inputs, of which `lora` names adapters to apply.
@@ -63,7 +72,11 @@ class OnnxEngine:
         Raises:
             PipelineError: an adapter cannot be applied any more.
         """
-        arrays = dict(inputs)
+        outputs = self._run(dict(inputs))
+        self._heap.trim_if_grown()
+        return outputs
+
+    def _run(self, arrays: dict[str, Array]) -> dict[str, Array]:
         applied = arrays.pop(LORA_INPUT, None)
         if applied is None:
             return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
@@ -87,6 +100,7 @@ class StreamingEngine:
         self._device = device_of(self._first)
         self._caches: dict[object, list[ort.OrtValue]] = {}
         self._last_used: dict[object, float] = {}
+        self._heap = Heap()
 
     def __len__(self) -> int:
         """How many sequences hold caches."""
@@ -113,6 +127,7 @@ class StreamingEngine:
         else:
             self._caches[sequence_id] = caches
             self._last_used[sequence_id] = time.monotonic()
+            self._heap.trim_if_grown()
         return {self._output: result}
 
     def forget_idle(self, seconds: float) -> None:
@@ -124,6 +139,7 @@ class StreamingEngine:
     def _forget(self, sequence_id: object) -> None:
         self._caches.pop(sequence_id, None)
         self._last_used.pop(sequence_id, None)
+        self._heap.trim()
 
     def _call(
         self, session: ort.InferenceSession, x: Array, caches: list[ort.OrtValue]
