@@ -1,5 +1,6 @@
 """`python -m benchmarks`: the server against diffusers, and perf_analyzer over Triton."""
 
+import asyncio
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import chart, memory, perf_analyzer, report
+from benchmarks import chart, fairness, memory, perf_analyzer, report
 from benchmarks.http_benchmark import run_http
 from benchmarks.machine import describe
 from launcher.background import BackgroundServer
@@ -50,6 +51,8 @@ def benchmark(
         for concurrency in CONCURRENCIES:
             _say(f"perf_analyzer, {concurrency} in flight")
             levels.append(perf_analyzer.run(binary, server.grpc, concurrency, clips, to))
+        _say("a small video beside a large one")
+        waited = asyncio.run(fairness.steps_waited(server))
     _say("memory of decoding")
     short, long = (memory.peak_mib(model_repository, FAMILY, frames) for frames in (41, 161))
 
@@ -59,7 +62,9 @@ def benchmark(
     text = "\n\n".join(
         [
             f"{card.id}, {clip}, float32.  \n{describe()}.  \n{datetime.now(UTC):%Y-%m-%d}, `{command}`",
-            report.goals_table([*report.http_goals(http), report.memory_goal(short, long)]),
+            report.goals_table(
+                [*report.http_goals(http), report.memory_goal(short, long), report.fairness_goal(waited)]
+            ),
             report.http_table(http),
             report.perf_analyzer_table(levels, own.num_frames),
         ]

@@ -46,6 +46,10 @@ def memory_goal(short_mib: float, long_mib: float) -> Goal:
     return Goal("peak memory of decoding 161 frames relative to 41", ratio, 1.2, at_most=True, unit="x")
 
 
+def fairness_goal(steps: float) -> Goal:
+    return Goal("a 64x64 video beside one of 832x480, in steps of the latter", steps, 1.5, at_most=True)
+
+
 def goals_table(goals: list[Goal]) -> str:
     return "\n".join(["| figure | measured | goal | |", "|---|---|---|---|", *(goal.row() for goal in goals)])
 
