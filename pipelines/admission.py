@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from pipelines.errors import InvalidRequest, QueueFull
-from pipelines.memory import MemoryNeed, total
+from pipelines.memory import MemoryBudget, MemoryNeed, total
 
 MAX_OVERTAKEN = 16
 """jobs that may start before one that has waited for memory for longer"""
@@ -31,7 +31,7 @@ class Admission:
         max_running: jobs that hold a place at the same time.
         max_waiting: jobs that wait for one.
         changed: told (running, waiting) whenever they change.
-        memory_bytes: what the jobs that run may need together; None for no limit.
+        memory: what the jobs that run may need together; None for no limit.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Admission:
         max_running: int,
         max_waiting: int,
         changed: Callable[[int, int], None],
-        memory_bytes: int | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._max_running = max_running
         self._max_waiting = max_waiting
         self._changed = changed
-        self._memory_bytes = memory_bytes
+        self._memory = memory
         self._running: list[MemoryNeed] = []
         self._waiting: list[_Waiting] = []
 
@@ -64,10 +64,10 @@ class Admission:
             InvalidRequest: there is not as much memory, whatever else runs.
             QueueFull: too many wait already.
         """
-        if self._memory_bytes is not None and need.total > self._memory_bytes:
+        if self._memory is not None and need.total > self._memory.bytes:
             raise InvalidRequest(
                 f"this needs about {need.total // _MIB:,} MiB of memory, and the server has "
-                f"{self._memory_bytes // _MIB:,} MiB for jobs: ask for a smaller size or fewer frames",
+                f"{self._memory.bytes // _MIB:,} MiB for jobs: ask for a smaller size or fewer frames",
                 "size",
             )
         waiting = _Waiting(need)
@@ -126,7 +126,7 @@ class Admission:
         self._tell()
 
     def _fits(self, need: MemoryNeed) -> bool:
-        return self._memory_bytes is None or total([*self._running, need]) <= self._memory_bytes
+        return self._memory is None or total([*self._running, need]) <= self._memory.bytes
 
     def _tell(self) -> None:
         self._changed(len(self._running), len(self._waiting))

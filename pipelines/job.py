@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from pipelines.admission import Admission
 from pipelines.errors import Cancelled, DeadlineExceeded, ModelFailed
 from pipelines.frames import Float32
+from pipelines.memory import MemoryNeed
 from pipelines.request import SamplingParams
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Job:
         is_cancelled: asks whether the client has gone away.
         report: told after admission and after every step.
         timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
+        need: memory that it is admitted with.
     """
 
     pipeline: "Pipeline"
@@ -53,6 +55,7 @@ class Job:
     is_cancelled: Callable[[], bool]
     report: Callable[[Progress], Awaitable[None]]
     timeout_seconds: float | None = None
+    need: MemoryNeed = field(default_factory=MemoryNeed)
     progress: Progress = field(init=False)
     timings: dict[str, float] = field(init=False, default_factory=dict)
     """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
@@ -71,7 +74,7 @@ class Job:
         Raises:
             PipelineError: why the job ended early.
         """
-        async with admission.place(self._watch):
+        async with admission.place(self._watch, self.need):
             self.timings["queue_seconds"] = self._elapsed()
             self.check()
             with self._timed("text"):

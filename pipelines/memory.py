@@ -8,14 +8,23 @@ VAE's caches, and frames on their way to the client.
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import psutil
 
+from pipelines.model_card import ModelCard
+from pipelines.noise import latents_shape
+from pipelines.request import SamplingParams
+
+_FLOAT = 4
 _LATENT_COPIES = 12
-"""noise, solver history, guidance branches, and the shared memory that a step's tensors travel through; float32"""
-_FRAME_BYTES = 3 * (4 + 4 + 4 + 1 + 1)
+"""noise, solver history, guidance branches, and the shared memory that the tensors of a step travel through"""
+_FRAME_BYTES = 3 * (3 * _FLOAT + 2)
 """per pixel of the frames that are under way: three copies in float32 and two in 8 bits"""
+_USED_FRACTION = 0.8
+"""of what is available; the rest is for caches, files and what nobody counted"""
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,56 @@ def total(needs: Collection[MemoryNeed]) -> int:
         for model, size in need.calls.items():
             calls[model] = max(calls[model], size)
     return sum(calls.values()) + sum(need.held for need in needs)
+
+
+class MemoryEstimate:
+    """Estimates what jobs need, from their models' cards.
+
+    Args:
+        max_step_rows, max_step_elements: as of `StepBatcher`.
+    """
+
+    def __init__(self, max_step_rows: int, max_step_elements: int) -> None:
+        self._max_step_rows = max_step_rows
+        self._max_step_elements = max_step_elements
+
+    def of(self, params: SamplingParams, card: ModelCard) -> MemoryNeed:
+        """What one job needs at most; nothing where the card does not say what its models take."""
+        if card.memory is None:
+            return MemoryNeed()
+        _, channels, frames, height, width = latents_shape(params, card)
+        patch = card.limits.size_multiple // card.latents.spatial_stride
+        tokens = frames * (height // patch) * (width // patch) + card.max_sequence_length
+        rows = max(1, min(self._max_step_rows, self._max_step_elements // (channels * frames * height * width)))
+        parts = card.components
+        calls = {parts.text_encoder: card.memory.text, parts.transformer: rows * tokens * card.memory.step_per_token}
+        if parts.transformer_2 is not None:
+            calls[parts.transformer_2] = calls[parts.transformer]
+        vae_bytes = height * width * (card.memory.vae_video if frames > 1 else card.memory.vae_frame)
+        caches = vae_bytes // 4 if frames > 1 else 0
+        calls[parts.vae] = vae_bytes - caches
+        if parts.vae_encoder is not None and params.image is not None:
+            calls[parts.vae_encoder] = vae_bytes - caches
+        frames_under_way = min(params.num_frames, 2 * card.latents.temporal_stride)
+        pixels = params.width * params.height * frames_under_way
+        held = caches + _LATENT_COPIES * _FLOAT * prod((channels, frames, height, width)) + _FRAME_BYTES * pixels
+        return MemoryNeed(calls, held)
+
+
+class MemoryBudget:
+    """What jobs may need together.
+
+    Args:
+        limit_bytes: None takes most of what is available when `bytes` is first asked for, which should be when all
+            models are loaded.
+    """
+
+    def __init__(self, limit_bytes: int | None) -> None:
+        self._limit_bytes = limit_bytes
+
+    @cached_property
+    def bytes(self) -> int:
+        return int(_USED_FRACTION * available_bytes()) if self._limit_bytes is None else self._limit_bytes
 
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -100,6 +100,10 @@ class MemoryUse(_Frozen):
     """the text encoder, with the longest prompt"""
     step_per_token: int
     """a transformer, per row and token"""
+    vae_frame: int
+    """the VAE, either way, per latent pixel of a lone frame"""
+    vae_video: int
+    """the same, of a longer video, whose caches are a quarter of it"""
 
 
 class ModelCard(_Frozen):

@@ -6,18 +6,22 @@ from pipelines.model_card import ModelCard
 from pipelines.request import SamplingParams
 
 
-def draw_noise(params: SamplingParams, card: ModelCard) -> torch.Tensor:
-    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed.
-
-    Returns:
-        float32 [1, channels, frames, height, width].
-    """
+def latents_shape(params: SamplingParams, card: ModelCard) -> tuple[int, int, int, int, int]:
+    """[1, channels, frames, height, width]"""
     space = card.latents
-    shape = (
+    return (
         1,
         space.channels,
         (params.num_frames - 1) // space.temporal_stride + 1,
         params.height // space.spatial_stride,
         params.width // space.spatial_stride,
     )
-    return torch.randn(shape, generator=torch.Generator().manual_seed(params.seed))
+
+
+def draw_noise(params: SamplingParams, card: ModelCard) -> torch.Tensor:
+    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed.
+
+    Returns:
+        float32 [1, channels, frames, height, width].
+    """
+    return torch.randn(latents_shape(params, card), generator=torch.Generator().manual_seed(params.seed))

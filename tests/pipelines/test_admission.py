@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.admission import MAX_OVERTAKEN, Admission
 from pipelines.errors import Cancelled, InvalidRequest, QueueFull
-from pipelines.memory import MemoryNeed, total
+from pipelines.memory import MemoryBudget, MemoryNeed, total
 
 
 async def never() -> NoReturn:
@@ -20,7 +20,8 @@ class Jobs:
 
     def __init__(self, max_running: int, max_waiting: int, memory_bytes: int | None = None) -> None:
         self.counts: list[tuple[int, int]] = []
-        self.admission = Admission(max_running, max_waiting, lambda *counts: self.counts.append(counts), memory_bytes)
+        memory = None if memory_bytes is None else MemoryBudget(memory_bytes)
+        self.admission = Admission(max_running, max_waiting, lambda *counts: self.counts.append(counts), memory)
         self.started: list[str] = []
         self.release: dict[str, asyncio.Event] = {}
 

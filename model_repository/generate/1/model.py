@@ -25,6 +25,7 @@ from pipelines.frames import to_uint8
 from pipelines.heartbeat import Heartbeat
 from pipelines.job import Job
 from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
+from pipelines.memory import MemoryBudget, MemoryEstimate
 from pipelines.printable import LONGEST, printable
 from pipelines.quick_import import without_torch_compiler
 from pipelines.request import parse, resolve
@@ -37,6 +38,7 @@ with without_torch_compiler():
 # Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
+GPU = Path("/dev/nvidiactl")
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 32
 
@@ -49,6 +51,7 @@ class Settings:
     max_waiting_jobs: int
     max_step_batch: int
     max_step_elements: int
+    memory_mib: int
     condition_cache_mib: int
 
     @classmethod
@@ -71,7 +74,12 @@ class TritonPythonModel:
         self._metrics = Metrics()
         self._runner = BlsRunner()
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
-        self._admission = Admission(settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed)
+        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements)
+        # On a GPU the models take its memory, which nothing here knows.
+        memory = None if GPU.exists() else MemoryBudget(settings.memory_mib * 2**20 or None)
+        self._admission = Admission(
+            settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed, memory
+        )
         folder = Path(args["model_repository"], args["model_version"])
         chosen = os.environ.get(MODELS_VARIABLE, "").split()
         root = os.environ.get(LORA_DIR_VARIABLE)
@@ -137,7 +145,8 @@ class TritonPythonModel:
         params = resolve(parse(fields), pipeline.card)
         if params.lora:
             await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
-        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout)
+        need = self._estimate.of(params, pipeline.card)
+        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
         heartbeat = asyncio.create_task(_beat(job, responder))
         try:
             async with aclosing(job.run(self._admission)) as chunks:
