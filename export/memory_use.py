@@ -16,7 +16,7 @@ _FEED_FORWARDS = 4
 """the same, of its feed-forward width"""
 _SCORES = 3
 """copies of the attention scores that a text encoder holds"""
-_VAE_FRAME = 8_000
+_VAE_FRAME = 9_500
 """bytes per latent pixel and unit of the VAE's base width: a lone frame, and caches that it has no use for"""
 _VAE_VIDEO = 28_000
 """the same, of a longer video"""
