@@ -26,6 +26,7 @@ async def kill_during_a_job(server: RunningServer, victim: psutil.Process) -> tu
     async with httpx.AsyncClient(timeout=60) as client:
         job = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=LONG))
         while server.metric("jobs_running") == 0:
+            assert not job.done(), job.result().text
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
         assert not job.done()
