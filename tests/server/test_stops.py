@@ -29,7 +29,7 @@ def victim_of(server: RunningServer, name: str) -> psutil.Process:
 async def health_that_is_not_ok(server: RunningServer) -> httpx.Response | None:
     """The first answer other than 200, None where there is no answer at all."""
     deadline = time.monotonic() + TRUTH_SECONDS
-    async with httpx.AsyncClient(timeout=2) as client:
+    async with httpx.AsyncClient(timeout=5) as client:  # longer than /health itself waits for Triton
         while time.monotonic() < deadline:
             try:
                 answer = await client.get(f"{server.url}/health")
