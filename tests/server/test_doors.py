@@ -42,7 +42,7 @@ def test_what_a_job_leaves_is_for_this_user_alone(server: RunningServer) -> None
     prefix = json.loads((server.run_dir / "launcher.json").read_text())["shm_prefix"]
     by_the_launcher = [path for path in server.run_dir.rglob("*") if path.name != "launcher.out"]
     shared_memory = [SHM / region for region in regions(prefix)]
-    assert len(shared_memory) == 5
+    assert len(shared_memory) == 2 * 5  # a region and a heartbeat per model
     for path in [*by_the_launcher, socket.parent, socket, *shared_memory]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode & 0o077 == 0, f"{path} has {mode:o}"

@@ -60,4 +60,4 @@ def survives(server: RunningServer) -> Iterator[None]:
     yield
     response = server.post_image(prompt="still there?")
     assert response.status_code == 200, response.text
-    assert {process.pid for process in server.processes()} == before
+    assert before <= {process.pid for process in server.processes()}  # more decode images
