@@ -67,7 +67,8 @@ def main(
       wan_text_encoder/1/model.onnx
       wan_t2v_transformer/1/model.onnx
       wan_t2v_transformer_2/1/model.onnx
-      wan_vae/1/first.onnx and next.onnx
+      wan_vae/1/whole_first.onnx and whole_next.onnx; for large frames
+        middle_first.onnx, bands_first.onnx, ...
       generate/1/wan_t2v/: the model card, the tokenizer, the scheduler
 
     Weights become float32, whatever the checkpoint stores; more than 2 GB of

@@ -11,7 +11,7 @@ from torch import nn
 from export.attention import fuse_attention
 from export.errors import ParityError
 from export.family import Part
-from export.graph import Session, save, trace
+from export.graph import BuiltGraph, Session, save, trace
 from export.lora import add_adapter_inputs, linear_layers
 from export.options import Options, Target
 from export.source import Source
@@ -64,14 +64,20 @@ def export_component(
     module = part.load(folder)
     version.mkdir()
     for graph in part.graphs(module):
-        on_stage(f"{part.component}: tracing {graph.file}")
-        model = trace(graph)
+        if isinstance(graph, BuiltGraph):
+            on_stage(f"{part.component}: building {graph.file}")
+            model = graph.build()
+        else:
+            on_stage(f"{part.component}: tracing {graph.file}")
+            model = trace(graph)
         if part.takes_adapters:
             add_adapter_inputs(model)
         if options.target is Target.ONNXRUNTIME:
             fuse_attention(model)
         on_stage(f"{part.component}: saving {graph.file}")
         save(model, version / graph.file, options.external_above)
+    if part.bands is not None:
+        part.bands(module).write(version)
     export_seconds = time.monotonic() - started
 
     max_difference = _compare(part, module, version, on_stage)

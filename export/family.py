@@ -1,6 +1,6 @@
 """How a model family is described to the exporter."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ from torch import nn
 
 from export.checkpoint import Checkpoint, Layout
 from export.defaults import OwnDefaults
-from export.graph import Graph, Session
+from export.graph import BuiltGraph, Graph, Session
+from pipelines.bands import BandPlan
 from pipelines.model_card import ModelCard
 
 
@@ -35,10 +36,12 @@ class Part:
     """its folder in the model repository"""
     load: Callable[[Path], nn.Module]
     """the float32 module from the folder in the checkpoint"""
-    graphs: Callable[[Any], list[Graph]]
+    graphs: Callable[[Any], Sequence[Graph | BuiltGraph]]
     """the files of the Triton model's version folder"""
     compare: Callable[[Any, Mapping[str, Session]], Iterator[Comparison]]
     """the untouched module against the sessions, by file name"""
+    bands: Callable[[Any], BandPlan] | None = None
+    """how a VAE is cut, which goes into bands.json"""
     optional: bool = False
     folder: str | None = None
     """its folder in the checkpoint; None: called as the component is"""

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,19 +35,27 @@ class Graph:
     outputs: Sequence[str]
 
 
+@dataclass(frozen=True)
+class BuiltGraph:
+    """A graph that is not traced but put together operator by operator."""
+
+    file: str
+    build: Callable[[], ir.Model]
+
+
 class Session:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self._inputs = [value.name for value in self._session.get_inputs()]
+        self.runtime = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = [value.name for value in self.runtime.get_inputs()]
 
     def run(self, *arguments: NDArray[Any]) -> list[NDArray[Any]]:
         """All outputs, for the inputs in the graph's order."""
         feeds = {name: np.ascontiguousarray(value) for name, value in zip(self._inputs, arguments, strict=True)}
-        outputs: list[NDArray[Any]] = self._session.run(None, feeds)
+        outputs: list[NDArray[Any]] = self.runtime.run(None, feeds)
         return outputs
 
 

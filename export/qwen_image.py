@@ -146,6 +146,7 @@ _PARTS = (
         load=qwen_vae.load,
         graphs=qwen_vae.graphs,
         compare=qwen_vae.compare,
+        bands=qwen_vae.plan,
     ),
 )
 

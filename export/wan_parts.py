@@ -45,6 +45,7 @@ def vae(model: str) -> Part:
         load=wan_vae.load,
         graphs=wan_vae.decoder_graphs,
         compare=wan_vae.compare_decoder,
+        bands=wan_vae.decoder_plan,
     )
 
 
@@ -56,5 +57,6 @@ def vae_encoder(model: str) -> Part:
         load=wan_vae.load,
         graphs=wan_vae_encoder.encoder_graphs,
         compare=wan_vae_encoder.compare_encoder,
+        bands=wan_vae_encoder.encoder_plan,
         folder="vae",
     )

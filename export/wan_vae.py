@@ -1,19 +1,20 @@
-"""The decoder of AutoencoderKLWan, one chunk of latent frames at a time; see `export.causal_cache`."""
+"""The decoder of AutoencoderKLWan, one chunk of latent frames at a time; see `export.vae_graphs`."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from export.causal_cache import CarriedCaches, causal_convolutions, stream, streaming_graphs
+from export.band_plan import band_plan
 from export.family import Comparison
-from export.forwards import replaced_forwards
-from export.graph import Graph, Session
+from export.graph import BuiltGraph, Session
 from export.load import load_diffusers
+from export.vae_comparison import compare_streams
+from export.vae_decoder import decoder_half
+from export.vae_graphs import Half, half_graphs
+from pipelines.bands import BandPlan
 
 
 def load(folder: Path) -> nn.Module:
@@ -22,80 +23,25 @@ def load(folder: Path) -> nn.Module:
     return load_diffusers(AutoencoderKLWan, folder)
 
 
-def decoder_graphs(vae: Any) -> list[Graph]:
-    """The first chunk's graph and that of every later one."""
-    generator = torch.Generator().manual_seed(0)
-    first = torch.randn(2, vae.config.z_dim, 1, 4, 6, generator=generator)
-    later = torch.randn(2, vae.config.z_dim, 3, 4, 6, generator=generator)
-    return streaming_graphs(StreamingDecoder(vae), first, later, source="latents", result="frames")
+def decoder(vae: Any) -> Half:
+    config = vae.config
+    return decoder_half(vae, config.scale_factor_spatial, config.scale_factor_temporal, config.patch_size, streams=True)
+
+
+def decoder_graphs(vae: Any) -> list[BuiltGraph]:
+    return half_graphs(decoder(vae))
+
+
+def decoder_plan(vae: Any) -> BandPlan:
+    return band_plan(decoder(vae))
 
 
 def compare_decoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
-    """Clips of several lengths, streamed in chunks of several lengths, against diffusers' own decode."""
+    """Videos of several lengths, streamed in chunks of several lengths, whole and cut, against diffusers' decode."""
     generator = torch.Generator().manual_seed(1)
-    for batch, frames, height, width in ((1, 1, 8, 8), (2, 4, 6, 4), (1, 5, 5, 7)):
+    plan = decoder_plan(vae)
+    for batch, frames, height, width in ((1, 1, 8, 8), (2, 4, 6, 4), (1, 5, 5, 7), (1, 3, plan.lead + 7, 3)):
         latents = torch.randn(batch, vae.config.z_dim, frames, height, width, generator=generator)
         with torch.no_grad():
             expected = vae.decode(latents, return_dict=False)[0].numpy()
-        for chunk in (1, 2, 5):
-            decoded = stream(sessions, latents.numpy(), chunk)
-            yield Comparison(
-                f"{batch} x {frames} x {height} x {width} latents in chunks of {chunk}",
-                float(np.abs(decoded - expected).max()),
-            )
-
-
-class StreamingDecoder(nn.Module):
-    """Decodes the first chunk of a clip when it is given no caches, and a later one when it is."""
-
-    def __init__(self, vae: Any) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, latents: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
-        """Decode one chunk.
-
-        Args:
-            latents: float32 [batch, channels, frames, height, width], denormalised. The first chunk of a clip
-                has one frame.
-            caches: what the call before returned after the frames; none for the first chunk.
-
-        Returns:
-            The frames, float32 [batch, 3, frames', height * stride, width * stride], -1..1, and then the caches,
-            each [batch, channels, 2, height', width']. frames' is 1 for the first chunk, else frames * stride.
-        """
-        carried = CarriedCaches(caches)
-        with replaced_forwards(dict(_streaming_forwards(self.vae.decoder, carried))):
-            frames = self.vae.decoder(self.vae.post_quant_conv(latents), first_chunk=carried.first)
-        if self.vae.config.patch_size is not None:
-            frames = _unpatchify(frames, self.vae.config.patch_size)
-        return frames.clamp(-1.0, 1.0), *carried.after
-
-
-def _streaming_forwards(
-    decoder: nn.Module, carried: CarriedCaches
-) -> Iterator[tuple[nn.Module, Callable[..., Tensor]]]:
-    """Every layer that looks at more than one frame, and what computes it from the carried state."""
-    yield from causal_convolutions(decoder, carried)
-    for layer in decoder.modules():
-        if getattr(layer, "mode", None) == "upsample3d":
-            yield layer, partial(_upsample, layer, type(layer).forward, carried)
-
-
-def _upsample(resample: Any, upsample_space: Callable[..., Tensor], carried: CarriedCaches, x: Tensor) -> Tensor:
-    """Double the frames, except the first of a clip, and then height and width."""
-    if carried.first:
-        carried.keep_zeros(x)
-    else:
-        batch, channels, frames, height, width = x.shape
-        pairs = resample.time_conv(x).reshape(batch, 2, channels, frames, height, width)
-        x = torch.stack((pairs[:, 0], pairs[:, 1]), dim=3).reshape(batch, channels, frames * 2, height, width)
-    # without a feature cache diffusers' own forward does the spatial part only
-    return upsample_space(resample, x)
-
-
-def _unpatchify(frames: Tensor, patch: int) -> Tensor:
-    """[batch, channels * patch * patch, frames, h, w] -> [batch, channels, frames, h * patch, w * patch]"""
-    batch, _, count, height, width = frames.shape
-    tiles = frames.reshape(batch, -1, patch, patch, count, height, width).permute(0, 1, 4, 5, 3, 6, 2)
-    return tiles.reshape(batch, -1, count, height * patch, width * patch)
+        yield from compare_streams(plan, sessions, latents.numpy(), expected, (1, 2, 5))

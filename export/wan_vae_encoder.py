@@ -1,106 +1,81 @@
-"""The encoder of AutoencoderKLWan, one chunk of pixel frames at a time; see `export.causal_cache`."""
+"""The encoder of AutoencoderKLWan, one chunk of pixel frames at a time; see `export.vae_graphs`."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from export.causal_cache import CarriedCaches, causal_convolutions, stream, streaming_graphs
+from export.band_plan import band_plan
+from export.errors import CheckpointError
 from export.family import Comparison
-from export.forwards import replaced_forwards
-from export.graph import Graph, Session
+from export.graph import BuiltGraph, Session
+from export.vae_comparison import compare_streams
+from export.vae_decoder import middle_block
+from export.vae_graphs import Half, half_graphs
+from export.vae_layers import Features, VaeLayers
+from pipelines.bands import BandPlan
 
 
-def encoder_graphs(vae: Any) -> list[Graph]:
-    """The first chunk's graph, of one frame, and that of every later one, of a multiple of the temporal stride."""
-    generator = torch.Generator().manual_seed(0)
-    first = _clip(vae, generator, batch=2, frames=1, size=(4, 6))
-    later = _clip(vae, generator, batch=2, frames=2 * vae.config.scale_factor_temporal, size=(4, 6))
-    return streaming_graphs(StreamingEncoder(vae), first, later, source="frames", result="latents")
+def encoder(vae: Any) -> Half:
+    """Frames, -1..1 -> the mode of the posterior, not normalised."""
+    encoder, patch = vae.encoder, vae.config.patch_size
+
+    def bands(layers: VaeLayers, x: Features) -> Features:
+        if patch is not None:
+            x = layers.pixels_to_patches(x, patch)
+        x = layers.convolve(encoder.conv_in, x)
+        for block in encoder.down_blocks:
+            x = _down_block(layers, block, x)
+        return x
+
+    def middle(layers: VaeLayers, x: Features) -> Features:
+        x = middle_block(layers, encoder.mid_block, x)
+        x = layers.convolve(encoder.conv_out, layers.activate(layers.normalise(encoder.norm_out, x)))
+        return layers.first_channels(layers.convolve(vae.quant_conv, x), vae.config.z_dim)
+
+    return Half(
+        encodes=True,
+        middle=middle,
+        bands=bands,
+        channels=3,
+        feature_channels=encoder.conv_out.in_channels,
+        spatial_stride=vae.config.scale_factor_spatial,
+        temporal_stride=vae.config.scale_factor_temporal,
+    )
+
+
+def _down_block(layers: VaeLayers, block: Any, x: Features) -> Features:
+    """Of Wan2.1's VAE a layer, of Wan2.2's several beside a shortcut."""
+    if hasattr(block, "avg_shortcut"):
+        y = x
+        for resnet in block.resnets:
+            y = layers.residual_block(resnet, y)
+        if block.downsampler is not None:
+            y = layers.downsample(block.downsampler, y)
+        return layers.add(y, layers.average(block.avg_shortcut, x, beside=y))
+    if hasattr(block, "resample"):
+        return layers.downsample(block, x)
+    if hasattr(block, "conv_shortcut"):
+        return layers.residual_block(block, x)
+    raise CheckpointError(f"the VAE's encoder has a {type(block).__name__} where no known model has one")
+
+
+def encoder_graphs(vae: Any) -> list[BuiltGraph]:
+    return half_graphs(encoder(vae))
+
+
+def encoder_plan(vae: Any) -> BandPlan:
+    return band_plan(encoder(vae))
 
 
 def compare_encoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
-    """Clips of several lengths, streamed in chunks of several lengths, against diffusers' own encode."""
+    """Videos of several lengths, streamed in chunks of several lengths, whole and cut, against diffusers' encode."""
     generator = torch.Generator().manual_seed(1)
-    stride = vae.config.scale_factor_temporal
-    for batch, latent_frames, size in ((1, 1, (8, 8)), (2, 4, (6, 4)), (1, 5, (5, 7))):
-        clip = _clip(vae, generator, batch, (latent_frames - 1) * stride + 1, size)
+    stride, plan = vae.config.scale_factor_temporal, encoder_plan(vae)
+    for batch, latent_frames, size in ((1, 1, (8, 8)), (2, 4, (6, 4)), (1, 5, (5, 7)), (1, 3, (plan.lead + 7, 3))):
+        height, width = (side * vae.config.scale_factor_spatial for side in size)
+        frames = (latent_frames - 1) * stride + 1
+        video = 2 * torch.rand(batch, 3, frames, height, width, generator=generator) - 1
         with torch.no_grad():
-            expected = vae.encode(clip).latent_dist.mode().numpy()
-        for chunk in (stride, 2 * stride, 5 * stride):
-            encoded = stream(sessions, clip.numpy(), chunk)
-            yield Comparison(
-                f"{' x '.join(map(str, clip.shape))} frames in chunks of {chunk}",
-                float(np.abs(encoded - expected).max()),
-            )
-
-
-def _clip(vae: Any, generator: torch.Generator, batch: int, frames: int, size: tuple[int, int]) -> Tensor:
-    """Random pixels, -1..1, of so many latents a side."""
-    height, width = (side * vae.config.scale_factor_spatial for side in size)
-    return 2 * torch.rand(batch, 3, frames, height, width, generator=generator) - 1
-
-
-class StreamingEncoder(nn.Module):
-    """Encodes the first chunk of a clip when it is given no caches, and a later one when it is."""
-
-    def __init__(self, vae: Any) -> None:
-        super().__init__()
-        self.vae = vae
-
-    def forward(self, frames: Tensor, *caches: Tensor) -> tuple[Tensor, ...]:
-        """Encode one chunk.
-
-        Args:
-            frames: float32 [batch, 3, frames, height, width], -1..1: one frame in the first chunk of a clip, a
-                multiple of the temporal stride in every later one.
-            caches: what the call before returned after the latents; none for the first chunk.
-
-        Returns:
-            The mode of the posterior, float32 [batch, channels, frames', height / stride, width / stride], not
-            normalised, and then the caches, each [batch, channels, 1 or 2, height', width'].
-        """
-        carried = CarriedCaches(caches)
-        if self.vae.config.patch_size is not None:
-            frames = _patchify(frames, self.vae.config.patch_size)
-        with replaced_forwards(dict(_streaming_forwards(self.vae.encoder, carried))):
-            moments = self.vae.quant_conv(self.vae.encoder(frames))
-        mean, _ = moments.chunk(2, dim=1)
-        return mean, *carried.after
-
-
-def _streaming_forwards(
-    encoder: nn.Module, carried: CarriedCaches
-) -> Iterator[tuple[nn.Module, Callable[..., Tensor]]]:
-    """Every layer that looks at more than one frame, and what computes it from the carried state."""
-    yield from causal_convolutions(encoder, carried)
-    for layer in encoder.modules():
-        if getattr(layer, "mode", None) == "downsample3d":
-            yield layer, partial(_downsample, layer, type(layer).forward, carried)
-
-
-def _downsample(
-    resample: Any, downsample_space: Callable[..., Tensor], carried: CarriedCaches, x: Tensor, **unused: Any
-) -> Tensor:
-    """Halve height and width, and then the frames, except the first of a clip.
-
-    Args:
-        unused: diffusers' own, empty feature cache.
-    """
-    # without a feature cache diffusers' own forward does the spatial part only
-    x = downsample_space(resample, x)
-    if carried.first:
-        carried.keep(x)
-        return x
-    halved: Tensor = resample.time_conv(carried.extend(x, frames=1))
-    return halved
-
-
-def _patchify(frames: Tensor, patch: int) -> Tensor:
-    """[batch, channels, frames, h * patch, w * patch] -> [batch, channels * patch * patch, frames, h, w]"""
-    batch, channels, count, height, width = frames.shape
-    tiles = frames.reshape(batch, channels, count, height // patch, patch, width // patch, patch)
-    return tiles.permute(0, 1, 6, 4, 2, 3, 5).reshape(batch, -1, count, height // patch, width // patch)
+            expected = vae.encode(video).latent_dist.mode().numpy()
+        yield from compare_streams(plan, sessions, video.numpy(), expected, (stride, 2 * stride, 5 * stride))

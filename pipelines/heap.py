@@ -4,15 +4,26 @@ import ctypes
 import resource
 from pathlib import Path
 
+_M_MMAP_THRESHOLD = -3
+"""of glibc's malloc.h"""
+_LARGE_BLOCK = 4 * 2**20
 _GROWTH_BYTES = 64 * 2**20
 """giving back and taking again costs page faults, which pay only where there is something to give"""
 
 
 class Heap:
-    """Gives freed memory back to the system."""
+    """Gives freed memory back to the system when it is told to.
 
-    def __init__(self) -> None:
-        self._malloc_trim = ctypes.CDLL(None).malloc_trim
+    Args:
+        returns_large_blocks: give back blocks of 4 MiB and more as soon as they are freed, from now on. Each then costs
+            page faults when it is taken again, which shows where large tensors are computed quickly.
+    """
+
+    def __init__(self, returns_large_blocks: bool = False) -> None:
+        libc = ctypes.CDLL(None)
+        if returns_large_blocks:
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)  # without it glibc raises the limit to 32 MiB by itself
+        self._malloc_trim = libc.malloc_trim
         self._resident = resident_bytes()
 
     def trim(self) -> None:

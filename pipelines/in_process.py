@@ -6,7 +6,7 @@ from threading import Lock
 
 from pipelines.errors import ModelFailed
 from pipelines.lora_folder import LoraFolder
-from pipelines.onnx_engine import OnnxEngine, StreamingEngine, open_engine
+from pipelines.onnx_engine import OnnxEngine, PictureEngine, StreamingEngine, open_engine
 from pipelines.runner import Array, Chunk, Tensors
 from pipelines.unstoppable import until_done
 
@@ -22,7 +22,7 @@ class InProcessRunner:
         self._repository = model_repository
         self._threads = threads
         self._loras = loras
-        self._engines: dict[str, OnnxEngine | StreamingEngine] = {}
+        self._engines: dict[str, OnnxEngine | PictureEngine | StreamingEngine] = {}
         self._loading = Lock()  # calls come from several threads, and a streaming model must be loaded once
 
     async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
@@ -40,7 +40,7 @@ class InProcessRunner:
         except Exception as error:
             raise ModelFailed(f"{model}: {error}") from error
 
-    def _engine(self, model: str) -> OnnxEngine | StreamingEngine:
+    def _engine(self, model: str) -> OnnxEngine | PictureEngine | StreamingEngine:
         with self._loading:
             if model not in self._engines:
                 self._engines[model] = open_engine(self._repository / model / "1", self._threads, self._loras)

@@ -1,46 +1,26 @@
-"""ONNX Runtime sessions: one-shot models, and streaming ones that carry caches from chunk to chunk."""
+"""ONNX Runtime engines: one-shot models, and VAEs, which may carry caches from chunk to chunk."""
 
 import time
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from pydantic import ValidationError
 
 from pipelines.adapter_cache import AdapterCache
+from pipelines.banded_vae import BandedVae, VideoState
+from pipelines.bands import BandPlan
 from pipelines.heap import Heap
 from pipelines.lora_folder import LoraFolder
 from pipelines.lora_spec import LORA_INPUT
+from pipelines.onnx_session import device_of, has_gpu, open_session
 from pipelines.runner import Array, Tensors
 
+_ONE_GRAPH = "model.onnx"
+
 ADAPTER_CACHE_BYTES = 2**30
-
-
-def open_session(path: Path, threads: int) -> ort.InferenceSession:
-    """Load a graph on the GPU where onnxruntime-gpu finds one, else on the CPU.
-
-    Args:
-        threads: intra-op threads; 0 takes one a core.
-    """
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    providers = [name for name in wanted if name in ort.get_available_providers()]
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    if providers == ["CPUExecutionProvider"]:
-        # The arena keeps what the largest call took for ever, and takes up to three times what the call needs.
-        options.enable_cpu_mem_arena = False
-        # Waking sleeping threads for every operator costs more than the second thread brings; between calls nothing
-        # spins, so that models that take turns on the cores do not slow each other.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-    else:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=providers)
-
-
-def device_of(session: ort.InferenceSession) -> str:
-    """Where the graph runs: `cuda` or `cpu`."""
-    return "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
+BAND_BYTES = 128 * 2**20
+"""beyond which bands are faster than whole frames, for whatever channels a VAE has"""
 
 
 class OnnxEngine:
@@ -58,7 +38,7 @@ class OnnxEngine:
         loras: LoraFolder | None = None,
         adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
     ) -> None:
-        self._session = open_session(folder / "model.onnx", threads)
+        self._session = open_session(folder / _ONE_GRAPH, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
         optional = [value.name for value in self._session.get_overridable_initializers()]
         self._adapters = AdapterCache(
@@ -86,25 +66,46 @@ class OnnxEngine:
         return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
 
-class StreamingEngine:
-    """A model that is two graphs, `first.onnx` and `next.onnx`, and keeps caches between calls.
+class PictureEngine:
+    """A VAE that decodes pictures.
 
-    Both graphs take the chunk first, then (`next` only) the caches; both return the result first, then the caches
-    in the same order. The caches stay on the device that computed them.
+    Args:
+        band_bytes: how much memory a picture may take that is not cut into bands. None: 128 MiB on the CPU, and no
+            limit on a GPU.
     """
 
-    def __init__(self, folder: Path, threads: int = 0) -> None:
-        self._first = open_session(folder / "first.onnx", threads)
-        self._next = open_session(folder / "next.onnx", threads)
-        self._output: str = self._first.get_outputs()[0].name
-        self._device = device_of(self._first)
-        self._caches: dict[object, list[ort.OrtValue]] = {}
+    def __init__(self, folder: Path, threads: int = 0, band_bytes: int | None = None) -> None:
+        self._vae = _open_vae(folder, threads, band_bytes)
+        self._heap = Heap(returns_large_blocks=True)
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """The pictures of one set of latents."""
+        (x,) = inputs.values()
+        try:
+            result, _ = self._vae.run(x, None, last=True)
+        finally:
+            self._vae.release()
+            self._heap.trim_if_grown()
+        return {self._vae.result: result}
+
+
+class StreamingEngine:
+    """A VAE of videos, which keeps caches between calls, on the device that computed them.
+
+    Args:
+        band_bytes: how much memory a frame may take that is not cut into bands. None: 128 MiB on the CPU, and no
+            limit on a GPU.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0, band_bytes: int | None = None) -> None:
+        self._vae = _open_vae(folder, threads, band_bytes)
+        self._states: dict[object, VideoState] = {}
         self._last_used: dict[object, float] = {}
-        self._heap = Heap()
+        self._heap = Heap(returns_large_blocks=True)
 
     def __len__(self) -> int:
         """How many sequences hold caches."""
-        return len(self._caches)
+        return len(self._states)
 
     def run(self, inputs: Tensors, sequence_id: object, start: bool, end: bool) -> dict[str, Array]:
         """Process the next chunk of a sequence; a chunk without frames (axis 2) only ends it.
@@ -115,20 +116,23 @@ class StreamingEngine:
         (x,) = inputs.values()
         if x.shape[2] == 0:
             self._forget(sequence_id)
-            return {self._output: np.empty((0,) * 5, np.float32)}
-        if start:
-            result, caches = self._call(self._first, x, [])
-        elif sequence_id in self._caches:
-            result, caches = self._call(self._next, x, self._caches[sequence_id])
-        else:
+            return {self._vae.result: np.empty((0,) * 5, np.float32)}
+        if not start and sequence_id not in self._states:
             raise LookupError(f"sequence {sequence_id} was not started or has been idle for too long")
-        if end:
+        # taken out: a call that fails leaves a video that cannot go on
+        before = None if start else self._states.pop(sequence_id)
+        try:
+            result, after = self._vae.run(x, before, last=end)
+        except Exception:
+            self._forget(sequence_id)
+            raise
+        if after is None:
             self._forget(sequence_id)
         else:
-            self._caches[sequence_id] = caches
+            self._states[sequence_id] = after
             self._last_used[sequence_id] = time.monotonic()
             self._heap.trim_if_grown()
-        return {self._output: result}
+        return {self._vae.result: result}
 
     def forget_idle(self, seconds: float) -> None:
         """Drop the caches of sequences that were not called for so long: their job has died."""
@@ -137,23 +141,11 @@ class StreamingEngine:
             self._forget(sequence_id)
 
     def _forget(self, sequence_id: object) -> None:
-        self._caches.pop(sequence_id, None)
+        self._states.pop(sequence_id, None)
         self._last_used.pop(sequence_id, None)
+        if not any(state.is_cut for state in self._states.values()):
+            self._vae.release()
         self._heap.trim()
-
-    def _call(
-        self, session: ort.InferenceSession, x: Array, caches: list[ort.OrtValue]
-    ) -> tuple[Array, list[ort.OrtValue]]:
-        binding = session.io_binding()
-        names = [node.name for node in session.get_inputs()]
-        binding.bind_cpu_input(names[0], np.ascontiguousarray(x))
-        for name, cache in zip(names[1:], caches, strict=True):
-            binding.bind_ortvalue_input(name, cache)
-        for node in session.get_outputs():
-            binding.bind_output(node.name, self._device)
-        session.run_with_iobinding(binding)
-        result, *caches = binding.get_outputs()
-        return result.numpy(), caches
 
 
 def open_engine(
@@ -161,8 +153,29 @@ def open_engine(
     threads: int = 0,
     loras: LoraFolder | None = None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
-) -> OnnxEngine | StreamingEngine:
-    """The engine for the graphs in a model's version folder; the last two arguments are for `OnnxEngine`."""
-    if (folder / "first.onnx").exists():
-        return StreamingEngine(folder, threads)
-    return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
+    band_bytes: int | None = None,
+) -> OnnxEngine | PictureEngine | StreamingEngine:
+    """The engine for the graphs in a model's version folder.
+
+    The adapters' arguments are for `OnnxEngine`, and the bands' for the others.
+
+    Raises:
+        FileNotFoundError: it holds no graphs, or those of an earlier release.
+    """
+    if (folder / _ONE_GRAPH).exists():
+        return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
+    plan = _read_plan(folder)
+    return (PictureEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
+
+
+def _read_plan(folder: Path) -> BandPlan:
+    try:
+        return BandPlan.read(folder)
+    except (OSError, ValidationError):
+        raise FileNotFoundError(f"{folder} holds no graphs of this release: export the checkpoint again") from None
+
+
+def _open_vae(folder: Path, threads: int, band_bytes: int | None) -> BandedVae:
+    if band_bytes is None and not has_gpu():
+        band_bytes = BAND_BYTES
+    return BandedVae(lambda name: open_session(folder / name, threads), _read_plan(folder), band_bytes)

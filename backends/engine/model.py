@@ -1,12 +1,15 @@
 """Triton backend `engine`: runs the ONNX graphs of a model's version folder with ONNX Runtime.
 
-`1/model.onnx` is run once a request; `generate` makes the batches. `1/first.onnx` and `next.onnx` are
-a streaming model: config.pbtxt gives it `sequence_batching`, and its caches stay here from chunk to chunk.
+`1/model.onnx` is run once a request; `generate` makes the batches. `1/bands.json` says how the graphs beside it, a VAE,
+compute large frames in bands. One of videos is a streaming model: config.pbtxt gives it `sequence_batching`, and its
+caches stay here from chunk to chunk.
 
 config.pbtxt parameters (optional):
     threads: intra-op threads; 0, the default, takes one a core.
     adapter_cache_mib: how much of the adapters that requests name in their input `lora` stays loaded; 1024.
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
+    band_mib: how much memory a frame may take in a VAE before it is cut into bands, 128 on the CPU. On a GPU no frame
+        is cut unless this says so.
 """
 
 import json
@@ -29,6 +32,7 @@ END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
+        band_mib = _parameter(config, "band_mib", 0)
         self._inputs = [tensor["name"] for tensor in config["input"]]
         root = os.environ.get(LORA_DIR_VARIABLE)
         self._engine = open_engine(
@@ -36,6 +40,7 @@ class TritonPythonModel:
             threads=_parameter(config, "threads", 0),
             loras=LoraFolder(Path(root) if root else None),
             adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
+            band_bytes=band_mib * 2**20 or None,
         )
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
         self._busy_family = pb_utils.MetricFamily(

@@ -22,7 +22,7 @@ def test_it_shows_each_component_its_size_and_its_difference(exported: CommandLi
         assert " M │" in row
         assert "MB │" in row
         assert float(row.split("│")[-2]) < 1e-4
-    assert "✓ vae: wan_vae/1/first.onnx, wan_vae/1/next.onnx" in exported.output
+    assert "✓ vae: wan_vae/1/bands_first.onnx, wan_vae/1/bands_next.onnx, " in exported.output
 
 
 def run(*arguments: object) -> Result:

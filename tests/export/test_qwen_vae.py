@@ -1,14 +1,17 @@
-"""The decoder of pictures is diffusers' decoder of clips on a clip of one frame, at a third of the size."""
+"""The decoder of pictures is diffusers' decoder of videos on a video of one frame, at a third of the size."""
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from export import qwen_vae
-from export.qwen_vae import PictureDecoder
+from pipelines.banded_vae import BandedVae
+from tests.export.vae_engine import BuiltVae
 
 
 @pytest.fixture(scope="module")
@@ -16,27 +19,47 @@ def vae(qwen_checkpoint: Path) -> Any:
     return qwen_vae.load(qwen_checkpoint / "vae")
 
 
-@pytest.mark.parametrize("shape", [(1, 16, 1, 2, 2), (2, 16, 1, 6, 4)])
-def test_it_equals_diffusers(vae: Any, shape: tuple[int, ...]) -> None:
-    latents = torch.randn(shape)
+@pytest.fixture(scope="module")
+def built(vae: Any, tmp_path_factory: pytest.TempPathFactory) -> BuiltVae:
+    return BuiltVae(qwen_vae.graphs(vae), qwen_vae.plan(vae), tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture(scope="module")
+def whole(built: BuiltVae) -> BandedVae:
+    return built.engine()
+
+
+def latents_of(batch: int, rows: int, width: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((batch, 16, 1, rows, width)).astype(np.float32)
+
+
+def pictures(engine: BandedVae, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+    frames, _ = engine.run(latents, None, last=True)
+    return frames
+
+
+@pytest.mark.parametrize(("batch", "rows", "width"), [(1, 2, 2), (2, 6, 4), (3, 5, 7)])
+def test_it_equals_diffusers(vae: Any, whole: BandedVae, batch: int, rows: int, width: int) -> None:
+    latents = latents_of(batch, rows, width)
     with torch.no_grad():
-        ours, theirs = PictureDecoder(vae)(latents), vae.decode(latents, return_dict=False)[0]
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+        theirs = vae.decode(torch.from_numpy(latents), return_dict=False)[0].numpy()
+    np.testing.assert_allclose(pictures(whole, latents), theirs, rtol=0, atol=1e-5)
 
 
-def test_its_convolutions_have_the_weights_of_the_current_frame_alone(vae: Any) -> None:
-    causal = {name: layer for name, layer in vae.decoder.named_modules() if isinstance(layer, nn.Conv3d)}
-    decoder = PictureDecoder(vae).decoder
-    assert not any(isinstance(layer, nn.Conv3d) for layer in decoder.modules())
-    for name, layer in causal.items():
-        assert torch.equal(decoder.get_submodule(name).convolution.weight, layer.weight[:, :, -1])
+@pytest.mark.parametrize(("batch", "rows", "width", "budget"), [(1, 15, 3, 1), (2, 20, 2, 1), (1, 40, 5, 2**20)])
+def test_in_bands_it_equals_the_whole(
+    built: BuiltVae, whole: BandedVae, batch: int, rows: int, width: int, budget: int
+) -> None:
+    latents = latents_of(batch, rows, width)
+    assert len(built.plan.heights(rows, batch * width, budget, built.plan.chunks(1))) > 1
+    np.testing.assert_allclose(pictures(built.engine(budget), latents), pictures(whole, latents), rtol=0, atol=1e-5)
 
 
-def test_the_vae_still_decodes_clips(vae: Any) -> None:
-    latents = torch.randn(1, 16, 2, 4, 4)
-    with torch.no_grad():
-        before = vae.decode(latents, return_dict=False)[0]
-        PictureDecoder(vae)(latents[:, :, :1])
-        after = vae.decode(latents, return_dict=False)[0]
-    assert before.shape == (1, 3, 5, 32, 32)
-    assert torch.equal(before, after)
+def test_it_has_no_graphs_for_later_chunks_and_the_weights_of_the_current_frame_alone(vae: Any) -> None:
+    graphs = {graph.file: graph.build() for graph in qwen_vae.graphs(vae)}
+    assert sorted(graphs) == ["bands_first.onnx", "middle_first.onnx", "whole_first.onnx"]
+    built = [value.const_value.shape.numpy() for value in graphs["whole_first.onnx"].graph.initializers.values()]
+    causal = [layer for layer in vae.decoder.modules() if isinstance(layer, nn.Conv3d)]
+    assert causal
+    assert not any(len(shape) == 5 for shape in built)
+    assert sum(len(shape) == 4 for shape in built) >= len(causal)

@@ -78,6 +78,65 @@ def test_a_clip_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
     assert len(decoder) == 0
 
 
+def test_graphs_of_an_earlier_release_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "first.onnx").touch()
+    (tmp_path / "next.onnx").touch()
+    refusal = "holds no graphs of this release: export the checkpoint again"
+    with pytest.raises(FileNotFoundError, match=refusal):
+        open_engine(tmp_path)
+    (tmp_path / "bands.json").write_text('{"height": 3}')
+    with pytest.raises(FileNotFoundError, match=refusal):
+        open_engine(tmp_path)
+
+
+def test_a_video_in_bands_equals_one_that_is_not_cut(toy: Any, decoder: StreamingEngine) -> None:
+    cutting = open_engine(toy.repository / "wan_vae" / "1", band_bytes=2**20)
+    assert isinstance(cutting, StreamingEngine)
+    z = np.random.default_rng(0).standard_normal((1, 16, 3, 24, 6)).astype(np.float32)
+    np.testing.assert_allclose(decode(cutting, z, "cut"), decode(decoder, z, "whole"), rtol=0, atol=1e-5)
+
+
+SESSION_BYTES = 48 * 2**20
+"""what opening the graphs of a frame in bands takes besides their weights"""
+
+MEMORY = r"""
+import re, sys
+from pathlib import Path
+import numpy as np
+from pipelines.bands import BandPlan
+from pipelines.onnx_engine import StreamingEngine
+
+folder, side, frames, band_bytes = Path(sys.argv[1]), *map(int, sys.argv[2:])
+engine = StreamingEngine(folder, band_bytes=band_bytes)
+
+def resident(field):
+    return int(re.search(field + r":\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+def decode(frames, side):
+    for i in range(frames):
+        z = np.full((1, 16, 1, side, side), 0.1, np.float32)
+        engine.run({"latents": z}, "video", start=i == 0, end=i == frames - 1)
+
+decode(1, 8)
+start = resident("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+decode(frames, side)
+expected = BandPlan.read(folder).peak_bytes(side, side, frames, band_bytes)
+print(resident("VmHWM") - start, expected, resident("VmRSS") / start)
+"""
+
+
+@pytest.mark.parametrize(("side", "frames", "mib"), [(96, 1, 1024), (96, 1, 128), (56, 3, 1024), (56, 3, 128)])
+def test_memory_is_what_the_plan_says_and_is_given_back(toy: Any, side: int, frames: int, mib: int) -> None:
+    """A picture of 768x768 and a video of 448x448, whole and in bands."""
+    folder = toy.repository / "wan_vae" / "1"
+    command = [sys.executable, "-c", MEMORY, str(folder), str(side), str(frames), str(mib * 2**20)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    peak, expected, afterwards = map(float, done.stdout.split())
+    assert 0.7 * expected < peak < 1.15 * expected + SESSION_BYTES
+    assert afterwards < 1.5
+
+
 PEAK = r"""
 import asyncio, re, sys
 from pathlib import Path

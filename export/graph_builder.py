@@ -1,0 +1,86 @@
+"""An ONNX graph put together operator by operator.
+
+Tracing has to know how the sizes of all tensors hang together. A graph that is built need not: an operator takes the
+size that it needs from the tensor that has it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from export.graph import OPSET
+
+_END = np.iinfo(np.int64).max
+"""as the end of a slice: all that follows"""
+_IR_VERSION = 10
+
+Size = int | str | None
+"""a number, the name of one that varies, or one that varies"""
+
+
+class GraphBuilder:
+    """Collects operators and their weights."""
+
+    def __init__(self) -> None:
+        self._tape = ir.tape.Tape()
+        self._integers: dict[tuple[int, ...], ir.Value] = {}
+        self._weights = 0
+
+    def op(self, kind: str, *inputs: ir.Value | None, **attributes: Any) -> ir.Value:
+        """The first output of an operator."""
+        return self._tape.op(kind, inputs, attributes)
+
+    def split(self, x: ir.Value, axis: int, parts: int) -> Sequence[ir.Value]:
+        """Equal parts."""
+        attributes = {"axis": axis, "num_outputs": parts}
+        return self._tape.op_multi_out("Split", [x], attributes, num_outputs=parts)
+
+    def weights(self, array: NDArray[np.float32]) -> ir.Value:
+        self._weights += 1
+        return self._tape.initializer(ir.tensor(np.ascontiguousarray(array), name=f"weights_{self._weights}"))
+
+    def integers(self, *numbers: int) -> ir.Value:
+        """A constant vector."""
+        if numbers not in self._integers:
+            name = f"integers_{len(self._integers)}"
+            self._integers[numbers] = self._tape.initializer(ir.tensor(np.array(numbers, np.int64), name=name))
+        return self._integers[numbers]
+
+    def size(self, x: ir.Value, axis: int) -> ir.Value:
+        """[1], the size of that axis, which is counted from the first."""
+        return self.op("Shape", x, start=axis, end=axis + 1)
+
+    def shape(self, *sizes: int | ir.Value) -> ir.Value:
+        """Sizes, each a number or [1], as a vector."""
+        return self.op("Concat", *(self.integers(size) if isinstance(size, int) else size for size in sizes), axis=0)
+
+    def slice(self, x: ir.Value, axis: int, start: int | ir.Value, end: int | ir.Value = _END) -> ir.Value:
+        bounds = (self.integers(bound) if isinstance(bound, int) else bound for bound in (start, end))
+        return self.op("Slice", x, *bounds, self.integers(axis))
+
+    def transpose(self, x: ir.Value, *axes: int) -> ir.Value:
+        return self.op("Transpose", x, perm=axes)
+
+    def build(self, inputs: Sequence[ir.Value], outputs: Mapping[str, tuple[ir.Value, Sequence[Size]]]) -> ir.Model:
+        """The graph.
+
+        Args:
+            outputs: each float32, of that size.
+        """
+        named = []
+        for name, (value, sizes) in outputs.items():
+            output = self.op("Identity", value)
+            output.name, output.dtype, output.shape = name, ir.DataType.FLOAT, ir.Shape(sizes)
+            named.append(output)
+        graph = ir.Graph(
+            inputs,
+            named,
+            nodes=self._tape.nodes,
+            initializers=self._tape.initializers,
+            opset_imports={"": OPSET},
+            name="main",
+        )
+        return ir.Model(graph, ir_version=_IR_VERSION)

@@ -1,0 +1,41 @@
+"""A VAE's graphs beside diffusers' own VAE, as the engine runs them: chunk by chunk, whole and in bands."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from export.family import Comparison
+from export.graph import Session
+from pipelines.banded_vae import BandedVae
+from pipelines.bands import BandPlan
+from pipelines.runner import Array
+
+
+def compare_streams(
+    plan: BandPlan, sessions: Mapping[str, Session], source: Array, expected: Array, chunks: Sequence[int]
+) -> Iterator[Comparison]:
+    """A video in chunks of several lengths after its first frame, and in bands as low as can be.
+
+    Args:
+        source: float32 [batch, channels, frames, height, width].
+        expected: what it becomes.
+    """
+    _, rows, width = plan.source_size(*source.shape[2:])
+    cut = len(plan.heights(rows, width, 1, [plan.first])) > 1
+    for budget in (None, 1) if cut else (None,):
+        vae = BandedVae(lambda name: sessions[name].runtime, plan, budget)
+        for chunk in chunks:
+            difference = float(np.abs(stream(vae, source, chunk) - expected).max())
+            how = f"in chunks of {chunk}, in bands" if budget else f"in chunks of {chunk}"
+            yield Comparison(f"{' x '.join(map(str, source.shape))} {how}", difference)
+
+
+def stream(vae: BandedVae, source: Array, chunk: int) -> Array:
+    """The first frame, then so many frames at a time."""
+    starts = [0, *range(1, source.shape[2], chunk)]
+    ends = [*starts[1:], source.shape[2]]
+    state, results = None, []
+    for start, end in zip(starts, ends, strict=True):
+        result, state = vae.run(source[:, :, start:end], state, last=end == source.shape[2])
+        results.append(result)
+    return np.concatenate(results, axis=2)

@@ -1,0 +1,75 @@
+"""ONNX Runtime sessions, and calls of them whose tensors stay on the device."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from pipelines.runner import Array
+
+_GPU, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+
+
+def open_session(path: Path, threads: int) -> ort.InferenceSession:
+    """Load a graph on the GPU where onnxruntime-gpu finds one, else on the CPU.
+
+    Args:
+        threads: intra-op threads; 0 takes one a core.
+    """
+    providers = [_GPU, _CPU] if has_gpu() else [_CPU]
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if not has_gpu():
+        # The arena keeps what the largest call took for ever, and takes up to three times what the call needs. So does
+        # a plan that puts all tensors into one block.
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_pattern = False
+        # The default order puts off what nothing waits for, such as the caches, and keeps what it is made from.
+        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+        # Waking sleeping threads for every operator costs more than the second thread brings; between calls nothing
+        # spins, so that models that take turns on the cores do not slow each other.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    else:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(str(path), options, providers=providers)
+
+
+def has_gpu() -> bool:
+    """Whether this is onnxruntime-gpu."""
+    return _GPU in ort.get_available_providers()
+
+
+def device_of(session: ort.InferenceSession) -> str:
+    """Where the graph runs: `cuda` or `cpu`."""
+    return "cuda" if _GPU in session.get_providers() else "cpu"
+
+
+def call(
+    session: ort.InferenceSession, inputs: Sequence[Array | ort.OrtValue], outputs: Sequence[str]
+) -> list[ort.OrtValue]:
+    """Run a graph.
+
+    Args:
+        inputs: all of them, in the graph's order.
+
+    Returns:
+        those outputs, on the device that computed them.
+    """
+    binding = session.io_binding()
+    for node, value in zip(session.get_inputs(), inputs, strict=True):
+        if isinstance(value, ort.OrtValue):
+            binding.bind_ortvalue_input(node.name, value)
+        else:
+            binding.bind_cpu_input(node.name, np.ascontiguousarray(value))
+    device = device_of(session)
+    for name in outputs:
+        binding.bind_output(name, device)
+    session.run_with_iobinding(binding)
+    results = list(binding.get_outputs())
+    # each of the results keeps the binding, which must not keep everything else
+    binding.clear_binding_inputs()
+    binding.clear_binding_outputs()
+    return results
