@@ -16,53 +16,38 @@ _FEED_FORWARDS = 4
 """the same, of its feed-forward width"""
 _SCORES = 3
 """copies of the attention scores that a text encoder holds"""
-_VAE_FRAME = 9_500
-"""bytes per latent pixel and unit of the VAE's base width: a lone frame, and caches that it has no use for"""
-_VAE_VIDEO = 28_000
-"""the same, of a longer video"""
-_VAE_IMAGE = 3_500
-"""the same, of a VAE that keeps no caches"""
-_RESIDUAL = 2
-"""how many times as much a residual VAE takes, with its larger strides"""
 
 
 def wan_memory_use(
     transformer: Mapping[str, Any],
     text_encoder: Mapping[str, Any],
-    vae: Mapping[str, Any],
     max_tokens: int,
     token_timesteps: bool,
 ) -> MemoryUse:
-    """Of WanTransformer3DModel, UMT5EncoderModel and AutoencoderKLWan.
+    """Of WanTransformer3DModel and UMT5EncoderModel.
 
     Args:
-        transformer, text_encoder, vae: their configurations.
+        transformer, text_encoder: their configurations.
         max_tokens: of a prompt.
         token_timesteps: each token has its own modulations, and not each sample.
     """
     width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
     modulations = _WIDTHS * width if token_timesteps else 0
-    vae_width = (vae.get("decoder_base_dim") or vae["base_dim"]) * (_RESIDUAL if vae.get("is_residual") else 1)
     return MemoryUse(
         text=_text_bytes(text_encoder["d_model"], text_encoder["d_ff"], text_encoder["num_heads"], max_tokens),
         step_per_token=_layer_bytes(width, transformer["ffn_dim"]) + _FLOAT * modulations,
-        vae_frame=_VAE_FRAME * vae_width,
-        vae_video=_VAE_VIDEO * vae_width,
     )
 
 
 def qwen_image_memory_use(
-    transformer: Mapping[str, Any], text_encoder: Mapping[str, Any], vae: Mapping[str, Any], max_tokens: int
+    transformer: Mapping[str, Any], text_encoder: Mapping[str, Any], max_tokens: int
 ) -> MemoryUse:
-    """Of QwenImageTransformer2DModel, with its feed-forward of four times the width, Qwen2.5-VL and
-    AutoencoderKLQwenImage."""
+    """Of QwenImageTransformer2DModel, with its feed-forward of four times the width, and Qwen2.5-VL."""
     width = transformer["num_attention_heads"] * transformer["attention_head_dim"]
     text = text_encoder.get("text_config", text_encoder)
     return MemoryUse(
         text=_text_bytes(text["hidden_size"], text["intermediate_size"], text["num_attention_heads"], max_tokens),
         step_per_token=_layer_bytes(width, 4 * width),
-        vae_frame=_VAE_IMAGE * vae["base_dim"],
-        vae_video=_VAE_IMAGE * vae["base_dim"],
     )
 
 

@@ -67,7 +67,7 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
             max_sequence_length=max_sequence_length,
             num_train_timesteps=scheduler.get("num_train_timesteps", 1000),
             rope=RotaryEmbedding(theta=_ROPE_THETA, axes_dims=transformer["axes_dims_rope"]),
-            memory=qwen_image_memory_use(transformer, checkpoint.config("text_encoder"), vae, max_sequence_length),
+            memory=qwen_image_memory_use(transformer, checkpoint.config("text_encoder"), max_sequence_length),
         )
         resolve(SamplingRequest(prompt="a request that leaves everything else to the model"), card)
     except ValidationError as error:

@@ -75,7 +75,7 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
             max_sequence_length=max_sequence_length,
             num_train_timesteps=checkpoint.config("scheduler").get("num_train_timesteps", 1000),
             memory=wan_memory_use(
-                transformer, checkpoint.config("text_encoder"), vae, max_sequence_length, model.token_timesteps
+                transformer, checkpoint.config("text_encoder"), max_sequence_length, model.token_timesteps
             ),
         )
         own_size = (card.defaults.height, card.defaults.width, 3)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.frames import Float32
 
 BANDS_FILE = "bands.json"
+BAND_BYTES = 128 * 2**20
+"""on a CPU, what a frame may take that is not cut: beyond it bands are faster, for whatever channels a VAE has"""
 
 
 class _Frozen(BaseModel):
@@ -74,8 +76,15 @@ class BandPlan(_Frozen):
 
     @classmethod
     def read(cls, folder: Path) -> "BandPlan":
-        """That of a version folder."""
-        return cls.model_validate_json((folder / BANDS_FILE).read_text())
+        """That of a version folder.
+
+        Raises:
+            FileNotFoundError: it holds none, or that of another release.
+        """
+        try:
+            return cls.model_validate_json((folder / BANDS_FILE).read_text())
+        except (OSError, ValidationError):
+            raise FileNotFoundError(f"{folder} holds no graphs of this release: export the checkpoint again") from None
 
     def write(self, folder: Path) -> None:
         (folder / BANDS_FILE).write_text(self.model_dump_json(indent=1) + "\n")

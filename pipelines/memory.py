@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.bands import BAND_BYTES, BandPlan
 from pipelines.model_card import ModelCard
 from pipelines.noise import latents_shape
 from pipelines.request import SamplingParams
@@ -23,6 +24,9 @@ _LATENT_COPIES = 12
 """noise, solver history, guidance branches, and the shared memory that the tensors of a step travel through"""
 _FRAME_BYTES = 3 * (3 * _FLOAT + 2)
 """per pixel of the frames that are under way: three copies in float32 and two in 8 bits"""
+_PLAN_MARGIN = 1.2
+_PLAN_BESIDES = 64 * 2**20
+"""buffers of ONNX Runtime and gaps in the heap, which no plan knows; measured up to 85 MiB"""
 _USED_FRACTION = 0.8
 """of what is available; the rest is for caches, files and what nobody counted"""
 
@@ -51,15 +55,17 @@ def total(needs: Collection[MemoryNeed]) -> int:
 
 
 class MemoryEstimate:
-    """Estimates what jobs need, from their models' cards.
+    """Estimates what jobs need, from their models' cards and the plans of their VAEs.
 
     Args:
         max_step_rows, max_step_elements: as of `StepBatcher`.
+        plans: by Triton model, the VAEs' decoders and encoders.
     """
 
-    def __init__(self, max_step_rows: int, max_step_elements: int) -> None:
+    def __init__(self, max_step_rows: int, max_step_elements: int, plans: Mapping[str, BandPlan]) -> None:
         self._max_step_rows = max_step_rows
         self._max_step_elements = max_step_elements
+        self._plans = plans
 
     def of(self, params: SamplingParams, card: ModelCard) -> MemoryNeed:
         """What one job needs at most; nothing where the card does not say what its models take."""
@@ -73,15 +79,24 @@ class MemoryEstimate:
         calls = {parts.text_encoder: card.memory.text, parts.transformer: rows * tokens * card.memory.step_per_token}
         if parts.transformer_2 is not None:
             calls[parts.transformer_2] = calls[parts.transformer]
-        vae_bytes = height * width * (card.memory.vae_video if frames > 1 else card.memory.vae_frame)
-        caches = vae_bytes // 4 if frames > 1 else 0
-        calls[parts.vae] = vae_bytes - caches
+        vaes = [parts.vae]
         if parts.vae_encoder is not None and params.image is not None:
-            calls[parts.vae_encoder] = vae_bytes - caches
+            vaes.append(parts.vae_encoder)
+        caches = 0
+        for vae in vaes:
+            calls[vae], kept = vae_bytes(self._plans[vae], height, width, frames)
+            caches = max(caches, kept)  # the encoder is done before the decoder begins
         frames_under_way = min(params.num_frames, 2 * card.latents.temporal_stride)
         pixels = params.width * params.height * frames_under_way
         held = caches + _LATENT_COPIES * _FLOAT * prod((channels, frames, height, width)) + _FRAME_BYTES * pixels
         return MemoryNeed(calls, held)
+
+
+def vae_bytes(plan: BandPlan, height: int, width: int, frames: int) -> tuple[int, int]:
+    """What a VAE's largest call takes for a video of so many latents, and what it keeps from call to call."""
+    kept = plan.held_bytes(height, width) if frames > 1 else 0
+    call = plan.peak_bytes(height, width, frames, BAND_BYTES) - kept
+    return int(_PLAN_MARGIN * call) + _PLAN_BESIDES, int(_PLAN_MARGIN * kept)
 
 
 class MemoryBudget:

@@ -94,16 +94,15 @@ class Components(_Frozen):
 
 
 class MemoryUse(_Frozen):
-    """Bytes that models take while they compute, in float32 on a CPU, beside their weights."""
+    """Bytes that models take while they compute, in float32 on a CPU, beside their weights.
+
+    What a VAE takes is in the `pipelines.bands.BandPlan` beside its graphs.
+    """
 
     text: int
     """the text encoder, with the longest prompt"""
     step_per_token: int
     """a transformer, per row and token"""
-    vae_frame: int
-    """the VAE, either way, per latent pixel of a lone frame"""
-    vae_video: int
-    """the same, of a longer video, whose caches are a quarter of it"""
 
 
 class ModelCard(_Frozen):

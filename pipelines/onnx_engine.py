@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from pydantic import ValidationError
 
 from pipelines.adapter_cache import AdapterCache
 from pipelines.banded_vae import BandedVae, VideoState
-from pipelines.bands import BandPlan
+from pipelines.bands import BAND_BYTES, BandPlan
 from pipelines.heap import Heap
 from pipelines.lora_folder import LoraFolder
 from pipelines.lora_spec import LORA_INPUT
@@ -19,8 +18,6 @@ from pipelines.runner import Array, Tensors
 _ONE_GRAPH = "model.onnx"
 
 ADAPTER_CACHE_BYTES = 2**30
-BAND_BYTES = 128 * 2**20
-"""beyond which bands are faster than whole frames, for whatever channels a VAE has"""
 
 
 class OnnxEngine:
@@ -70,11 +67,10 @@ class PictureEngine:
     """A VAE that decodes pictures.
 
     Args:
-        band_bytes: how much memory a picture may take that is not cut into bands. None: 128 MiB on the CPU, and no
-            limit on a GPU.
+        band_bytes: how much memory a picture may take on the CPU that is not cut into bands.
     """
 
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
         self._vae = _open_vae(folder, threads, band_bytes)
         self._heap = Heap(returns_large_blocks=True)
 
@@ -93,11 +89,10 @@ class StreamingEngine:
     """A VAE of videos, which keeps caches between calls, on the device that computed them.
 
     Args:
-        band_bytes: how much memory a frame may take that is not cut into bands. None: 128 MiB on the CPU, and no
-            limit on a GPU.
+        band_bytes: how much memory a frame may take on the CPU that is not cut into bands.
     """
 
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
         self._vae = _open_vae(folder, threads, band_bytes)
         self._states: dict[object, VideoState] = {}
         self._last_used: dict[object, float] = {}
@@ -153,7 +148,7 @@ def open_engine(
     threads: int = 0,
     loras: LoraFolder | None = None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
-    band_bytes: int | None = None,
+    band_bytes: int = BAND_BYTES,
 ) -> OnnxEngine | PictureEngine | StreamingEngine:
     """The engine for the graphs in a model's version folder.
 
@@ -164,18 +159,10 @@ def open_engine(
     """
     if (folder / _ONE_GRAPH).exists():
         return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
-    plan = _read_plan(folder)
+    plan = BandPlan.read(folder)
     return (PictureEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
 
 
-def _read_plan(folder: Path) -> BandPlan:
-    try:
-        return BandPlan.read(folder)
-    except (OSError, ValidationError):
-        raise FileNotFoundError(f"{folder} holds no graphs of this release: export the checkpoint again") from None
-
-
-def _open_vae(folder: Path, threads: int, band_bytes: int | None) -> BandedVae:
-    if band_bytes is None and not has_gpu():
-        band_bytes = BAND_BYTES
-    return BandedVae(lambda name: open_session(folder / name, threads), _read_plan(folder), band_bytes)
+def _open_vae(folder: Path, threads: int, band_bytes: int) -> BandedVae:
+    budget = None if has_gpu() else band_bytes
+    return BandedVae(lambda name: open_session(folder / name, threads), BandPlan.read(folder), budget)

@@ -8,8 +8,6 @@ config.pbtxt parameters (optional):
     threads: intra-op threads; 0, the default, takes one a core.
     adapter_cache_mib: how much of the adapters that requests name in their input `lora` stays loaded; 1024.
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
-    band_mib: how much memory a frame may take in a VAE before it is cut into bands, 128 on the CPU. On a GPU no frame
-        is cut unless this says so.
 """
 
 import json
@@ -32,7 +30,6 @@ END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
-        band_mib = _parameter(config, "band_mib", 0)
         self._inputs = [tensor["name"] for tensor in config["input"]]
         root = os.environ.get(LORA_DIR_VARIABLE)
         self._engine = open_engine(
@@ -40,7 +37,6 @@ class TritonPythonModel:
             threads=_parameter(config, "threads", 0),
             loras=LoraFolder(Path(root) if root else None),
             adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
-            band_bytes=band_mib * 2**20 or None,
         )
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
         self._busy_family = pb_utils.MetricFamily(

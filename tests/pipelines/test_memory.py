@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipelines.memory import MemoryBudget, MemoryEstimate, MemoryNeed, available_bytes
+from pipelines.bands import BandPlan
+from pipelines.memory import MemoryBudget, MemoryEstimate, MemoryNeed, available_bytes, vae_bytes
 from pipelines.model_card import MemoryUse, ModelCard
 from pipelines.request import parse, resolve
 from tests.conftest import ROOT, Exported
 from tests.model_cards import model_card
+from tests.pipelines.test_bands import PLAN
 
 MIB = 2**20
 NOISE = 24 * MIB
@@ -25,6 +27,11 @@ def taken(folder: Path, step: int = 1, **shapes: list[int]) -> int:
     command = [sys.executable, "-m", "tests.pipelines.call_memory", str(folder), json.dumps(shapes), str(step)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     return int(done.stdout)
+
+
+def estimate_of(vae: Path, height: int, width: int, frames: int) -> int:
+    """Bytes, as they are counted for admission."""
+    return sum(vae_bytes(BandPlan.read(vae), height, width, frames))
 
 
 def assert_estimates(estimate: int, measured: int) -> None:
@@ -51,59 +58,45 @@ def test_a_step(toy: Exported, toy_card: ModelCard, rows: int, frames: int, heig
     assert_estimates(rows * tokens * toy_card.memory.step_per_token, measured)
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 64, 64), (3, 30, 52)])
-def test_decoding(toy: Exported, toy_card: ModelCard, frames: int, height: int, width: int) -> None:
-    assert toy_card.memory is not None
-    measured = taken(toy.repository / toy_card.components.vae / "1", latents=[1, 16, frames, height, width])
-    per_pixel = toy_card.memory.vae_video if frames > 1 else toy_card.memory.vae_frame
-    assert_estimates(per_pixel * height * width, measured)
-
-
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 96, 96), (2, 60, 104)])
-def test_encoding(tiny: Callable[[str], Exported], frames: int, height: int, width: int) -> None:
-    exported = tiny("i2v")
-    memory = ModelCard.read(exported.repository / "generate" / "1" / "wan_i2v").memory
-    assert memory is not None
-    pixels = [1, 3, (frames - 1) * 4 + 1, 8 * height, 8 * width]
-    measured = taken(exported.repository / "wan_vae_encoder" / "1", step=4, frames=pixels)
-    assert_estimates((memory.vae_video if frames > 1 else memory.vae_frame) * height * width, measured)
-
-
 @pytest.mark.parametrize(
     ("layout", "model", "latents"),
     [
-        ("ti2v", "wan_ti2v_vae", [1, 48, 1, 48, 48]),
-        ("ti2v", "wan_ti2v_vae", [1, 48, 3, 20, 32]),
-        ("qwen-image", "qwen_image_vae", [1, 16, 1, 96, 96]),
+        ("two-experts", "wan_vae", [16, 1, 64, 64]),
+        ("two-experts", "wan_vae", [16, 3, 30, 52]),
+        ("two-experts", "wan_vae", [16, 3, 90, 160]),
+        ("ti2v", "wan_ti2v_vae", [48, 1, 48, 48]),
+        ("ti2v", "wan_ti2v_vae", [48, 3, 20, 32]),
+        ("qwen-image", "qwen_image_vae", [16, 1, 96, 96]),
+        ("qwen-image", "qwen_image_vae", [16, 1, 256, 256]),
     ],
 )
-def test_decoding_of_other_families(
-    tiny: Callable[[str], Exported], layout: str, model: str, latents: list[int]
-) -> None:
-    exported = tiny(layout)
-    memory = ModelCard.read(
-        exported.repository / "generate" / "1" / layout.replace("ti2v", "wan_ti2v").replace("-", "_")
-    ).memory
-    assert memory is not None
-    per_pixel = memory.vae_video if latents[2] > 1 else memory.vae_frame
-    measured = taken(exported.repository / model / "1", latents=latents)
-    assert_estimates(per_pixel * latents[3] * latents[4], measured)
+def test_decoding(tiny: Callable[[str], Exported], layout: str, model: str, latents: list[int]) -> None:
+    folder = tiny(layout).repository / model / "1"
+    _, frames, height, width = latents
+    assert_estimates(estimate_of(folder, height, width, frames), taken(folder, latents=[1, *latents]))
+
+
+@pytest.mark.parametrize(("frames", "height", "width"), [(1, 96, 96), (2, 60, 104), (1, 256, 256)])
+def test_encoding(tiny: Callable[[str], Exported], frames: int, height: int, width: int) -> None:
+    folder = tiny("i2v").repository / "wan_vae_encoder" / "1"
+    pixels = [1, 3, (frames - 1) * 4 + 1, 8 * height, 8 * width]
+    assert_estimates(estimate_of(folder, height, width, frames), taken(folder, step=4, frames=pixels))
 
 
 def need(card: ModelCard, **fields: Any) -> MemoryNeed:
-    estimate = MemoryEstimate(max_step_rows=4, max_step_elements=10_000)
+    estimate = MemoryEstimate(max_step_rows=4, max_step_elements=10_000, plans={"wan_vae": PLAN})
     return estimate.of(resolve(parse({"prompt": "a", **fields}), card), card)
 
 
 def test_rows_of_small_videos_share_a_call_and_those_of_large_ones_do_not() -> None:
-    card = model_card(memory=MemoryUse(text=1000, step_per_token=10, vae_frame=20, vae_video=40))
+    card = model_card(memory=MemoryUse(text=1000, step_per_token=10))
     # latents of 3 frames of 6 x 8, patches of 2 x 2, and 8 tokens of text
     small = need(card)
     assert small.calls == {
         "wan_text_encoder": 1000,
         "wan_t2v_transformer": 4 * (3 * 3 * 4 + 8) * 10,
         "wan_t2v_transformer_2": 4 * (3 * 3 * 4 + 8) * 10,
-        "wan_vae": 30 * 6 * 8,
+        "wan_vae": vae_bytes(PLAN, 6, 8, frames=3)[0],
     }
     large = need(card, width=256, height=256, num_frames=161)
     assert large.calls["wan_t2v_transformer"] == (41 * 16 * 16 + 8) * 10
@@ -111,10 +104,8 @@ def test_rows_of_small_videos_share_a_call_and_those_of_large_ones_do_not() -> N
 
 
 def test_a_lone_frame_holds_no_caches() -> None:
-    card = model_card(memory=MemoryUse(text=0, step_per_token=0, vae_frame=10**6, vae_video=10**6))
-    assert need(card, num_frames=1).calls["wan_vae"] == 10**6 * 6 * 8
-    assert need(card, num_frames=9).calls["wan_vae"] == 10**6 * 6 * 8 * 3 // 4
-    assert need(card, num_frames=9).held > need(card, num_frames=1).held + 10**6 * 6 * 8 // 4
+    card = model_card(memory=MemoryUse(text=0, step_per_token=0))
+    assert need(card, num_frames=9).held > need(card, num_frames=1).held + PLAN.held_bytes(6, 8)
 
 
 def test_nothing_is_refused_for_models_of_which_nothing_is_known() -> None:

@@ -19,6 +19,7 @@ from metrics import Metrics
 from responses import LONGEST_ERROR, Responder, read_fields
 
 from pipelines.admission import Admission
+from pipelines.bands import BandPlan
 from pipelines.condition_cache import ConditionCache
 from pipelines.errors import Cancelled, InvalidRequest, PipelineError
 from pipelines.frames import to_uint8
@@ -74,7 +75,6 @@ class TritonPythonModel:
         self._metrics = Metrics()
         self._runner = BlsRunner()
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
-        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements)
         # On a GPU the models take its memory, which nothing here knows.
         memory = None if GPU.exists() else MemoryBudget(settings.memory_mib * 2**20 or None)
         self._admission = Admission(
@@ -88,6 +88,10 @@ class TritonPythonModel:
             settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
         )
         self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache)
+        parts = [card.components for card in self._pipelines.cards]
+        vaes = {model for part in parts for model in (part.vae, part.vae_encoder) if model is not None}
+        plans = {model: BandPlan.read(folder.parents[1] / model / "1") for model in vaes}
+        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, plans)
         self._tasks: set[asyncio.Task[None]] = set()
         # Not the loop that an `async def execute` gets: Triton keeps each of its calls in a set from which it takes
         # those that end early before it has put them in. It logs an error then, and keeps them for good.
