@@ -21,6 +21,7 @@ class HeldBodies:
         self._free = max_bytes
         self._wait_seconds = wait_seconds
         self._waiting: dict[HeldBody, asyncio.Future[bool]] = {}
+        self._given_up: set[HeldBody] = set()
         self._numbers = count()
 
     def begin(self, expected_bytes: int) -> "HeldBody":
@@ -46,7 +47,8 @@ class HeldBodies:
     def take(self, num_bytes: int) -> None:
         self._free -= num_bytes
 
-    def give_back(self, num_bytes: int) -> None:
+    def give_back(self, body: "HeldBody", num_bytes: int) -> None:
+        self._given_up.discard(body)
         self._free += num_bytes
         if self._free > 0:
             for room in self._waiting.values():
@@ -56,10 +58,11 @@ class HeldBodies:
     def _give_up_newest(self) -> None:
         """Refuse of the waiting bodies the newest, until what is free then is enough for the older ones."""
         going_on = sorted((body for body, room in self._waiting.items() if not room.done()), key=lambda b: b.number)
-        free = self._free
+        free = self._free + sum(body.counted_bytes for body in self._given_up)  # they have not left yet
         while going_on and free < sum(body.missing_bytes for body in going_on):
             newest = going_on.pop()
             free += newest.counted_bytes
+            self._given_up.add(newest)
             self._waiting[newest].set_result(False)
 
 
@@ -89,4 +92,4 @@ class HeldBody:
     def release(self) -> None:
         """It is not needed any more."""
         counted, self.counted_bytes = self.counted_bytes, 0
-        self._bodies.give_back(counted)
+        self._bodies.give_back(self, counted)

@@ -74,6 +74,24 @@ async def test_of_many_at_the_same_time_as_many_as_fit_are_read() -> None:
     assert [await task for task in reads] == ["read"] * 8 + ["refused"] * 12
 
 
+async def test_no_more_are_refused_than_others_need_when_all_have_waited_as_long() -> None:
+    bodies = HeldBodies(2 * MIB, wait_seconds=0.05)
+
+    async def wait(num_bytes: int) -> str:
+        body = bodies.begin(MIB)
+        body.add(num_bytes)
+        await asyncio.sleep(0)  # until all have arrived
+        try:
+            await body.wait_for_room()
+        except TooManyUploads:
+            return "refused"
+        finally:
+            body.release()
+        return "read"
+
+    assert await asyncio.gather(*(wait(MIB * 3 // 4) for _ in range(3))) == ["read", "read", "refused"]
+
+
 async def test_all_of_it_is_given_back() -> None:
     bodies = HeldBodies(MIB, wait_seconds=0.05)
     done = asyncio.Event()
