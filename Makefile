@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_BENCH := $(VENV)/.installed-bench
 
 # the bundled checkpoints and what is made of them; `serve` serves them until others are exported to model_repository
-CHECKPOINTS := $(wildcard checkpoints/*)
+CHECKPOINTS := $(wildcard toy/checkpoints/*)
 TOYS := toy_model_repository
 TOYS_EXPORTED := $(TOYS)/generate/1/.exported
 OTHERS := $(wildcard model_repository/generate/1/*/card.json)
@@ -57,7 +57,7 @@ bench: $(INSTALLED_BENCH) $(TOYS_EXPORTED) ## Benchmark against diffusers
 
 .PHONY: quality
 quality: $(INSTALLED) $(TOYS_EXPORTED) ## Ask the toy models for held-out captions and judge what they make
-	$(BIN)/python -m toy_world quality $(ARGS)
+	$(BIN)/python -m toy.world quality $(ARGS)
 
 .PHONY: clean
 clean: stop ## Remove the virtual environment, logs and caches; exported models stay
@@ -78,7 +78,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 	@touch $@
 
 $(TOYS_EXPORTED): $(shell find export -name "*.py") pipelines/model_card.py $(SOURCES) constraints.txt \
-		$(shell find checkpoints -type f) | $(INSTALLED)
+		$(shell find toy/checkpoints -type f) | $(INSTALLED)
 	@mkdir -p $(TOYS)
 	@cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
 	@for checkpoint in $(CHECKPOINTS); do $(BIN)/python -m export $$checkpoint --to $(TOYS) || exit 1; done

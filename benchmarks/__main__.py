@@ -26,7 +26,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def benchmark(
     checkpoint: Annotated[
         Path, typer.Option(help="What diffusers loads; the model repository must have been exported from it.")
-    ] = PROJECT_ROOT / "checkpoints" / "toy-wan-t2v",
+    ] = PROJECT_ROOT / "toy" / "checkpoints" / "toy-wan-t2v",
     model_repository: Annotated[Path, typer.Option(help="What the server loads.")] = TOY_REPOSITORY,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds of the HTTP benchmark.")] = 20,
     clips: Annotated[int, typer.Option(min=8, help="Clips of each perf_analyzer level.")] = 48,

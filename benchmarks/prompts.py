@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from toy_world.scene import COLOURS, SHAPES
+from toy.world.scene import COLOURS, SHAPES
 
 MOTIONS = ("moving right", "moving left", "rising", "falling", "growing", "shrinking", "standing still")
 

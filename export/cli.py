@@ -60,7 +60,7 @@ def main(
 
     Example:
 
-      [bold]python -m export checkpoints/toy-wan-t2v[/bold]
+      [bold]python -m export toy/checkpoints/toy-wan-t2v[/bold]
 
     writes, into model_repository/,
 

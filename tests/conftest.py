@@ -76,7 +76,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def toy(exports: Path) -> Exported:
     """The trained toy checkpoint."""
-    return export(ROOT / "checkpoints" / "toy-wan-t2v", exports / "toy" / "model_repository")
+    return export(ROOT / "toy" / "checkpoints" / "toy-wan-t2v", exports / "toy" / "model_repository")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def run(*arguments: object) -> Result:
 def test_help_teaches_with_an_example() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    assert "python -m export checkpoints/toy-wan-t2v" in result.output
+    assert "python -m export toy/checkpoints/toy-wan-t2v" in result.output
     assert "--external-above" not in result.output
 
 

@@ -5,7 +5,7 @@
 
 import pytest
 
-from toy_world.detect import Seen, detect
+from toy.world.detect import Seen, detect
 
 from .grpc_client import generate
 from .running_server import RunningServer
