@@ -14,7 +14,7 @@ from benchmarks.http_benchmark import run_http
 from benchmarks.machine import describe
 from launcher.background import BackgroundServer
 from launcher.settings import PROJECT_ROOT, TOY_REPOSITORY
-from pipelines.model_card import CARD_FILE, ModelCard
+from protocol.model_card import CARD_FILE, ModelCard
 
 CONCURRENCIES = (1, 2, 4, 8)
 FAMILY = "wan_t2v"

@@ -13,7 +13,7 @@ from benchmarks.diffusers_worker import DiffusersWorker
 from benchmarks.machine import FOREIGN_CORES_ALLOWED, ForeignCpu, memory_mib
 from benchmarks.prompts import prompt
 from launcher.background import BackgroundServer
-from pipelines.model_card import ModelCard
+from protocol.model_card import ModelCard
 
 CONCURRENT = 4
 WARM_UP_ROUNDS = 2

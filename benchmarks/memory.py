@@ -18,8 +18,8 @@ def peak_mib(repository: Path, family: str, frames: int) -> float:
 
 
 def main(repository: Path, family: str, frames: int) -> None:
-    from pipelines.model_card import ModelCard
-    from pipelines.onnx_engine import StreamingEngine
+    from protocol.model_card import ModelCard
+    from runtime.onnx_engine import StreamingEngine
 
     card = ModelCard.read(repository / "generate" / "1" / family)
     space = card.latents

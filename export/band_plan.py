@@ -9,8 +9,8 @@ import onnx_ir as ir
 from export.graph_memory import GraphMemory, Shape
 from export.vae_graphs import Half, build_part
 from export.vae_layers import CACHE, ROWS, Carried
-from pipelines.banded_vae import BANDS, FIRST, MIDDLE, NEXT, WHOLE
-from pipelines.bands import BandPlan, CarriedShape, ChunkPlan
+from runtime.banded_vae import BANDS, FIRST, MIDDLE, NEXT, WHOLE
+from runtime.bands import BandPlan, CarriedShape, ChunkPlan
 
 _ROWS = 64
 """of latents: more than any VAE's lead"""

@@ -12,7 +12,7 @@ DEFAULTS_FILE = "defaults.json"
 
 
 class OwnDefaults(BaseModel):
-    """Each field replaces the family's; see `pipelines.model_card` for their meaning."""
+    """Each field replaces the family's; see `protocol.model_card` for their meaning."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

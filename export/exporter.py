@@ -14,8 +14,8 @@ from export.family import Family
 from export.options import Options
 from export.source import component_fingerprint, exporter_fingerprint, read_source
 from export.staging import staged
-from pipelines.lora_targets import write_targets
-from pipelines.model_card import CARD_FILE, ModelCard
+from pipelines.lora.targets import write_targets
+from protocol.model_card import CARD_FILE, ModelCard
 
 OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 """the project's own, which holds the configuration of every Triton model"""

@@ -10,8 +10,8 @@ from torch import nn
 from export.checkpoint import Checkpoint, Layout
 from export.defaults import OwnDefaults
 from export.graph import BuiltGraph, Graph, Session
-from pipelines.bands import BandPlan
-from pipelines.model_card import ModelCard
+from protocol.model_card import ModelCard
+from runtime.bands import BandPlan
 
 
 @dataclass(frozen=True)

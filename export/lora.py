@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 from torch import nn
 
-from pipelines.lora_targets import DOWN, UP, Sizes
+from pipelines.lora.targets import DOWN, UP, Sizes
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _CLASSES = "pkg.torch.onnx.class_hierarchy"

@@ -1,13 +1,13 @@
 """How much memory the models of a checkpoint take while they compute, from their configurations.
 
-The factors were measured with ONNX Runtime on the CPU without its arena; a test of `pipelines.memory` compares the
-estimates with what exported models take.
+The factors were measured with ONNX Runtime on the CPU without its arena; a test of
+`pipelines.ensemble.memory` compares the estimates with what exported models take.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.model_card import MemoryUse
+from protocol.model_card import MemoryUse
 
 _FLOAT = 4
 _WIDTHS = 24

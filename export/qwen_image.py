@@ -10,9 +10,9 @@ from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Family, Part
 from export.memory_use import qwen_image_memory_use
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding, SamplingDefaults
-from pipelines.request import SamplingRequest, resolve
+from protocol.errors import InvalidRequest
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding, SamplingDefaults
+from protocol.sampling import SamplingRequest, resolve
 
 NAME = "qwen_image"
 

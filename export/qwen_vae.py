@@ -14,7 +14,7 @@ from export.load import load_diffusers
 from export.vae_comparison import compare_streams
 from export.vae_decoder import decoder_half
 from export.vae_graphs import Half, half_graphs
-from pipelines.bands import BandPlan
+from runtime.bands import BandPlan
 
 _SPATIAL_STRIDE = 8
 _TEMPORAL_STRIDE = 4

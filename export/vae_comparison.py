@@ -6,9 +6,9 @@ import numpy as np
 
 from export.family import Comparison
 from export.graph import Session
-from pipelines.banded_vae import BandedVae
-from pipelines.bands import BandPlan
 from pipelines.runner import Array
+from runtime.banded_vae import BandedVae
+from runtime.bands import BandPlan
 
 
 def compare_streams(

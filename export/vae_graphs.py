@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from export.graph import BuiltGraph
 from export.vae_layers import Features, VaeLayers
-from pipelines.banded_vae import BANDS, FEATURES, FIRST, MIDDLE, NEXT, WHOLE, file_name
+from runtime.banded_vae import BANDS, FEATURES, FIRST, MIDDLE, NEXT, WHOLE, file_name
 
 Compute = Callable[[VaeLayers, Features], Features]
 

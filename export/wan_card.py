@@ -12,9 +12,9 @@ from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Part
 from export.memory_use import wan_memory_use
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
-from pipelines.request import SamplingRequest, resolve
+from protocol.errors import InvalidRequest
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
+from protocol.sampling import SamplingRequest, resolve
 
 _MAX_FRAMES = 161
 _MAX_SEQUENCE_LENGTH = 512

@@ -13,7 +13,7 @@ from export.vae_comparison import compare_streams
 from export.vae_decoder import middle_block
 from export.vae_graphs import Half, half_graphs
 from export.vae_layers import Features, VaeLayers
-from pipelines.bands import BandPlan
+from runtime.bands import BandPlan
 
 
 def encoder(vae: Any) -> Half:

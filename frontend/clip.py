@@ -11,7 +11,7 @@ from frontend.errors import EngineFailed
 from frontend.job_group import run_together
 from frontend.metrics import Metrics
 from frontend.video_encoder import VideoEncoder
-from pipelines.request import SamplingParams
+from protocol.sampling import SamplingParams
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from email.message import Message
 from fastapi import Request
 
 from frontend.errors import UnsupportedMediaType
-from pipelines.printable import quoted
+from protocol.printable import quoted
 
 _LONGEST = 100
 """characters of a header that an error repeats"""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.lora_spec import LoraInfo, LoraRequest
-from pipelines.model_card import ModelCard, Solver
-from pipelines.request import SamplingParams
+from protocol.lora import LoraInfo, LoraRequest
+from protocol.model_card import ModelCard, Solver
+from protocol.sampling import SamplingParams
 
 
 class UsedParams(BaseModel):

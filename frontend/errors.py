@@ -23,7 +23,7 @@ FrontendError                     status  type                   code
 ├── EngineUnavailable             503     server_error           service_unavailable
 │   └── EngineStalled             503     server_error           engine_stalled
 └── EngineFailed                  500     server_error           internal_error
-pipelines.errors.PipelineError
+protocol.errors.PipelineError
 ├── InvalidRequest                400     invalid_request_error  unsupported_value
 ├── ModelNotFound                 404     invalid_request_error  model_not_found
 ├── QueueFull                     429     rate_limit_error       queue_full
@@ -48,7 +48,7 @@ from starlette.exceptions import HTTPException
 from frontend.request_id import current_request_id
 from frontend.schemas.errors import ErrorBody, ErrorDetail, ErrorType
 from frontend.validation_message import code_of, field_of, message_of
-from pipelines.errors import (
+from protocol.errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidRequest,
@@ -57,7 +57,7 @@ from pipelines.errors import (
     PipelineError,
     QueueFull,
 )
-from pipelines.printable import LONGEST, printable
+from protocol.printable import LONGEST, printable
 
 # Long enough for a supervisor to bring a dead process back, and for a place in the queue to become free.
 RETRY_AFTER_SECONDS = 5

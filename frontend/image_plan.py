@@ -6,9 +6,9 @@ from frontend.image_encoder import WEBP_MAX_SIDE, ImageEncoder
 from frontend.sampling_plan import Options, plan_jobs
 from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, ImageSamplingFields
 from frontend.unknown_fields import refuse_unknown, warnings_of
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams
+from protocol.errors import InvalidRequest
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 
 _WITHOUT_EFFECT = frozenset({"vae_use_slicing", "vae_use_tiling"})
 

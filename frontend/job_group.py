@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from pipelines.request import SamplingParams
+from protocol.sampling import SamplingParams
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import structlog
 from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
 from frontend.request_id import current_request_id
-from pipelines.printable import printable
+from protocol.printable import printable
 
 _LONGEST_LINE = 4_000
 """characters"""

@@ -5,9 +5,9 @@ import time
 
 from frontend.engine import Engine
 from frontend.errors import EngineUnavailable
-from pipelines.errors import InvalidRequest, ModelNotFound
-from pipelines.model_card import ModelCard, Task
-from pipelines.printable import quoted
+from protocol.errors import InvalidRequest, ModelNotFound
+from protocol.model_card import ModelCard, Task
+from protocol.printable import quoted
 
 MAX_AGE_SECONDS = 5.0
 """Triton may be restarted with other models"""

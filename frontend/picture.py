@@ -13,7 +13,7 @@ from frontend.errors import EngineFailed
 from frontend.image_encoder import ImageEncoder
 from frontend.job_group import run_together
 from frontend.metrics import Metrics
-from pipelines.request import SamplingParams
+from protocol.sampling import SamplingParams
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from frontend.errors import VideoNotFound
 from frontend.schemas.videos import Video
-from pipelines.printable import quoted
+from protocol.printable import quoted
 
 
 @dataclass(frozen=True)

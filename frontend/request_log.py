@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from frontend.errors import CLIENT_CLOSED_REQUEST, error_response
 from frontend.http.authentication import KEY_NAME
 from frontend.metrics import Metrics
-from pipelines.printable import LONGEST, printable
+from protocol.printable import LONGEST, printable
 
 _log = structlog.get_logger(__name__)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

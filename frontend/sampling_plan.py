@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from frontend.schemas.fields import Fields, parse_size
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import ModelCard
-from pipelines.request import MAX_SEED, SamplingParams, parse, resolve
+from protocol.errors import InvalidRequest
+from protocol.model_card import ModelCard
+from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve
 
 
 @dataclass(frozen=True)

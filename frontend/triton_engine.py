@@ -19,11 +19,11 @@ from tritonclient.utils import InferenceServerException
 from frontend.engine import Done, Event, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from frontend.launcher_status import LauncherStatus, describe
-from pipelines.errors import PipelineError
-from pipelines.lora_spec import LoraInfo
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams
-from pipelines.triton_messages import says_model_is_away
+from protocol.errors import PipelineError
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
+from protocol.triton_messages import says_model_is_away
 
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0

@@ -2,7 +2,7 @@
 
 from frontend.errors import UnknownFields
 from frontend.schemas.fields import Fields
-from pipelines.printable import printable
+from protocol.printable import printable
 
 _MOST_NAMED = 20
 _LONGEST_NAME = 100

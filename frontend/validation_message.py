@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.printable import LONGEST, printable
+from protocol.printable import LONGEST, printable
 
 # pydantic's error types, and what each says with the error's own context. {ge} and the like come from the bound.
 _SENTENCES = {

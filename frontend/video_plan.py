@@ -11,9 +11,9 @@ from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.sampling_plan import Options, plan_jobs
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
 from frontend.unknown_fields import refuse_unknown, warnings_of
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams
+from protocol.errors import InvalidRequest
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 
 _LARGEST_FPS_DENOMINATOR = 1001
 """enough for three decimals (23.976) and for the NTSC rates (24000/1001), and small enough for an MP4's clock"""

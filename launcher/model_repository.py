@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from launcher.errors import SetupError, in_words
-from pipelines.model_card import CARD_FILE, ModelCard
+from protocol.model_card import CARD_FILE, ModelCard
 
 ENSEMBLE = "generate"
 """The model that calls all others, and is of no use without them."""

@@ -22,8 +22,8 @@ from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
-from pipelines.heartbeat import HEARTBEAT_VARIABLE
-from pipelines.model_card import ModelCard
+from protocol.heartbeat import HEARTBEAT_VARIABLE
+from protocol.model_card import ModelCard
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from frontend.http.access import Access
 from launcher.settings import Settings
-from pipelines.model_card import ModelCard, Task
+from protocol.model_card import ModelCard, Task
 
 _INTO_FILE = (
     "    | python3 -c 'import base64, json, sys;"

@@ -9,18 +9,18 @@ import torch
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
-from pipelines.errors import InvalidRequest, ModelNotFound
 from pipelines.frames import Float32
-from pipelines.lora import Adapters
-from pipelines.lora_folder import LoraFolder
-from pipelines.lora_spec import LoraInfo
-from pipelines.model_card import CARD_FILE, ModelCard
-from pipelines.printable import quoted
+from pipelines.lora.adapters import Adapters
+from pipelines.lora.folder import LoraFolder
 from pipelines.qwen_image import QwenImage
-from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner
 from pipelines.wan import WanTextToVideo
 from pipelines.wan_image import WanImageToVideo, WanTextImageToVideo
+from protocol.errors import InvalidRequest, ModelNotFound
+from protocol.lora import LoraInfo
+from protocol.model_card import CARD_FILE, ModelCard
+from protocol.printable import quoted
+from protocol.sampling import SamplingParams
 
 
 class Pipeline(Protocol):

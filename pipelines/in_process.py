@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 from threading import Lock
 
-from pipelines.errors import ModelFailed
-from pipelines.lora_folder import LoraFolder
-from pipelines.onnx_engine import OnnxEngine, PictureEngine, StreamingEngine, open_engine
+from pipelines.lora.folder import LoraFolder
 from pipelines.runner import Array, Chunk, Tensors
 from pipelines.unstoppable import until_done
+from protocol.errors import ModelFailed
+from runtime.onnx_engine import OnnxEngine, PictureEngine, StreamingEngine, open_engine
 
 
 class InProcessRunner:

@@ -2,8 +2,8 @@
 
 import torch
 
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 
 
 def latents_shape(params: SamplingParams, card: ModelCard) -> tuple[int, int, int, int, int]:

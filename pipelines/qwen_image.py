@@ -12,16 +12,16 @@ from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
 from pipelines.guidance import norm_preserving
-from pipelines.lora import Adapters
-from pipelines.model_card import ModelCard
+from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
 from pipelines.qwen_rope import RopeTables
 from pipelines.qwen_text import count_system_tokens, encode_prompt
-from pipelines.request import SamplingParams
 from pipelines.runner import Array, Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_dynamic_scheduler, read_config
 from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode_picture
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 
 TEXT_TOKENS_MULTIPLE = 64
 """prompts are padded to a multiple of so many tokens, so that those of different lengths share calls"""

@@ -2,8 +2,8 @@
 
 import torch
 
-from pipelines.model_card import RotaryEmbedding
 from pipelines.runner import Array, Shared
+from protocol.model_card import RotaryEmbedding
 
 _MOST_KEPT = 16
 """tables for so many sizes are kept; those of a 1024x1024 picture take 2 MB"""

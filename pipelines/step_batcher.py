@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipelines.errors import ModelAway, ModelFailed
 from pipelines.runner import Array, Shared, Tensors, float32
+from protocol.errors import ModelAway, ModelFailed
 
 Key = tuple[object, ...]
 Call = Callable[[str, Tensors], Awaitable[Array]]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pipelines.condition_cache import ConditionCache, fingerprint
-from pipelines.errors import ModelFailed
 from pipelines.runner import Array, ModelRunner, Tensors
+from protocol.errors import ModelFailed
 
 
 class TokenEncoder:

@@ -6,9 +6,9 @@ from contextlib import aclosing
 import torch
 
 from pipelines.frames import Float32, to_unit_range
-from pipelines.model_card import LatentSpace
 from pipelines.runner import ModelRunner, float32
 from pipelines.vae_stream import stream
+from protocol.model_card import LatentSpace
 
 
 def denormalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:

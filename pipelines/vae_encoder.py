@@ -7,9 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.frames import to_signed_range
-from pipelines.model_card import LatentSpace
 from pipelines.runner import ModelRunner
 from pipelines.vae_stream import stream
+from protocol.model_card import LatentSpace
 
 
 def normalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import numpy as np
 
-from pipelines.errors import ModelFailed
 from pipelines.frames import Float32
 from pipelines.runner import Chunk, ModelRunner
+from protocol.errors import ModelFailed
 
 
 async def stream(

@@ -13,15 +13,15 @@ from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
 from pipelines.guidance import classifier_free
-from pipelines.lora import Adapters
-from pipelines.model_card import ModelCard
+from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
-from pipelines.request import SamplingParams
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
 from pipelines.text_encoder import encode_prompt
 from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ import asyncio
 import torch
 
 from pipelines.condition_cache import fingerprint
-from pipelines.request import SamplingParams
 from pipelines.runner import Array
 from pipelines.vae_encoder import encode_first_frame
 from pipelines.wan import ModelInput, WanTextToVideo
+from protocol.sampling import SamplingParams
 
 
 class WanImageToVideo(WanTextToVideo):

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.lora_targets import Sizes
+from pipelines.lora.targets import Sizes
 
 Matrices = dict[str, tuple[Tensor, Tensor]]
 """A [rank, in] and B [out, rank], by layer"""

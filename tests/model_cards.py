@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipelines.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
 
 
 def model_card(model_id: str = "toy-wan-t2v", *, experts: int = 2, **changes: Any) -> ModelCard:

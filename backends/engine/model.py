@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from pipelines.heartbeat import Heartbeat
-from pipelines.lora_folder import LORA_DIR_VARIABLE, LoraFolder
-from pipelines.onnx_engine import StreamingEngine, open_engine
+from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
+from protocol.heartbeat import Heartbeat
+from runtime.onnx_engine import StreamingEngine, open_engine
 
 START = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
 END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END

@@ -9,7 +9,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from frontend.errors import InvalidMultipart
 from frontend.http.json_text import MAX_TEXT_BYTES
-from pipelines.printable import quoted
+from protocol.printable import quoted
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks

@@ -6,7 +6,7 @@ from math import sqrt
 from frontend.errors import InvalidImage
 from frontend.media.image_file import read_header
 from frontend.media.image_header import ImageError
-from pipelines.model_card import ModelCard
+from protocol.model_card import ModelCard
 
 FIELD = "input_reference"
 _SIDEWAYS = frozenset({5, 6, 7, 8})

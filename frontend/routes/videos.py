@@ -22,7 +22,7 @@ from frontend.schemas.videos import TEXT_FIELDS, CreatedVideo, ImageReference, V
 from frontend.services import Services, ServicesDep
 from frontend.video_plan import check_supported, plan_video
 from frontend.video_report import data_of, report_of
-from pipelines.errors import InvalidRequest
+from protocol.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 

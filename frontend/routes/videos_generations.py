@@ -15,8 +15,8 @@ from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGen
 from frontend.services import Services, ServicesDep
 from frontend.video_plan import check_supported, plan_video
 from frontend.video_report import data_of, report_of
-from pipelines.errors import InvalidRequest
-from pipelines.model_card import ModelCard
+from protocol.errors import InvalidRequest
+from protocol.model_card import ModelCard
 
 router = APIRouter(tags=["videos"])
 

@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from pipelines.model_card import Solver
-from pipelines.request import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
+from protocol.model_card import Solver
+from protocol.sampling import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
 
 MAX_SIDE = 16384
 MAX_COUNT = 10

@@ -9,9 +9,9 @@ from pydantic_core import PydanticCustomError
 from frontend.image_encoder import ImageFormat
 from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, Word, parse_size
 from frontend.schemas.timings import Timings
-from pipelines.lora_spec import LoraRequest
-from pipelines.model_card import Solver
-from pipelines.request import Guidance
+from protocol.lora import LoraRequest
+from protocol.model_card import Solver
+from protocol.sampling import Guidance
 
 AUTO = "auto"
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from pipelines.lora_spec import LoraInfo
+from protocol.lora import LoraInfo
 
 
 class Lora(LoraInfo):

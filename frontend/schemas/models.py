@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from pipelines.model_card import Limits, ModelCard, SamplingDefaults, Task
+from protocol.model_card import Limits, ModelCard, SamplingDefaults, Task
 
 
 class Model(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from frontend.schemas.fields import RequestFields, SamplingFields, SizeFields, Word
-from pipelines.request import BoundaryRatio, FlowShift, FrameCount, Guidance
+from protocol.sampling import BoundaryRatio, FlowShift, FrameCount, Guidance
 
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]

@@ -3,8 +3,8 @@
 from pydantic import BaseModel, Field
 
 from frontend.schemas.timings import Timings
-from pipelines.lora_spec import LoraRequest
-from pipelines.model_card import Solver
+from protocol.lora import LoraRequest
+from protocol.model_card import Solver
 
 
 class SamplingReport(BaseModel):

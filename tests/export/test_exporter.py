@@ -18,7 +18,7 @@ from export.graph import Session
 from export.options import Options, Target
 from export.tiny import LayoutName, build
 from export.wan_t2v import WAN_T2V
-from pipelines.model_card import Components, ModelCard
+from protocol.model_card import Components, ModelCard
 
 from .conftest import CommandLineExport
 

@@ -20,7 +20,7 @@ from export.exporter import OWN_REPOSITORY, export_checkpoint
 from export.graph import Session
 from export.options import Options
 from export.qwen_image import QWEN_IMAGE
-from pipelines.model_card import Components, ModelCard
+from protocol.model_card import Components, ModelCard
 
 PARTS = {part.component: part for part in QWEN_IMAGE.parts}
 FILES = {"vae": ["bands_first.onnx", "middle_first.onnx", "whole_first.onnx"]}

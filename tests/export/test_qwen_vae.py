@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from export import qwen_vae
-from pipelines.banded_vae import BandedVae
+from runtime.banded_vae import BandedVae
 from tests.export.vae_engine import BuiltVae
 
 

@@ -9,7 +9,7 @@ import pytest
 from export.checkpoint import open_checkpoint, read_json
 from export.defaults import read_defaults
 from export.wan_t2v import WAN_T2V
-from pipelines.model_card import ModelCard
+from protocol.model_card import ModelCard
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export import wan_vae
 from export.tiny import LayoutName, build
 from export.vae_comparison import stream
-from pipelines.banded_vae import BandedVae
+from runtime.banded_vae import BandedVae
 from tests.export.vae_engine import BuiltVae
 
 CHANNELS = {LayoutName.TWO_EXPERTS: 16, LayoutName.TI2V: 48}

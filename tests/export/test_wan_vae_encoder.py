@@ -12,7 +12,7 @@ from export import wan_vae, wan_vae_encoder
 from export.errors import CheckpointError
 from export.tiny import LayoutName, build
 from export.vae_comparison import stream
-from pipelines.banded_vae import BandedVae
+from runtime.banded_vae import BandedVae
 from tests.export.vae_engine import BuiltVae
 
 SIZES = {LayoutName.I2V: (16, 8), LayoutName.TI2V: (48, 16)}

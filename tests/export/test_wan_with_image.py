@@ -18,7 +18,7 @@ from export.tiny import LayoutName, build
 from export.wan_i2v import WAN_I2V
 from export.wan_t2v import WAN_T2V
 from export.wan_ti2v import WAN_TI2V
-from pipelines.model_card import Components, ModelCard
+from protocol.model_card import Components, ModelCard
 from tests.conftest import Exported
 
 FAMILIES = {LayoutName.I2V: WAN_I2V, LayoutName.TI2V: WAN_TI2V}

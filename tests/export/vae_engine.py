@@ -5,8 +5,8 @@ from pathlib import Path
 
 from export.attention import fuse_attention
 from export.graph import BuiltGraph, Session, save
-from pipelines.banded_vae import BandedVae
-from pipelines.bands import BandPlan
+from runtime.banded_vae import BandedVae
+from runtime.bands import BandPlan
 
 
 class BuiltVae:

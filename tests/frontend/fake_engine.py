@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 import numpy as np
 
 from frontend.engine import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
-from pipelines.lora_spec import LoraInfo
-from pipelines.model_card import ModelCard
-from pipelines.request import SamplingParams
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import SamplingParams
 from tests.model_cards import model_card
 
 CHUNK_FRAMES = 4

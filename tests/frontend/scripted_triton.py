@@ -10,7 +10,7 @@ from launcher.ports import resolve
 from launcher.repository_api import RepositoryApi
 from launcher.settings import Ports, Settings
 from launcher.triton_server import TritonServer
-from pipelines.model_card import Components
+from protocol.model_card import Components
 from tests.model_cards import model_card
 
 ROOT = Path(__file__).resolve().parents[2]

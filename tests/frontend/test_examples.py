@@ -17,8 +17,8 @@ from PIL import Image
 import frontend
 from frontend.app import create_app
 from frontend.settings import Settings
-from pipelines.errors import QueueFull
-from pipelines.lora_spec import LoraInfo
+from protocol.errors import QueueFull
+from protocol.lora import LoraInfo
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import only_job

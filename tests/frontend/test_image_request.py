@@ -8,7 +8,7 @@ import pytest
 
 from frontend.app import create_app
 from frontend.settings import Settings
-from pipelines.request import MAX_SEED
+from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import error_of, only_job

@@ -17,7 +17,7 @@ from PIL import Image
 from frontend.app import create_app
 from frontend.errors import EngineFailed, EngineUnavailable
 from frontend.schemas.images_generations import ImageGenerationRequest
-from pipelines.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull
+from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull
 from tests.frontend.conftest import Serve, client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_image_request import URL, post

@@ -5,7 +5,7 @@ import pytest
 
 from frontend.app import create_app
 from frontend.errors import EngineUnavailable
-from pipelines.lora_spec import LoraInfo
+from protocol.lora import LoraInfo
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import error_of

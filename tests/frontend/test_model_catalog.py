@@ -4,7 +4,7 @@ import pytest
 
 from frontend.errors import EngineUnavailable
 from frontend.model_catalog import ModelCatalog
-from pipelines.errors import ModelNotFound
+from protocol.errors import ModelNotFound
 from tests.frontend.fake_engine import FakeEngine
 from tests.model_cards import model_card
 

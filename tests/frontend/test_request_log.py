@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from frontend.logging import configure_logging
-from pipelines.errors import ModelFailed
+from protocol.errors import ModelFailed
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import URL
 

@@ -16,11 +16,11 @@ from frontend.engine import Done, Event, Frames, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from frontend.launcher_status import LauncherStatus
 from frontend.triton_engine import TritonEngine
-from pipelines.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
-from pipelines.lora_spec import LoraInfo
-from pipelines.model_card import ModelCard
-from pipelines.request import MAX_SEED, SamplingParams, parse
-from pipelines.request import resolve as resolve_request
+from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import MAX_SEED, SamplingParams, parse
+from protocol.sampling import resolve as resolve_request
 from tests.frontend.scripted_triton import CARD, Scripted
 from tests.model_cards import image_to_video_card, text_to_image_card
 

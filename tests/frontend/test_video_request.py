@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from frontend.app import create_app
 from frontend.settings import Settings
-from pipelines.request import MAX_SEED
+from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.model_cards import model_card

@@ -15,8 +15,8 @@ from PIL import Image
 
 from frontend.app import create_app
 from frontend.settings import Settings
-from pipelines.errors import QueueFull
-from pipelines.request import MAX_SEED
+from protocol.errors import QueueFull
+from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.media.image_files import IEND, png_chunk, png_header, png_of

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from frontend.app import create_app
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from frontend.settings import Settings
-from pipelines.errors import (
+from protocol.errors import (
     Cancelled,
     DeadlineExceeded,
     InvalidRequest,

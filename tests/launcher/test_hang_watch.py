@@ -23,7 +23,7 @@ from tests.launcher.conftest import INCREMENT, Launched, wait_until, write_model
 NATIVE = """
 import ctypes
 import triton_python_backend_utils as pb
-from pipelines.heartbeat import Heartbeat
+from protocol.heartbeat import Heartbeat
 class TritonPythonModel:
     def initialize(self, args):
         self.heartbeat = Heartbeat()

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.admission import Admission
+from pipelines.ensemble.admission import Admission
+from pipelines.ensemble.job import Job, Progress
 from pipelines.families import Pipelines
 from pipelines.in_process import InProcessRunner
-from pipelines.job import Job, Progress
-from pipelines.lora_folder import LoraFolder
-from pipelines.request import SamplingParams, parse, resolve
+from pipelines.lora.folder import LoraFolder
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
+from protocol.sampling import SamplingParams, parse, resolve
 from tests.conftest import Exported
 
 

@@ -18,7 +18,7 @@ from diffusers import (
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.request import SamplingParams
+from protocol.sampling import SamplingParams
 
 
 class Reference(ABC):

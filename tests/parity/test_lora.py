@@ -13,9 +13,9 @@ import torch
 from diffusers import QwenImagePipeline, WanPipeline
 from numpy.typing import NDArray
 
-from pipelines.lora_folder import LoraFolder
-from pipelines.lora_targets import Sizes, read_targets
-from pipelines.request import SamplingParams
+from pipelines.lora.folder import LoraFolder
+from pipelines.lora.targets import Sizes, read_targets
+from protocol.sampling import SamplingParams
 from tests.adapters import Matrices, random_matrices, save, save_diffusers, save_trainer
 from tests.conftest import Exported
 

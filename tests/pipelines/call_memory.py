@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.heap import Heap, resident_bytes
-from pipelines.onnx_engine import StreamingEngine, open_engine
+from runtime.heap import Heap, resident_bytes
+from runtime.onnx_engine import StreamingEngine, open_engine
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.condition_cache import ConditionCache, fingerprint
-from pipelines.errors import ModelFailed
 from pipelines.runner import Array
+from protocol.errors import ModelFailed
 
 KIB = 2**10
 

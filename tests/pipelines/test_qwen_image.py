@@ -6,10 +6,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
 from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
 
-from pipelines.model_card import RotaryEmbedding
 from pipelines.qwen_image import pack, unpack
 from pipelines.qwen_rope import RopeTables
 from pipelines.schedulers import make_dynamic_scheduler
+from protocol.model_card import RotaryEmbedding
 
 # Qwen-Image's own scheduler_config.json
 SCHEDULER = {

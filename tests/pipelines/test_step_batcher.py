@@ -5,9 +5,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from pipelines.errors import ModelAway, ModelFailed
 from pipelines.runner import Array, Shared, Tensors
 from pipelines.step_batcher import REMEMBERED_SECONDS, StepBatcher
+from protocol.errors import ModelAway, ModelFailed
 
 POISON = -1.0
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pipelines.condition_cache import ConditionCache
-from pipelines.errors import ModelFailed
 from pipelines.runner import Array, Chunk, Tensors
 from pipelines.token_encoder import TokenEncoder
+from protocol.errors import ModelFailed
 
 IDS = np.array([[5, 6, 1]], np.int32)
 MASK = np.ones_like(IDS)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from openai import OpenAI
 from PIL import Image
 
-from pipelines.model_card import CARD_FILE, ModelCard
-from pipelines.request import parse, resolve
+from protocol.model_card import CARD_FILE, ModelCard
+from protocol.sampling import parse, resolve
 from tests.conftest import Exported
 from tests.parity.compared import picture
 from tests.parity.references import open_reference

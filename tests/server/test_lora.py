@@ -11,8 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from pipelines.lora_folder import LoraFolder
-from pipelines.lora_targets import read_targets
+from pipelines.lora.folder import LoraFolder
+from pipelines.lora.targets import read_targets
 from tests.adapters import random_matrices, save_diffusers
 from tests.conftest import Exported
 from tests.parity.in_process import InProcess

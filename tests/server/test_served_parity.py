@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.model_card import ModelCard
-from pipelines.request import parse, resolve
+from protocol.model_card import ModelCard
+from protocol.sampling import parse, resolve
 from tests.conftest import Exported
 from tests.parity.references import open_reference
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from frontend.errors import InvalidImage
 from frontend.media.image_header import ImageError
 from frontend.media.reference_image import ReferenceImage
-from pipelines.model_card import ModelCard
+from protocol.model_card import ModelCard
 from tests.frontend.media.image_files import (
     IDAT,
     IEND,

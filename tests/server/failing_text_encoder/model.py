@@ -4,7 +4,7 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
-from pipelines.onnx_engine import open_engine
+from runtime.onnx_engine import open_engine
 
 OUTPUT = "last_hidden_state"
 

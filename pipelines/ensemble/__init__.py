@@ -1,0 +1,1 @@
+"""The ensemble: what the Triton model `generate` is made of."""

@@ -1,0 +1,143 @@
+"""One clip or picture from request to frames: admission, text, image, sampling, decoding.
+
+With progress, deadline and cancellation.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from pipelines.ensemble.admission import Admission
+from pipelines.ensemble.memory import MemoryNeed
+from pipelines.frames import Float32
+from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
+from protocol.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from pipelines.families import Pipeline
+
+WATCH_SECONDS = 0.2
+"""how often a job that waits, for its turn or for a model, looks whether it should go on"""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Progress:
+    """How far a job is."""
+
+    steps: int
+    frames: int
+    steps_done: int = 0
+    frames_done: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.frames_done == self.frames
+
+
+@dataclass
+class Job:
+    """A clip being made.
+
+    Args:
+        is_cancelled: asks whether the client has gone away.
+        report: told after admission and after every step.
+        timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
+        need: memory that it is admitted with.
+    """
+
+    pipeline: "Pipeline"
+    params: SamplingParams
+    is_cancelled: Callable[[], bool]
+    report: Callable[[Progress], Awaitable[None]]
+    timeout_seconds: float | None = None
+    need: MemoryNeed = field(default_factory=MemoryNeed)
+    progress: Progress = field(init=False)
+    timings: dict[str, float] = field(init=False, default_factory=dict)
+    """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
+    it is known"""
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.params.num_inference_steps, self.params.num_frames)
+        self._started = time.monotonic()
+
+    async def run(self, admission: Admission) -> AsyncGenerator[Float32]:
+        """Make the clip.
+
+        Yields:
+            float32 [n, height, width, 3] in 0..1, in display order; `progress` counts them already.
+
+        Raises:
+            PipelineError: why the job ended early.
+        """
+        async with admission.place(self._watch, self.need):
+            self.timings["queue_seconds"] = self._elapsed()
+            self.check()
+            with self._timed("text"):
+                text = await self._watched(self.pipeline.encode_text(self.params))
+            self.check()
+            with self._timed("image"):
+                image = await self._watched(self.pipeline.encode_image(self.params))
+            with self._timed("denoise"):
+                latents = await self._watched(self.pipeline.sample(self.params, text, image, self._after_step))
+            decode_started = self._elapsed()
+            async with aclosing(self.pipeline.decode(latents)) as chunks:
+                while (frames := await self._watched(_next(chunks))) is not None:
+                    self.check()
+                    self.progress.frames_done += len(frames)
+                    self.timings["total_seconds"] = self._elapsed()
+                    self.timings["decode_seconds"] = self.timings["total_seconds"] - decode_started
+                    yield frames
+        if not self.progress.is_complete:
+            raise ModelFailed(f"{self.progress.frames_done} of {self.progress.frames} frames were decoded")
+
+    def check(self) -> None:
+        """Raise when the job should go no further."""
+        if self.is_cancelled():
+            raise Cancelled(f"cancelled after {self.progress.steps_done} of {self.progress.steps} steps")
+        if self.timeout_seconds is not None and self._elapsed() > self.timeout_seconds:
+            raise DeadlineExceeded(
+                f"not done within {self.timeout_seconds:g} seconds "
+                f"({self.progress.steps_done} of {self.progress.steps} steps)"
+            )
+
+    async def _after_step(self, steps_done: int) -> None:
+        self.progress.steps_done = steps_done
+        self.check()
+        await self.report(self.progress)
+
+    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, unless the job should go no further before: then `work` is cancelled, and has ended
+        when this raises, so that a job holds its place while anything computes for it."""
+        working = asyncio.create_task(work)
+        watch = asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait({working, watch}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else watch.result()
+        finally:
+            working.cancel()
+            watch.cancel()
+            await asyncio.gather(working, watch, return_exceptions=True)
+
+    async def _watch(self) -> NoReturn:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            self.check()
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        started = self._elapsed()
+        yield
+        self.timings[f"{phase}_seconds"] = self._elapsed() - started
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+
+async def _next(chunks: AsyncGenerator[Float32]) -> Float32 | None:
+    """The next frames; None after the last."""
+    return await anext(chunks, None)

@@ -1,0 +1,71 @@
+"""What Triton cannot know of a decoupled model: its queue, its steps and its batches, on Triton's metrics port."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+STEP_SECONDS = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+JOB_SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800]
+BATCH_ROWS = [1, 2, 4, 6, 8, 12, 16, 24, 32]
+
+
+class Metrics:
+    """The gauges, counters and histograms of `generate`."""
+
+    def __init__(self) -> None:
+        family = pb_utils.MetricFamily
+        self._families: list[Any] = []  # a metric dies with its family
+        self._waiting = self._metric("jobs_waiting", "Jobs that wait for a place", family.GAUGE)
+        self._running = self._metric(
+            "jobs_running",
+            "Jobs that hold a place: being made, or given up and still in the model call that was under way",
+            family.GAUGE,
+        )
+        self._cancelled = self._metric("cancelled_total", "Jobs whose client went away", family.COUNTER)
+        self._failed = self._metric("failed_total", "Jobs that ended with any other error", family.COUNTER)
+        self._jobs = self._metric("job_seconds", "Whole jobs that were done", family.HISTOGRAM, JOB_SECONDS)
+        self._steps = self._metric("step_seconds", "One transformer batch", family.HISTOGRAM, STEP_SECONDS)
+        self._rows = self._metric("step_batch_size", "Rows of a transformer batch", family.HISTOGRAM, BATCH_ROWS)
+        self._cache_bytes = self._metric(
+            "condition_cache_bytes", "Encoded prompts and images that are kept", family.GAUGE
+        )
+        self._cache_hits = self._by_model(
+            "condition_cache_hits_total", "Prompts and images that were encoded already, or were being encoded"
+        )
+        self._cache_misses = self._by_model("condition_cache_misses_total", "Prompts and images that had to be encoded")
+
+    def queue_changed(self, running: int, waiting: int) -> None:
+        self._running.set(running)
+        self._waiting.set(waiting)
+
+    def condition_looked_up(self, model: str, found: bool) -> None:
+        (self._cache_hits if found else self._cache_misses)(model).increment(1)
+
+    def conditions_kept(self, kept: int) -> None:
+        self._cache_bytes.set(kept)
+
+    def batch_done(self, seconds: float, rows: int) -> None:
+        self._steps.observe(seconds)
+        self._rows.observe(rows)
+
+    def job_done(self, seconds: float) -> None:
+        self._jobs.observe(seconds)
+
+    def job_cancelled(self) -> None:
+        self._cancelled.increment(1)
+
+    def job_failed(self) -> None:
+        self._failed.increment(1)
+
+    def _by_model(self, name: str, description: str) -> Callable[[str], Any]:
+        """A counter for each of the leaf models that are asked for."""
+        family = pb_utils.MetricFamily(name=name, description=description, kind=pb_utils.MetricFamily.COUNTER)
+        self._families.append(family)
+        return cache(lambda model: family.Metric(labels={"model": model}))
+
+    def _metric(self, name: str, description: str, kind: Any, buckets: Sequence[float] | None = None) -> Any:
+        family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
+        self._families.append(family)
+        return family.Metric(labels={}, buckets=buckets) if buckets else family.Metric(labels={})

@@ -1,0 +1,192 @@
+"""The ensemble as a Triton model: takes requests from Triton, runs them as jobs, and streams what they make."""
+
+import asyncio
+import dataclasses
+import json
+import math
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton_python_backend_utils as pb_utils
+
+from pipelines.condition_cache import ConditionCache
+from pipelines.ensemble.admission import Admission
+from pipelines.ensemble.bls import BlsRunner
+from pipelines.ensemble.job import Job
+from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
+from pipelines.ensemble.metrics import Metrics
+from pipelines.ensemble.quick_import import without_torch_compiler
+from pipelines.ensemble.responses import LONGEST_ERROR, Responder, read_fields
+from pipelines.frames import to_uint8
+from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
+from pipelines.runner import Array, Tensors
+from pipelines.step_batcher import StepBatcher
+from protocol.errors import Cancelled, InvalidRequest, PipelineError
+from protocol.heartbeat import Heartbeat
+from protocol.printable import LONGEST, printable
+from protocol.sampling import parse, resolve
+from runtime.bands import BandPlan
+
+with without_torch_compiler():
+    from pipelines.families import Pipelines
+
+# Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
+MODELS_VARIABLE = "TRITONREEL_MODELS"
+HEARTBEAT_SECONDS = 1.0
+GPU = Path("/dev/nvidiactl")
+# BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
+IO_THREADS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The `parameters` of config.pbtxt."""
+
+    max_running_jobs: int
+    max_waiting_jobs: int
+    max_step_batch: int
+    max_step_elements: int
+    memory_mib: int
+    condition_cache_mib: int
+
+    @classmethod
+    def read(cls, config: dict[str, Any]) -> "Settings":
+        """Raises ValueError naming the key that is missing or not a whole number."""
+        values = {}
+        for field in dataclasses.fields(cls):
+            try:
+                values[field.name] = int(config["parameters"][field.name]["string_value"])
+            except (KeyError, ValueError):
+                raise ValueError(f"config.pbtxt: parameter {field.name!r} must be a whole number") from None
+        return cls(**values)
+
+
+class TritonPythonModel:
+    def initialize(self, args: dict[str, str]) -> None:
+        settings = Settings.read(json.loads(args["model_config"]))
+        # Schedulers work on small tensors; more threads would only take cores from the leaf models.
+        torch.set_num_threads(1)
+        self._metrics = Metrics()
+        self._runner = BlsRunner()
+        self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
+        # On a GPU the models take its memory, which nothing here knows.
+        memory = None if GPU.exists() else MemoryBudget(settings.memory_mib * 2**20 or None)
+        self._admission = Admission(
+            settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed, memory
+        )
+        folder = Path(args["model_repository"], args["model_version"])
+        chosen = os.environ.get(MODELS_VARIABLE, "").split()
+        root = os.environ.get(LORA_DIR_VARIABLE)
+        loras = LoraFolder(Path(root) if root else None)
+        cache = ConditionCache(
+            settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
+        )
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache)
+        parts = [card.components for card in self._pipelines.cards]
+        vaes = {model for part in parts for model in (part.vae, part.vae_encoder) if model is not None}
+        plans = {model: BandPlan.read(folder.parents[1] / model / "1") for model in vaes}
+        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, plans)
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Not the loop that an `async def execute` gets: Triton keeps each of its calls in a set from which it takes
+        # those that end early before it has put them in. It logs an error then, and keeps them for good.
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
+        threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        self._heartbeat = Heartbeat()
+        self._heartbeat.start()
+        self._beating = asyncio.run_coroutine_threadsafe(self._heartbeat.take_over(), self._loop)
+
+    def execute(self, requests: list[Any]) -> None:
+        for request in requests:
+            self._loop.call_soon_threadsafe(self._start, request)
+
+    def finalize(self) -> None:
+        self._heartbeat.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def _start(self, request: Any) -> None:
+        task = self._loop.create_task(self._respond(request, Responder(request.get_response_sender())))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _respond(self, request: Any, responder: Responder) -> None:
+        """Serve one request; whatever happens, its client gets a final response."""
+        # Any client of Triton chooses it, and Triton writes log lines as they are.
+        request_id = printable(request.request_id(), LONGEST)
+        try:
+            fields = read_fields(request)
+            match fields.pop("task", "generate"):
+                case "describe":
+                    await responder.info({"models": [card.model_dump() for card in self._pipelines.cards]})
+                case "loras":
+                    loras = await asyncio.to_thread(self._pipelines.loras)
+                    await responder.info({"loras": [lora.model_dump() for lora in loras]})
+                case "generate":
+                    await self._generate(fields, responder, request_id)
+                case _:
+                    raise InvalidRequest("must be generate, describe or loras", "task")
+        except Cancelled as error:
+            self._metrics.job_cancelled()
+            await responder.error(error)
+        except PipelineError as error:
+            self._metrics.job_failed()
+            pb_utils.Logger.log_warn(f"job {request_id}: {printable(error.to_text(), LONGEST_ERROR)}")
+            await responder.error(error)
+        except BaseException as error:
+            self._metrics.job_failed()
+            pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_ERROR)}")
+            await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
+
+    async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
+        pipeline = self._pipelines.get(fields.pop("model", None))
+        timeout = _timeout(fields.pop("timeout_seconds", None))
+        params = resolve(parse(fields), pipeline.card)
+        if params.lora:
+            await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+        need = self._estimate.of(params, pipeline.card)
+        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
+        heartbeat = asyncio.create_task(_beat(job, responder))
+        try:
+            async with aclosing(job.run(self._admission)) as chunks:
+                async for frames in chunks:
+                    pixels = await asyncio.to_thread(to_uint8, frames)
+                    await responder.frames(pixels, job.progress, _info(job) if job.progress.is_complete else None)
+        finally:
+            heartbeat.cancel()
+        self._metrics.job_done(job.timings["total_seconds"])
+        pb_utils.Logger.log_info(f"job {request_id}: {json.dumps(_info(job)['timings'])}")
+
+    async def _evaluate(self, model: str, inputs: Tensors) -> Array:
+        """One transformer batch."""
+        started = time.monotonic()
+        output = await self._runner.infer(model, inputs, "sample")
+        self._metrics.batch_done(time.monotonic() - started, len(output))
+        return output
+
+
+async def _beat(job: Job, responder: Responder) -> None:
+    """Show that the job is alive even when a step or the queue is long: silence means that this process has died."""
+    while True:
+        if not responder.is_busy:  # a client that does not take what is sent is not sent more
+            await responder.progress(job.progress)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+def _timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds < math.inf:
+        raise InvalidRequest(f"must be a positive number of seconds, got {seconds}", "timeout_seconds")
+    return seconds
+
+
+def _info(job: Job) -> dict[str, Any]:
+    return {
+        "model": job.pipeline.card.id,
+        "params": job.params.to_json(),
+        "timings": {name: round(seconds, 6) for name, seconds in job.timings.items()},
+    }

@@ -1,0 +1,112 @@
+"""Reads a request's tensors, and writes the responses that config.pbtxt describes."""
+
+import asyncio
+import functools
+import json
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
+
+from pipelines.ensemble.job import Progress
+from pipelines.ensemble.text_input import read_json, read_text
+from pipelines.unstoppable import until_done
+from protocol.errors import Cancelled, InvalidRequest, PipelineError
+from protocol.printable import printable
+
+LONGEST_ERROR = 4_000
+"""characters of an error's text, which may hold what Triton says of a model"""
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+def read_fields(request: Any) -> dict[str, Any]:
+    """The request's tensors as Python values, by name; the image stays an array.
+
+    Raises:
+        InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not JSON where it should
+            be.
+    """
+    fields = {}
+    for tensor in request.inputs():
+        array = tensor.as_numpy()
+        if tensor.name() == "image":
+            fields["image"] = array
+            continue
+        if array.size != 1:
+            raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
+        value = array.item()
+        if isinstance(value, bytes):
+            read = read_json if tensor.name() == "lora" else read_text
+            fields[tensor.name()] = read(value, tensor.name())
+        else:
+            fields[tensor.name()] = value
+    return fields
+
+
+class Responder:
+    """Sends one request's responses, one at a time, the last of them with Triton's FINAL flag.
+
+    A send waits for Triton to take the tensors, so it runs in a thread.
+    """
+
+    def __init__(self, sender: Any) -> None:
+        self._sender = sender
+        self._lock = asyncio.Lock()  # hands itself on in the order of asking
+        self._finished = False
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a response is on its way to Triton."""
+        return bool(self._under_way) or self._lock.locked()
+
+    def is_cancelled(self) -> bool:
+        return bool(self._sender.is_cancelled())
+
+    async def progress(self, progress: Progress) -> None:
+        """Send how far the job is now; the job goes on meanwhile."""
+        task = asyncio.create_task(self._send([_progress_tensor(progress)]))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def frames(self, frames: NDArray[np.uint8], progress: Progress, info: dict[str, Any] | None) -> None:
+        """Send decoded frames [n, height, width, 3]; with `info` they are the last."""
+        tensors = [pb_utils.Tensor("frames", frames), _progress_tensor(progress)]
+        if info is not None:
+            tensors.append(_info_tensor(info))
+        await self._send(tensors, final=info is not None)
+
+    async def info(self, info: dict[str, Any]) -> None:
+        """Send `info` alone, as the only response."""
+        await self._send([_info_tensor(info)], final=True)
+
+    async def error(self, error: PipelineError) -> None:
+        """End the request with an error, unless it has ended already."""
+        code = pb_utils.TritonError.CANCELLED if isinstance(error, Cancelled) else pb_utils.TritonError.INTERNAL
+        if isinstance(error, InvalidRequest):
+            code = pb_utils.TritonError.INVALID_ARG
+        response = pb_utils.InferenceResponse(
+            error=pb_utils.TritonError(printable(error.to_text(), LONGEST_ERROR), code)
+        )
+        await self._respond(response, final=True)
+
+    async def _send(self, tensors: list[Any], final: bool = False) -> None:
+        await self._respond(pb_utils.InferenceResponse(tensors), final)
+
+    async def _respond(self, response: Any, final: bool) -> None:
+        async with self._lock:
+            if self._finished:
+                return
+            self._finished = final
+            send = functools.partial(self._sender.send, response, flags=FINAL if final else 0)
+            await until_done(asyncio.get_running_loop().run_in_executor(None, send))
+
+
+def _progress_tensor(progress: Progress) -> Any:
+    counts = [progress.steps_done, progress.steps, progress.frames_done, progress.frames]
+    return pb_utils.Tensor("progress", np.array(counts, np.int32))
+
+
+def _info_tensor(info: dict[str, Any]) -> Any:
+    return pb_utils.Tensor("info", np.array([json.dumps(info).encode()], np.object_))

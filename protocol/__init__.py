@@ -1,0 +1,1 @@
+"""What the frontend, `generate` and the exporter say to each other. Imports nothing of ours."""

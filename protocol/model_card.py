@@ -1,0 +1,145 @@
+"""A model card: everything about a served checkpoint that is not weights.
+
+`export` writes one `card.json` a checkpoint from the checkpoint's own files; `generate` samples by it, and the
+frontend validates requests and describes the model by it.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+CARD_FILE = "card.json"
+
+Task = Literal["text-to-video", "image-to-video", "text-to-image"]
+Solver = Literal["unipc", "euler"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SamplingDefaults(_Frozen):
+    """What a request gets for each field that it leaves out; None for what the model has no use for."""
+
+    width: int
+    """pixels"""
+    height: int
+    """pixels"""
+    num_frames: int = 1
+    """4k+1 pixel frames; 1 for pictures"""
+    fps: float | None = None
+    """frames a second; None for pictures"""
+    num_inference_steps: int
+    guidance_scale: float | None = None
+    """classifier-free guidance of `transformer`, the high-noise expert where there are two"""
+    guidance_scale_2: float | None = None
+    """guidance of `transformer_2`, the low-noise expert; None when there is one transformer"""
+    true_cfg_scale: float | None = None
+    """Qwen-Image's guidance, which keeps the norm of the conditional prediction"""
+    negative_prompt: str = ""
+    solver: Solver = "unipc"
+    flow_shift: float | None = None
+    """None where the schedule is shifted by the size of the picture"""
+    boundary_ratio: float | None = None
+    """`transformer_2` takes over below this fraction of the training timesteps; None when there is one"""
+
+
+class Limits(_Frozen):
+    """How far a request may go."""
+
+    size_multiple: int
+    """width and height are multiples of this many pixels (VAE stride times transformer patch)"""
+    max_side: int
+    """width and height at most, in pixels: the transformer's rotary tables end there"""
+    max_frames: int = 1
+    max_pixel_frames: int
+    """width * height * num_frames at most"""
+
+
+class LatentSpace(_Frozen):
+    """Shape and scale of the VAE's latents, from diffusers' `AutoencoderKLWan` config."""
+
+    channels: int
+    temporal_stride: int
+    spatial_stride: int
+    mean: tuple[float, ...]
+    """`latents_mean`, one a channel"""
+    std: tuple[float, ...]
+    """`latents_std`, one a channel"""
+
+
+class RotaryEmbedding(_Frozen):
+    """Of a transformer that takes its rotary tables as inputs, from diffusers' `QwenEmbedRope`."""
+
+    theta: int
+    axes_dims: tuple[int, int, int]
+    """features of a head that turn with the frame, the row and the column"""
+
+
+class Components(_Frozen):
+    """The Triton models that this checkpoint runs on."""
+
+    text_encoder: str
+    transformer: str
+    transformer_2: str | None = None
+    vae: str
+    """the decoder"""
+    vae_encoder: str | None = None
+    """for models that take an image"""
+
+    def names(self) -> list[str]:
+        """Those that there are."""
+        return [name for name in self.model_dump().values() if name is not None]
+
+
+class MemoryUse(_Frozen):
+    """Bytes that models take while they compute, in float32 on a CPU, beside their weights.
+
+    What a VAE takes is in the `runtime.bands.BandPlan` beside its graphs.
+    """
+
+    text: int
+    """the text encoder, with the longest prompt"""
+    step_per_token: int
+    """a transformer, per row and token"""
+
+
+class ModelCard(_Frozen):
+    """One served checkpoint."""
+
+    id: str
+    """what a request's `model` field says"""
+    family: str
+    """the sampling code that runs it: `wan_t2v`, ..."""
+    tasks: tuple[Task, ...]
+    """what it makes, from what"""
+    solvers: tuple[Solver, ...] = ("unipc", "euler")
+    """how it can integrate the noise away"""
+    defaults: SamplingDefaults
+    limits: Limits
+    latents: LatentSpace
+    components: Components
+    max_sequence_length: int
+    """text tokens that the transformer sees at most"""
+    num_train_timesteps: int
+    rope: RotaryEmbedding | None = None
+    """for transformers that take rotary tables"""
+    memory: MemoryUse | None = None
+    """None where nothing is known of it"""
+
+    @classmethod
+    def read(cls, folder: Path) -> "ModelCard":
+        """The card in `folder/card.json`."""
+        return cls.model_validate_json((folder / CARD_FILE).read_text())
+
+    @property
+    def takes_image(self) -> bool:
+        return "image-to-video" in self.tasks
+
+    @property
+    def needs_image(self) -> bool:
+        return self.tasks == ("image-to-video",)
+
+    def write(self, folder: Path) -> None:
+        (folder / CARD_FILE).write_text(self.model_dump_json(indent=2) + "\n")

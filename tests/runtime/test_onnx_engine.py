@@ -1,0 +1,168 @@
+"""ONNX engines on the exported toy models: one-shot and streaming."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.runner import Array
+from runtime.onnx_engine import OnnxEngine, StreamingEngine, open_engine
+
+
+def latents(frames: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal((1, 16, frames, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def decoder(toy: Any) -> StreamingEngine:
+    engine = open_engine(toy.repository / "wan_vae" / "1")
+    assert isinstance(engine, StreamingEngine)
+    return engine
+
+
+def decode(engine: StreamingEngine, z: Array, sequence: object, chunk: int = 1) -> Array:
+    bounds = [(0, 1), *((i, i + chunk) for i in range(1, z.shape[2], chunk))]
+    last = bounds[-1][0]
+    parts = [engine.run({"latents": z[:, :, a:b]}, sequence, start=a == 0, end=a == last) for a, b in bounds]
+    return np.concatenate([part["frames"] for part in parts], axis=2)
+
+
+def test_a_model_of_one_graph_gives_every_output(toy: Any) -> None:
+    engine = open_engine(toy.repository / "wan_text_encoder" / "1")
+    assert isinstance(engine, OnnxEngine)
+    ids = np.array([[5, 6, 1]], np.int64)
+    outputs = engine.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})
+    assert outputs["last_hidden_state"].shape == (1, 3, 64)
+
+
+def test_a_latent_frame_is_four_pixel_frames_after_the_first(decoder: StreamingEngine) -> None:
+    assert decode(decoder, latents(4), "clip").shape == (1, 3, 13, 64, 64)
+
+
+def test_the_length_of_a_chunk_does_not_matter(decoder: StreamingEngine) -> None:
+    z = latents(5)
+    np.testing.assert_allclose(decode(decoder, z, "a", chunk=1), decode(decoder, z, "b", chunk=2), atol=1e-5)
+
+
+def test_clips_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
+    clips = {name: latents(3, seed) for seed, name in enumerate("ab")}
+    alone = {name: decode(decoder, z, name) for name, z in clips.items()}
+
+    turns: dict[str, list[Array]] = {"a": [], "b": []}
+    for i in range(3):
+        for name, z in clips.items():
+            inputs = {"latents": z[:, :, i : i + 1]}
+            turns[name].append(decoder.run(inputs, name, start=i == 0, end=i == 2)["frames"])
+
+    for name, parts in turns.items():
+        np.testing.assert_array_equal(np.concatenate(parts, axis=2), alone[name])
+
+
+def test_nothing_is_kept_of_a_clip_that_ended(decoder: StreamingEngine) -> None:
+    decode(decoder, latents(3), "ended")
+    decoder.run({"latents": latents(1)}, "abandoned", start=True, end=False)
+    decoder.run({"latents": latents(0)}, "abandoned", start=False, end=True)
+    assert len(decoder) == 0
+    with pytest.raises(LookupError, match="was not started"):
+        decoder.run({"latents": latents(1)}, "abandoned", start=False, end=False)
+
+
+def test_a_clip_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
+    decoder.run({"latents": latents(1)}, "dead", start=True, end=False)
+    decoder.forget_idle(seconds=60)
+    assert len(decoder) == 1
+    decoder.forget_idle(seconds=0)
+    assert len(decoder) == 0
+
+
+def test_graphs_of_an_earlier_release_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "first.onnx").touch()
+    (tmp_path / "next.onnx").touch()
+    refusal = "holds no graphs of this release: export the checkpoint again"
+    with pytest.raises(FileNotFoundError, match=refusal):
+        open_engine(tmp_path)
+    (tmp_path / "bands.json").write_text('{"height": 3}')
+    with pytest.raises(FileNotFoundError, match=refusal):
+        open_engine(tmp_path)
+
+
+def test_a_video_in_bands_equals_one_that_is_not_cut(toy: Any, decoder: StreamingEngine) -> None:
+    cutting = open_engine(toy.repository / "wan_vae" / "1", band_bytes=2**20)
+    assert isinstance(cutting, StreamingEngine)
+    z = np.random.default_rng(0).standard_normal((1, 16, 3, 24, 6)).astype(np.float32)
+    np.testing.assert_allclose(decode(cutting, z, "cut"), decode(decoder, z, "whole"), rtol=0, atol=1e-5)
+
+
+SESSION_BYTES = 48 * 2**20
+"""what opening the graphs of a frame in bands takes besides their weights"""
+
+MEMORY = r"""
+import re, sys
+from pathlib import Path
+import numpy as np
+from runtime.bands import BandPlan
+from runtime.onnx_engine import StreamingEngine
+
+folder, side, frames, band_bytes = Path(sys.argv[1]), *map(int, sys.argv[2:])
+engine = StreamingEngine(folder, band_bytes=band_bytes)
+
+def resident(field):
+    return int(re.search(field + r":\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+def decode(frames, side):
+    for i in range(frames):
+        z = np.full((1, 16, 1, side, side), 0.1, np.float32)
+        engine.run({"latents": z}, "video", start=i == 0, end=i == frames - 1)
+
+decode(1, 8)
+start = resident("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")
+decode(frames, side)
+expected = BandPlan.read(folder).peak_bytes(side, side, frames, band_bytes)
+print(resident("VmHWM") - start, expected, resident("VmRSS") / start)
+"""
+
+
+@pytest.mark.parametrize(("side", "frames", "mib"), [(96, 1, 1024), (96, 1, 128), (56, 3, 1024), (56, 3, 128)])
+def test_memory_is_what_the_plan_says_and_is_given_back(toy: Any, side: int, frames: int, mib: int) -> None:
+    """A picture of 768x768 and a video of 448x448, whole and in bands."""
+    folder = toy.repository / "wan_vae" / "1"
+    command = [sys.executable, "-c", MEMORY, str(folder), str(side), str(frames), str(mib * 2**20)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    peak, expected, afterwards = map(float, done.stdout.split())
+    assert 0.7 * expected < peak < 1.15 * expected + SESSION_BYTES
+    assert afterwards < 1.5
+
+
+PEAK = r"""
+import asyncio, re, sys
+from pathlib import Path
+import torch
+from pipelines.in_process import InProcessRunner
+from protocol.model_card import ModelCard
+from pipelines.vae_decoder import decode
+
+repository, frames = Path(sys.argv[1]), int(sys.argv[2])
+card = ModelCard.read(repository / "generate" / "1" / "wan_t2v")
+
+async def main():
+    z = torch.zeros(1, 16, (frames - 1) // 4 + 1, 16, 16)
+    runner = InProcessRunner(repository)
+    return sum([len(f) async for f in decode(z, card.latents, runner, "wan_vae")])
+
+assert asyncio.run(main()) == frames
+print(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def peak_kilobytes(repository: Path, frames: int) -> int:
+    command = [sys.executable, "-c", PEAK, str(repository), str(frames)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
+
+
+def test_memory_does_not_grow_with_the_clip(toy: Any) -> None:
+    """161 frames of 128x128 take 95 MB as float32; kept, they would show."""
+    assert peak_kilobytes(toy.repository, 161) < 1.05 * peak_kilobytes(toy.repository, 41)
