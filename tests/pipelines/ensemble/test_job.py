@@ -14,8 +14,7 @@ from pipelines.ensemble.job import WATCH_SECONDS, Job, Progress
 from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.sampling import SamplingParams, parse, resolve
-
-from .test_request import TWO_EXPERTS
+from tests.protocol.test_sampling import TWO_EXPERTS
 
 
 class CountingPipeline:
