@@ -29,7 +29,7 @@ def benchmark(
     ] = PROJECT_ROOT / "toy" / "checkpoints" / "toy-wan-t2v",
     model_repository: Annotated[Path, typer.Option(help="What the server loads.")] = TOY_REPOSITORY,
     rounds: Annotated[int, typer.Option(min=3, help="Rounds of the HTTP benchmark.")] = 20,
-    clips: Annotated[int, typer.Option(min=8, help="Clips of each perf_analyzer level.")] = 48,
+    videos: Annotated[int, typer.Option(min=8, help="Videos of each perf_analyzer level.")] = 48,
     to: Annotated[Path, typer.Option(help="Folder for report.md, chart.png and raw data.")] = Path("bench-results"),
 ) -> None:
     """Measure latency, throughput, overhead and memory; print a Markdown report and draw a chart.
@@ -50,18 +50,18 @@ def benchmark(
         levels = []
         for concurrency in CONCURRENCIES:
             _say(f"perf_analyzer, {concurrency} in flight")
-            levels.append(perf_analyzer.run(binary, server.grpc, concurrency, clips, to))
+            levels.append(perf_analyzer.run(binary, server.grpc, concurrency, videos, to))
         _say("a small video beside a large one")
         waited = asyncio.run(fairness.steps_waited(server))
     _say("memory of decoding")
     short, long = (memory.peak_mib(model_repository, FAMILY, frames) for frames in (41, 161))
 
     own = card.defaults
-    clip = f"{own.width}x{own.height}, {own.num_frames} frames, {own.num_inference_steps} steps"
+    video = f"{own.width}x{own.height}, {own.num_frames} frames, {own.num_inference_steps} steps"
     command = shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     text = "\n\n".join(
         [
-            f"{card.id}, {clip}, float32.  \n{describe()}.  \n{datetime.now(UTC):%Y-%m-%d}, `{command}`",
+            f"{card.id}, {video}, float32.  \n{describe()}.  \n{datetime.now(UTC):%Y-%m-%d}, `{command}`",
             report.goals_table(
                 [*report.http_goals(http), report.memory_goal(short, long), report.fairness_goal(waited)]
             ),

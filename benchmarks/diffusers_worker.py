@@ -1,4 +1,4 @@
-"""diffusers' own pipeline in a process of its own, one clip a line of standard input.
+"""diffusers' own pipeline in a process of its own, one video a line of standard input.
 
 Reads JSON requests, and writes the seconds that each pipeline call took.
 """
@@ -37,7 +37,7 @@ class DiffusersWorker:
         return psutil.Process(self._process.pid)
 
     def generate(self, request: dict[str, Any]) -> float:
-        """Make one clip; seconds of the pipeline call."""
+        """Make one video; seconds of the pipeline call."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()

@@ -33,7 +33,7 @@ class LoneRequest:
 
 @dataclass(frozen=True)
 class Round:
-    """One clip by diffusers, one over HTTP, four by diffusers in turn, four over HTTP at once. Seconds."""
+    """One video by diffusers, one over HTTP, four by diffusers in turn, four over HTTP at once. Seconds."""
 
     diffusers_lone: float
     lone: LoneRequest
@@ -54,7 +54,7 @@ class HttpResult:
     dropped: int
     """rounds that other programs disturbed"""
     steps: int
-    """denoising steps of a clip"""
+    """denoising steps of a video"""
     server_mib: float
     diffusers_mib: float
 
@@ -70,7 +70,7 @@ class HttpResult:
 
 
 class HttpBenchmark:
-    """Plays rounds; every clip has a prompt and a seed of its own, the same on both sides."""
+    """Plays rounds; every video has a prompt and a seed of its own, the same on both sides."""
 
     def __init__(self, server: BackgroundServer, worker: DiffusersWorker, card: ModelCard) -> None:
         self._server, self._worker, self._card = server, worker, card
@@ -125,15 +125,15 @@ class HttpBenchmark:
     def _post(self, number: int) -> dict[str, Any]:
         response = self._client.post("/v1/videos/generations", json={"prompt": prompt(number), "seed": number})
         response.raise_for_status()
-        clip: dict[str, Any] = response.json()["data"][0]
-        return clip
+        video: dict[str, Any] = response.json()["data"][0]
+        return video
 
     def _lone(self, number: int) -> LoneRequest:
         busy = self._transformer_seconds()
         started = time.perf_counter()
-        clip = self._post(number)
+        video = self._post(number)
         wall = time.perf_counter() - started
-        return LoneRequest(wall, clip["timings"], self._transformer_seconds() - busy)
+        return LoneRequest(wall, video["timings"], self._transformer_seconds() - busy)
 
     def _at_once(self, numbers: list[int]) -> float:
         started = time.perf_counter()

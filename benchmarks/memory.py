@@ -1,4 +1,4 @@
-"""Peak memory of decoding a clip, by its length."""
+"""Peak memory of decoding a video, by its length."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ SIZE = 256
 
 
 def peak_mib(repository: Path, family: str, frames: int) -> float:
-    """Peak resident memory of a process of its own that decodes one clip, over what it had with the models loaded."""
+    """Peak resident memory of a process of its own that decodes one video, over what it had with the models loaded."""
     command = [sys.executable, "-m", "benchmarks.memory", str(repository), family, str(frames)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout)
 
@@ -30,7 +30,7 @@ def main(repository: Path, family: str, frames: int) -> None:
     count = (frames - 1) // space.temporal_stride + 1
     for i in range(count):
         z = np.zeros((1, space.channels, 1, side, side), np.float32)
-        engine.run({"latents": z}, "clip", start=i == 0, end=i == count - 1)
+        engine.run({"latents": z}, "video", start=i == 0, end=i == count - 1)
     print(_status_mib("VmHWM") - loaded)
 
 

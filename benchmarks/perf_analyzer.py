@@ -27,11 +27,11 @@ class Level:
     """One concurrency."""
 
     concurrency: int
-    clips: int
+    videos: int
     p50: float
     """seconds from request to last response"""
     p95: float
-    clips_per_second: float
+    videos_per_second: float
 
 
 def install(folder: Path) -> Path:
@@ -52,8 +52,8 @@ def install(folder: Path) -> Path:
     return binary
 
 
-def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> Level:
-    """Keep `concurrency` jobs in flight until `clips` are done.
+def run(binary: Path, url: str, concurrency: int, videos: int, folder: Path) -> Level:
+    """Keep `concurrency` jobs in flight until `videos` are done.
 
     Args:
         url: host:port of Triton's gRPC.
@@ -65,7 +65,7 @@ def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> L
     command = [
         *(str(binary), "-m", "generate", "-u", url, "-i", "grpc", "--async", "--streaming"),
         *("--input-data", str(prompts), "--concurrency-range", str(concurrency)),
-        *("--request-count", str(clips), "--profile-export-file", str(report)),
+        *("--request-count", str(videos), "--profile-export-file", str(report)),
     ]
     environment = os.environ | {"LD_LIBRARY_PATH": str(binary.parent.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
@@ -75,15 +75,15 @@ def run(binary: Path, url: str, concurrency: int, clips: int, folder: Path) -> L
 
 
 def read_report(report: dict[str, Any], concurrency: int) -> Level:
-    """perf_analyzer's own latency is that of the first response of a stream; the last one is when the clip is there."""
+    """perf_analyzer's own latency is that of the first response of a stream; the video is there with the last."""
     requests = report["experiments"][0]["requests"]
     spans = [(request["timestamp"], request["response_timestamps"][-1]) for request in requests]
     latencies = [(end - start) / 1e9 for start, end in spans]
     wall = (max(end for _, end in spans) - min(start for start, _ in spans)) / 1e9
     return Level(
         concurrency=concurrency,
-        clips=len(spans),
+        videos=len(spans),
         p50=float(np.percentile(latencies, 50)),
         p95=float(np.percentile(latencies, 95)),
-        clips_per_second=len(spans) / wall,
+        videos_per_second=len(spans) / wall,
     )

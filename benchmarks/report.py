@@ -36,7 +36,7 @@ def http_goals(result: HttpResult) -> list[Goal]:
     overhead = result.overhead_per_step * 1000
     return [
         Goal("one request, wall time relative to diffusers", lone, 0.7, at_most=True, unit="x"),
-        Goal("four requests at once, clips/s relative to diffusers", four, 2.0, at_most=False, unit="x"),
+        Goal("four requests at once, videos/s relative to diffusers", four, 2.0, at_most=False, unit="x"),
         Goal("serving overhead of a denoising step", overhead, 5.0, at_most=True, unit=" ms"),
     ]
 
@@ -58,9 +58,9 @@ def http_table(result: HttpResult) -> str:
     """Latency, throughput and memory of both sides, and where a lone request spends its time."""
     rounds, steps = result.rounds, result.steps
     rows = [
-        "| | p50 s | p95 s | clips/s | steps/s | MiB |",
+        "| | p50 s | p95 s | videos/s | steps/s | MiB |",
         "|---|---|---|---|---|---|",
-        _row("diffusers, one clip", [r.diffusers_lone for r in rounds], 1, steps, result.diffusers_mib),
+        _row("diffusers, one video", [r.diffusers_lone for r in rounds], 1, steps, result.diffusers_mib),
         _row("HTTP, one request", [r.lone.wall for r in rounds], 1, steps, result.server_mib),
         _row("diffusers, four in turn", [r.diffusers_four for r in rounds], CONCURRENT, steps, result.diffusers_mib),
         _row("HTTP, four at once", [r.four for r in rounds], CONCURRENT, steps, result.server_mib),
@@ -79,15 +79,15 @@ def http_table(result: HttpResult) -> str:
 
 def perf_analyzer_table(levels: list[Level], frames: int) -> str:
     rows = [
-        f"| {level.concurrency} | {level.clips} | {level.p50:.3f} | {level.p95:.3f} "
-        f"| {level.clips_per_second:.2f} | {level.clips_per_second * frames:.1f} |"
+        f"| {level.concurrency} | {level.videos} | {level.p50:.3f} | {level.p95:.3f} "
+        f"| {level.videos_per_second:.2f} | {level.videos_per_second * frames:.1f} |"
         for level in levels
     ]
     return "\n".join(
-        ["| jobs in flight | clips | p50 s | p95 s | clips/s | frames/s |", "|---|---|---|---|---|---|", *rows]
+        ["| jobs in flight | videos | p50 s | p95 s | videos/s | frames/s |", "|---|---|---|---|---|---|", *rows]
     )
 
 
-def _row(what: str, seconds: list[float], clips: int, steps: int, mib: float) -> str:
+def _row(what: str, seconds: list[float], videos: int, steps: int, mib: float) -> str:
     p50, p95 = np.percentile(seconds, [50, 95])
-    return f"| {what} | {p50:.3f} | {p95:.3f} | {clips / p50:.2f} | {clips * steps / p50:.0f} | {mib:.0f} |"
+    return f"| {what} | {p50:.3f} | {p95:.3f} | {videos / p50:.2f} | {videos * steps / p50:.0f} | {mib:.0f} |"

@@ -55,4 +55,4 @@ def test_a_clips_latency_ends_with_its_last_response() -> None:
         {"timestamp": second, "response_timestamps": [second + 5, 3 * second]},
     ]
     level = read_report({"experiments": [{"requests": requests}]}, concurrency=1)
-    assert (level.clips, level.p50, level.clips_per_second) == (2, 1.5, pytest.approx(2 / 3))
+    assert (level.videos, level.p50, level.videos_per_second) == (2, 1.5, pytest.approx(2 / 3))
