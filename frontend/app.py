@@ -11,32 +11,32 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
 from frontend.clip import ClipMaker
-from frontend.engine import Engine
 from frontend.errors import install_error_handlers
+from frontend.generators.generator import Engine
+from frontend.generators.triton import TritonEngine
 from frontend.http.access import Access, decide_access
 from frontend.http.authentication import KeyMiddleware
 from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
 from frontend.http.held_bodies import HeldBodies
 from frontend.http.hosts import HostMiddleware
+from frontend.http.logging import configure_logging
+from frontend.http.openapi_body import describe_bodies
 from frontend.http.origins import OriginMiddleware
+from frontend.http.request_id import RequestIdMiddleware
+from frontend.http.request_log import RequestLogMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.launcher_status import LauncherStatus
-from frontend.logging import configure_logging
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
-from frontend.openapi_body import describe_bodies
 from frontend.picture import PictureMaker
 from frontend.recent_videos import RecentVideos
-from frontend.request_id import RequestIdMiddleware
-from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
 from frontend.routes.access_errors import ACCESS_ERRORS, KEY_ERRORS
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
-from frontend.triton_engine import TritonEngine
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."

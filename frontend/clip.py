@@ -6,11 +6,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from fractions import Fraction
 
-from frontend.engine import Engine, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed
+from frontend.generators.generator import Engine, Frames, JobInfo, Progress
 from frontend.job_group import run_together
+from frontend.media.video_encoder import VideoEncoder
 from frontend.metrics import Metrics
-from frontend.video_encoder import VideoEncoder
 from protocol.sampling import SamplingParams
 
 

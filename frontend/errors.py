@@ -45,9 +45,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from frontend.request_id import current_request_id
+from frontend.http.request_id import current_request_id
+from frontend.http.validation_message import code_of, field_of, message_of
 from frontend.schemas.errors import ErrorBody, ErrorDetail, ErrorType
-from frontend.validation_message import code_of, field_of, message_of
 from protocol.errors import (
     Cancelled,
     DeadlineExceeded,

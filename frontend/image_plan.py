@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from frontend.image_encoder import WEBP_MAX_SIDE, ImageEncoder
+from frontend.http.unknown_fields import refuse_unknown, warnings_of
+from frontend.media.image_encoder import WEBP_MAX_SIDE, ImageEncoder
 from frontend.sampling_plan import Options, plan_jobs
 from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, ImageSamplingFields
-from frontend.unknown_fields import refuse_unknown, warnings_of
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.sampling import SamplingParams

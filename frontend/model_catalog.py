@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from frontend.engine import Engine
 from frontend.errors import EngineUnavailable
+from frontend.generators.generator import Engine
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard, Task
 from protocol.printable import quoted

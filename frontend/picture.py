@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frontend.engine import Done, Engine, Frames, JobInfo
 from frontend.errors import EngineFailed
-from frontend.image_encoder import ImageEncoder
+from frontend.generators.generator import Done, Engine, Frames, JobInfo
 from frontend.job_group import run_together
+from frontend.media.image_encoder import ImageEncoder
 from frontend.metrics import Metrics
 from protocol.sampling import SamplingParams
 

@@ -7,7 +7,7 @@ import httpx
 from fastapi import Depends, Request
 
 from frontend.clip import ClipMaker
-from frontend.engine import Engine
+from frontend.generators.generator import Engine
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics

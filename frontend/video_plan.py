@@ -7,10 +7,10 @@ from math import floor
 import numpy as np
 from numpy.typing import NDArray
 
+from frontend.http.unknown_fields import refuse_unknown, warnings_of
 from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.sampling_plan import Options, plan_jobs
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
-from frontend.unknown_fields import refuse_unknown, warnings_of
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.sampling import SamplingParams

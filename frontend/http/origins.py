@@ -16,7 +16,7 @@ from frontend.errors import CrossOrigin
 from frontend.http.authority import Origin
 from frontend.http.hosts import host_of
 from frontend.http.refusal import refuse
-from frontend.request_id import HEADER as REQUEST_ID
+from frontend.http.request_id import HEADER as REQUEST_ID
 
 _EXPOSED = (REQUEST_ID, "Retry-After")
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from frontend.content_type import MULTIPART, is_json, is_multipart, unsupported
-from frontend.disconnect import until_disconnected
 from frontend.http.body import read_form, read_json
+from frontend.http.disconnect import until_disconnected
+from frontend.http.openapi_body import JSON, form_schema, inline_schema
+from frontend.http.request_id import current_request_id
 from frontend.media.data_uri import bytes_of_data_uri
 from frontend.media.reference_image import FIELD, ReferenceImage
-from frontend.openapi_body import JSON, form_schema, inline_schema
 from frontend.recent_videos import RecentVideo
-from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.errors import ErrorBody
 from frontend.schemas.videos import TEXT_FIELDS, CreatedVideo, ImageReference, Video, VideoCreateRequest

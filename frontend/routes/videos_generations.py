@@ -5,11 +5,11 @@ import time
 from fastapi import APIRouter, Depends, Request
 
 from frontend.content_type import require_json
-from frontend.disconnect import until_disconnected
 from frontend.http.body import read_json
+from frontend.http.disconnect import until_disconnected
+from frontend.http.openapi_body import json_body
+from frontend.http.request_id import current_request_id
 from frontend.model_catalog import ModelCatalog
-from frontend.openapi_body import json_body
-from frontend.request_id import current_request_id
 from frontend.routes.generation_errors import GENERATION_ERRORS
 from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGenerationResponse
 from frontend.services import Services, ServicesDep

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from frontend.image_encoder import ImageFormat
+from frontend.media.image_encoder import ImageFormat
 from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, Word, parse_size
 from frontend.schemas.timings import Timings
 from protocol.lora import LoraRequest

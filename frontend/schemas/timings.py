@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from frontend.engine import JobTimings
+from frontend.generators.generator import JobTimings
 
 
 class Timings(BaseModel):

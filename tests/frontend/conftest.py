@@ -10,8 +10,8 @@ import structlog
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.http.logging import configure_logging
 from frontend.http.server import Server
-from frontend.logging import configure_logging
 from frontend.settings import Settings
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.scripted_triton import Scripted

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 
-from frontend.engine import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
+from frontend.generators.generator import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
 from protocol.sampling import SamplingParams

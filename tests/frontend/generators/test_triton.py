@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from frontend.engine import Done, Event, Frames, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
+from frontend.generators.generator import Done, Event, Frames, Progress
+from frontend.generators.triton import TritonEngine
 from frontend.launcher_status import LauncherStatus
-from frontend.triton_engine import TritonEngine
 from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard

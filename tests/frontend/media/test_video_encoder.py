@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
-from frontend.video_encoder import VideoEncoder
+from frontend.media.video_encoder import VideoEncoder
 
 
 def encode(frames: np.ndarray, fps: Fraction = Fraction(16), chunk: int = 4) -> bytes:

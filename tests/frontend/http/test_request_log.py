@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from frontend.logging import configure_logging
+from frontend.http.logging import configure_logging
 from protocol.errors import ModelFailed
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.test_video_request import URL
@@ -34,7 +34,7 @@ async def test_one_line_a_request(client: httpx.AsyncClient, written: io.StringI
     assert line == {
         "event": "request",
         "level": "info",
-        "logger": "frontend.request_log",
+        "logger": "frontend.http.request_log",
         "request_id": "me",
         "method": "POST",
         "path": URL,

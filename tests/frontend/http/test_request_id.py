@@ -3,7 +3,7 @@ import re
 import httpx
 import pytest
 
-from frontend.request_id import current_request_id
+from frontend.http.request_id import current_request_id
 
 
 @pytest.mark.parametrize("given", ["a", "0f-A.b_9", "x" * 64])

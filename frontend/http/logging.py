@@ -8,7 +8,7 @@ from typing import Literal, TextIO
 import structlog
 from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
-from frontend.request_id import current_request_id
+from frontend.http.request_id import current_request_id
 from protocol.printable import printable
 
 _LONGEST_LINE = 4_000

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frontend.image_encoder import WEBP_MAX_SIDE, ImageEncoder, ImageFormat
+from frontend.media.image_encoder import WEBP_MAX_SIDE, ImageEncoder, ImageFormat
 
 FORMATS: list[ImageFormat] = ["png", "jpeg", "webp"]
 

@@ -16,8 +16,8 @@ from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from frontend.engine import Done, Event, Frames, JobInfo, Progress
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
+from frontend.generators.generator import Done, Event, Frames, JobInfo, Progress
 from frontend.launcher_status import LauncherStatus, describe
 from protocol.errors import PipelineError
 from protocol.lora import LoraInfo
