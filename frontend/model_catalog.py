@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from frontend.errors import EngineUnavailable
-from frontend.generators.generator import Engine
+from frontend.generators.generator import Generator
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard, Task
 from protocol.printable import quoted
@@ -16,7 +16,7 @@ MAX_AGE_SECONDS = 5.0
 class ModelCatalog:
     """The cards of the served models. Concurrent callers share one call to the engine."""
 
-    def __init__(self, engine: Engine, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+    def __init__(self, engine: Generator, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
         self._engine = engine
         self._max_age = max_age_seconds
         self._cards: dict[str, ModelCard] = {}

@@ -1,4 +1,4 @@
-"""What the frontend needs of the thing that makes clips. `TritonEngine` is the real one."""
+"""What jobs need of the thing that makes videos and images. `TritonGenerator` is the first."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from protocol.sampling import SamplingParams
 
 
 class UsedParams(BaseModel):
-    """What a clip or picture was really made with; None for what its model has no use for."""
+    """What a video or image was really made with; None for what its model has no use for."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -83,8 +83,8 @@ class Done:
 Event = Progress | Frames | Done
 
 
-class Engine(Protocol):
-    """Makes clips. Its methods may be called concurrently between `open` and `close`."""
+class Generator(Protocol):
+    """Makes videos and images. Its methods may be called concurrently between `open` and `close`."""
 
     async def open(self) -> None:
         """Get ready to be called. Does not wait for the models: they may start later."""

@@ -1,4 +1,4 @@
-"""The engine on Triton: one gRPC stream to the model `generate` for each job.
+"""The generator on Triton: one gRPC stream to the model `generate` for each job.
 
 The contract of the stream is in model_repository/generate/config.pbtxt.
 """
@@ -69,7 +69,7 @@ class _Adapters(BaseModel):
 Answer = TypeVar("Answer", bound=BaseModel)
 
 
-class TritonEngine:
+class TritonGenerator:
     """Talks to the Triton server at `url` (host:port of gRPC).
 
     Args:
@@ -182,7 +182,7 @@ class TritonEngine:
     @property
     def _client(self) -> InferenceServerClient:
         if self._opened is None:
-            raise EngineUnavailable("the engine is closed")
+            raise EngineUnavailable("the generator is closed")
         return self._opened
 
     def _unreachable(self, reason: str) -> EngineUnavailable:

@@ -5,7 +5,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-JSON = "application/json"
+from frontend.http.body import JSON
+
 _COMPONENT = "#/components/schemas/{model}"
 
 

@@ -2,7 +2,8 @@
 
 from starlette.types import Receive, Scope, Send
 
-from frontend.errors import FrontendError, error_response
+from frontend.errors import FrontendError
+from frontend.http.errors import error_response
 
 _POLICY_VIOLATION = 1008
 """RFC 6455's close code; before the handshake a server turns it into status 403"""

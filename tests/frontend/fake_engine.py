@@ -27,6 +27,8 @@ class FakeEngine:
         """jobs wait for it before their second step"""
         self.step_gate.set()
         self.drop_frames = 0
+        self.reports = True
+        """whether a job that goes well ends with its report"""
         self.opened = False
         self.describe_calls = 0
         self.jobs: dict[str, SamplingParams] = {}
@@ -69,7 +71,8 @@ class FakeEngine:
             for first in range(0, frames, CHUNK_FRAMES):
                 count = min(CHUNK_FRAMES, frames - first)
                 yield Frames(np.full((count, params.height, params.width, 3), first, np.uint8))
-            yield Done(_info(model, params))
+            if self.reports:
+                yield Done(_info(model, params))
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(request_id)
             raise

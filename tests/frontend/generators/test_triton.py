@@ -14,7 +14,7 @@ import pytest
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
 from frontend.generators.generator import Done, Event, Frames, Progress
-from frontend.generators.triton import TritonEngine
+from frontend.generators.triton import TritonGenerator
 from frontend.launcher_status import LauncherStatus
 from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
 from protocol.lora import LoraInfo
@@ -43,15 +43,15 @@ def fragile(tmp_path: Path) -> Iterator[Scripted]:
 
 
 @pytest.fixture
-async def engine(triton: Scripted) -> AsyncIterator[TritonEngine]:
+async def engine(triton: Scripted) -> AsyncIterator[TritonGenerator]:
     async with engine_at(triton.url) as engine:
         yield engine
 
 
 @asynccontextmanager
-async def engine_at(url: str, launcher_status: LauncherStatus | None = None) -> AsyncIterator[TritonEngine]:
+async def engine_at(url: str, launcher_status: LauncherStatus | None = None) -> AsyncIterator[TritonGenerator]:
     """An open engine."""
-    engine = TritonEngine(url, stall_timeout_seconds=STALL_SECONDS, launcher_status=launcher_status)
+    engine = TritonGenerator(url, stall_timeout_seconds=STALL_SECONDS, launcher_status=launcher_status)
     await engine.open()
     try:
         yield engine
@@ -60,7 +60,7 @@ async def engine_at(url: str, launcher_status: LauncherStatus | None = None) -> 
 
 
 async def events_of(
-    engine: TritonEngine, job: SamplingParams, request_id: str = "test", timeout_seconds: float = 60
+    engine: TritonGenerator, job: SamplingParams, request_id: str = "test", timeout_seconds: float = 60
 ) -> list[Event]:
     stream = engine.generate(CARD.id, job, request_id=request_id, timeout_seconds=timeout_seconds)
     async with aclosing(stream) as events:
@@ -70,7 +70,7 @@ async def events_of(
 # A job that goes well
 
 
-async def test_events_come_in_order(engine: TritonEngine) -> None:
+async def test_events_come_in_order(engine: TritonGenerator) -> None:
     events = await events_of(engine, params(num_frames=9, num_inference_steps=2))
     assert [type(event) for event in events] == [Progress] * 3 + [Frames, Progress] * 3 + [Done]
     assert events[:3] == [Progress(step, 2, 0, 9) for step in range(3)]
@@ -80,14 +80,14 @@ async def test_events_come_in_order(engine: TritonEngine) -> None:
     assert pixels[:, 0, 0, 0].tolist() == list(range(9))
 
 
-async def test_the_report_says_what_was_used_and_how_long_it_took(engine: TritonEngine) -> None:
+async def test_the_report_says_what_was_used_and_how_long_it_took(engine: TritonGenerator) -> None:
     done = (await events_of(engine, params(seed=5)))[-1]
     assert isinstance(done, Done)
     assert (done.info.model, done.info.params.seed, done.info.params.guidance_scale_2) == (CARD.id, 5, 3.0)
     assert done.info.timings.decode_seconds == 0.4
 
 
-async def test_every_parameter_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+async def test_every_parameter_arrives_exactly(engine: TritonGenerator, triton: Scripted) -> None:
     job = params(
         "ein Fuchs 🦊\0\n",
         negative_prompt="",
@@ -109,7 +109,7 @@ async def test_every_parameter_arrives_exactly(engine: TritonEngine, triton: Scr
     assert {"request_id": "every.parameter_1", "fields": fields} in triton.log()
 
 
-async def test_the_image_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+async def test_the_image_arrives_exactly(engine: TritonGenerator, triton: Scripted) -> None:
     image = np.arange(16 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(16, 32, 3)
     job = params(card=image_to_video_card(), width=32, height=16, num_frames=1, image=image)
     await events_of(engine, job, "image")
@@ -117,25 +117,25 @@ async def test_the_image_arrives_exactly(engine: TritonEngine, triton: Scripted)
     assert sent["image"] == image.tolist()
 
 
-async def test_the_true_guidance_of_a_picture_arrives_exactly(engine: TritonEngine, triton: Scripted) -> None:
+async def test_the_true_guidance_of_a_picture_arrives_exactly(engine: TritonGenerator, triton: Scripted) -> None:
     await events_of(engine, params(card=text_to_image_card(), true_cfg_scale=0.1), "picture")
     (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "picture"]
     assert sent["true_cfg_scale"] == 0.1
     assert not sent.keys() & {"guidance_scale", "flow_shift", "image", "lora"}
 
 
-async def test_adapters_are_listed(engine: TritonEngine) -> None:
+async def test_adapters_are_listed(engine: TritonGenerator) -> None:
     assert await engine.loras() == [LoraInfo(name="ink", rank=16, bytes=1000, models=[CARD.id])]
 
 
-async def test_what_is_none_is_not_sent(engine: TritonEngine, triton: Scripted) -> None:
+async def test_what_is_none_is_not_sent(engine: TritonGenerator, triton: Scripted) -> None:
     one_expert = replace(params(), guidance_scale_2=None, boundary_ratio=None)
     await events_of(engine, one_expert, "none")
     (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "none"]
     assert not sent.keys() & {"guidance_scale_2", "boundary_ratio"}
 
 
-async def test_large_frames_and_many_jobs_at_once(engine: TritonEngine) -> None:
+async def test_large_frames_and_many_jobs_at_once(engine: TritonGenerator) -> None:
     job = params(width=800, height=480, num_frames=17)
     results = await asyncio.gather(*(events_of(engine, job, str(i)) for i in range(4)))
     for events in results:
@@ -155,7 +155,7 @@ async def test_large_frames_and_many_jobs_at_once(engine: TritonEngine) -> None:
     ],
     ids=lambda error: error.code,
 )
-async def test_errors_keep_their_kind_and_field(engine: TritonEngine, error: PipelineError) -> None:
+async def test_errors_keep_their_kind_and_field(engine: TritonGenerator, error: PipelineError) -> None:
     with pytest.raises(type(error)) as raised:
         await events_of(engine, params(f"error {error.to_text()}"))
     assert (raised.value.message, raised.value.field) == (error.message, error.field)
@@ -164,26 +164,26 @@ async def test_errors_keep_their_kind_and_field(engine: TritonEngine, error: Pip
 @pytest.mark.parametrize(
     "prompt", ["error internal: KeyError: 'x'", "error oops", "no report", "bad report", "short progress"]
 )
-async def test_other_answers_are_faults(engine: TritonEngine, prompt: str) -> None:
+async def test_other_answers_are_faults(engine: TritonGenerator, prompt: str) -> None:
     with pytest.raises(EngineFailed):
         await events_of(engine, params(prompt))
 
 
-async def test_a_silent_job_is_given_up(engine: TritonEngine) -> None:
+async def test_a_silent_job_is_given_up(engine: TritonGenerator) -> None:
     started = time.monotonic()
     with pytest.raises(EngineStalled, match="stopped responding"):
         await events_of(engine, params("silence"))
     assert STALL_SECONDS <= time.monotonic() - started < STALL_SECONDS + 1
 
 
-async def test_a_job_that_speaks_is_not(engine: TritonEngine) -> None:
+async def test_a_job_that_speaks_is_not(engine: TritonGenerator) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2 * STALL_SECONDS):
             await events_of(engine, params("slow"), "speaks")
 
 
 @pytest.mark.parametrize("way", ["cancel", "close"])
-async def test_leaving_cancels_the_job_in_triton(engine: TritonEngine, triton: Scripted, way: str) -> None:
+async def test_leaving_cancels_the_job_in_triton(engine: TritonGenerator, triton: Scripted, way: str) -> None:
     if way == "cancel":
         task = asyncio.create_task(events_of(engine, params("slow"), way))
         await triton.logged(request_id=way)
@@ -200,13 +200,13 @@ async def test_leaving_cancels_the_job_in_triton(engine: TritonEngine, triton: S
 # What is served
 
 
-async def test_models_are_described(engine: TritonEngine) -> None:
+async def test_models_are_described(engine: TritonGenerator) -> None:
     models = await engine.models()
     assert models == [CARD]
     assert isinstance(models[0], ModelCard)
 
 
-async def test_all_is_ready(engine: TritonEngine) -> None:
+async def test_all_is_ready(engine: TritonGenerator) -> None:
     await engine.check_ready()
 
 
@@ -224,7 +224,7 @@ async def test_without_a_server_it_is_unavailable_at_once() -> None:
 
 async def test_a_closed_engine_says_so() -> None:
     with pytest.raises(EngineUnavailable, match="closed"):
-        await TritonEngine("127.0.0.1:9", stall_timeout_seconds=1).models()
+        await TritonGenerator("127.0.0.1:9", stall_timeout_seconds=1).models()
 
 
 # Parts that die

@@ -296,5 +296,8 @@ async def test_a_large_body_is_read_beside_the_event_loop(size: int, here: bool)
         body = next(messages)
         return {"type": "http.request", "body": body, "more_body": len(body) == 500}
 
-    read = await read_json(Request({"type": "http", "method": "POST", "headers": []}, receive), Witness)
+    read = await read_json(
+        Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}, receive),
+        Witness,
+    )
     assert (read.thread == threading.get_ident()) == here
