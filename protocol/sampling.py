@@ -16,6 +16,8 @@ from protocol.model_card import ModelCard, Solver
 T = TypeVar("T")
 
 MAX_SEED = 2**63 - 1
+MAX_SIDE = 16384
+"""pixels, of any model"""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -36,7 +38,7 @@ def _as_tuple(value: Any) -> Any:
 # The bounds of each field, used here and in the HTTP schemas.
 Prompt = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
 NegativePrompt = Annotated[str, Field(max_length=8000)]
-Pixels = Annotated[int, Field(ge=1, le=16384)]
+Pixels = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 FrameCount = Annotated[int, Field(ge=1, le=100_000)]
 Steps = Annotated[int, Field(ge=1, le=200)]
 Guidance = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]

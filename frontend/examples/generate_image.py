@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Make pictures from a text, and save them.
+"""Make images from a text, and save them.
 
     python frontend/examples/generate_image.py --prompt "a red circle" --output circle.png
     python frontend/examples/generate_image.py --prompt "a lighthouse" --n 4 --seed 7 --output lighthouse.jpg
@@ -23,7 +23,7 @@ FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 def main() -> None:
     options = parse_options()
-    count = f"{options.n} pictures" if options.n > 1 else "a picture"
+    count = f"{options.n} images" if options.n > 1 else "an image"
     print(f"Asking {options.url} for {count}. A large model takes minutes; Ctrl-C stops it.", file=sys.stderr)
     started = time.monotonic()
     try:
@@ -32,9 +32,9 @@ def main() -> None:
         sys.exit("Stopped, and the server stops too.")
     for warning in answer["warnings"]:
         print(f"Warning: {warning}", file=sys.stderr)
-    for output, picture in zip(outputs(options.output, options.n), answer["data"], strict=True):
-        output.write_bytes(base64.b64decode(picture["b64_json"]))
-        print(f"{output}: {answer['size']}, {answer['model']}, seed {picture['seed']}")
+    for output, image in zip(outputs(options.output, options.n), answer["data"], strict=True):
+        output.write_bytes(base64.b64decode(image["b64_json"]))
+        print(f"{output}: {answer['size']}, {answer['model']}, seed {image['seed']}")
     print(f"Done in {time.monotonic() - started:.1f} s.", file=sys.stderr)
 
 
@@ -42,14 +42,12 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompt", required=True, help="what to show")
     parser.add_argument("--negative-prompt", help="what to steer away from")
-    parser.add_argument("--output", type=Path, default=Path("picture.png"), help="file to write [%(default)s]")
-    parser.add_argument("--n", type=int, default=1, help="pictures to make; several are numbered: picture-1.png [1]")
-    parser.add_argument(
-        "--seed", type=int, help="the same seed makes the same picture; the i-th of --n adds i [random]"
-    )
+    parser.add_argument("--output", type=Path, default=Path("image.png"), help="file to write [%(default)s]")
+    parser.add_argument("--n", type=int, default=1, help="images to make; several are numbered: image-1.png [1]")
+    parser.add_argument("--seed", type=int, help="the same seed makes the same image; the i-th of --n adds i [random]")
     parser.add_argument("--steps", type=int, help="denoising steps [the model's own]")
     parser.add_argument("--size", help='"WIDTHxHEIGHT" in pixels [the model\'s own]')
-    parser.add_argument("--model", help="a served id, see URL/v1/models [the first that makes pictures]")
+    parser.add_argument("--model", help="a served id, see URL/v1/models [the first that makes images]")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server [%(default)s]")
     options = parser.parse_args()
     options.url = options.url.rstrip("/")
@@ -74,7 +72,7 @@ def post(options: argparse.Namespace) -> Any:
     }
     given = {name: value for name, value in fields.items() if value is not None}
     try:
-        # The server answers when the pictures are done, however long that takes.
+        # The server answers when the images are done, however long that takes.
         response = httpx.post(
             f"{options.url}/v1/images/generations",
             json=given,

@@ -1,5 +1,5 @@
 # ruff: noqa: T201
-"""Make clips from a text, or from an image and a text, and save them.
+"""Make videos from a text, or from an image and a text, and save them.
 
     python frontend/examples/generate_video.py --prompt "a red circle moves right" --output circle.mp4
     python frontend/examples/generate_video.py --prompt "it moves right" --image circle.png --seed 7 --n 2
@@ -21,7 +21,7 @@ import httpx
 
 def main() -> None:
     options = parse_options()
-    count = f"{options.n} clips" if options.n > 1 else "a clip"
+    count = f"{options.n} videos" if options.n > 1 else "a video"
     print(f"Asking {options.url} for {count}. A large model takes minutes; Ctrl-C stops it.", file=sys.stderr)
     started = time.monotonic()
     try:
@@ -31,20 +31,20 @@ def main() -> None:
     for warning in answer["warnings"]:
         print(f"Warning: {warning}", file=sys.stderr)
     made = f"{answer['size']}, {answer['num_frames']} frames at {answer['fps']:g} a second, {answer['model']}"
-    for output, clip in zip(outputs(options.output, options.n), answer["data"], strict=True):
-        output.write_bytes(base64.b64decode(clip["b64_json"]))
-        print(f"{output}: {made}, seed {clip['seed']}")
+    for output, video in zip(outputs(options.output, options.n), answer["data"], strict=True):
+        output.write_bytes(base64.b64decode(video["b64_json"]))
+        print(f"{output}: {made}, seed {video['seed']}")
     print(f"Done in {time.monotonic() - started:.1f} s.", file=sys.stderr)
 
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompt", required=True, help="what to show")
-    parser.add_argument("--image", type=Path, help="PNG, JPEG or WebP file that the clip starts from")
+    parser.add_argument("--image", type=Path, help="PNG, JPEG or WebP file that the video starts from")
     parser.add_argument("--negative-prompt", help="what to steer away from")
-    parser.add_argument("--output", type=Path, default=Path("clip.mp4"), help="file to write [%(default)s]")
-    parser.add_argument("--n", type=int, default=1, help="clips to make; several are numbered: clip-1.mp4 [1]")
-    parser.add_argument("--seed", type=int, help="the same seed makes the same clip; the i-th of --n adds i [random]")
+    parser.add_argument("--output", type=Path, default=Path("video.mp4"), help="file to write [%(default)s]")
+    parser.add_argument("--n", type=int, default=1, help="videos to make; several are numbered: video-1.mp4 [1]")
+    parser.add_argument("--seed", type=int, help="the same seed makes the same video; the i-th of --n adds i [random]")
     parser.add_argument("--steps", type=int, help="denoising steps [the model's own]")
     parser.add_argument("--size", help='"WIDTHxHEIGHT" in pixels [the model\'s own; with --image, of its shape]')
     parser.add_argument("--seconds", type=float, help="length [the model's own]")
@@ -75,7 +75,7 @@ def post(options: argparse.Namespace) -> Any:
     }
     given = {name: value for name, value in fields.items() if value is not None}
     url = f"{options.url}/v1/videos"
-    timeout = httpx.Timeout(10, read=None)  # the server answers when the clips are done, however long that takes
+    timeout = httpx.Timeout(10, read=None)  # the server answers when the videos are done, however long that takes
     try:
         if options.image is None:
             response = httpx.post(url, json=given, headers=authorization(), timeout=timeout)

@@ -32,17 +32,17 @@ def main() -> None:
     try:
         match options.call:
             case "images.generate":
-                picture = client.images.generate(prompt=options.prompt, model=options.model, extra_body=extra)
-                save_picture(picture, options.output or Path("picture.png"))
+                image = client.images.generate(prompt=options.prompt, model=options.model, extra_body=extra)
+                save_image(image, options.output or Path("image.png"))
             case "videos.create":
-                # Waits, and the answer has the clip in it as base64 too: `video.data[0]["b64_json"]`.
+                # Waits, and the answer has the video in it as base64 too: `video.data[0]["b64_json"]`.
                 video = client.videos.create(
                     prompt=options.prompt,
                     model=options.model or openai.omit,
                     input_reference=options.image or openai.omit,
                     extra_body=extra,
                 )
-                save_clip(client, video, options.output or Path("clip.mp4"))
+                save_video(client, video, options.output or Path("video.mp4"))
             case "videos.create_and_poll":
                 video = client.videos.create_and_poll(
                     prompt=options.prompt,
@@ -50,7 +50,7 @@ def main() -> None:
                     input_reference=options.image or openai.omit,
                     extra_body=extra,
                 )
-                save_clip(client, video, options.output or Path("clip.mp4"))
+                save_video(client, video, options.output or Path("video.mp4"))
     except openai.APIConnectionError as error:
         sys.exit(f"No answer from {options.url}: {error.__cause__ or error}. Is the server running?")
     except openai.APIStatusError as error:
@@ -61,9 +61,9 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("call", choices=["images.generate", "videos.create", "videos.create_and_poll"])
     parser.add_argument("--prompt", required=True, help="what to show")
-    parser.add_argument("--image", type=Path, help="videos: PNG, JPEG or WebP file that the clip starts from")
-    parser.add_argument("--output", type=Path, help="file to write [picture.png or clip.mp4]")
-    parser.add_argument("--seed", type=int, help="the same seed makes the same picture or clip [random]")
+    parser.add_argument("--image", type=Path, help="videos: PNG, JPEG or WebP file that the video starts from")
+    parser.add_argument("--output", type=Path, help="file to write [image.png or video.mp4]")
+    parser.add_argument("--seed", type=int, help="the same seed makes the same image or video [random]")
     parser.add_argument("--model", help="a served id, see URL/v1/models [the first that can]")
     parser.add_argument("--url", default="http://127.0.0.1:8000", help="the server [%(default)s]")
     options = parser.parse_args()
@@ -73,13 +73,13 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def save_picture(answer: ImagesResponse, output: Path) -> None:
-    for picture in answer.data or []:
-        output.write_bytes(base64.b64decode(picture.b64_json or ""))
+def save_image(answer: ImagesResponse, output: Path) -> None:
+    for image in answer.data or []:
+        output.write_bytes(base64.b64decode(image.b64_json or ""))
     print(f"{output}: {answer.size}")
 
 
-def save_clip(client: openai.OpenAI, video: Video, output: Path) -> None:
+def save_video(client: openai.OpenAI, video: Video, output: Path) -> None:
     client.videos.download_content(video.id).write_to_file(output)
     print(f"{output}: {video.size}, {video.seconds} s, {video.model}, {video.id}")
 

@@ -8,9 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from protocol.model_card import Solver
-from protocol.sampling import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
+from protocol.sampling import MAX_SIDE, Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
 
-MAX_SIDE = 16384
 MAX_COUNT = 10
 """clips or pictures of one request"""
 MAX_WORD = 256

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.media.image_encoder import ImageFormat
-from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, Word, parse_size
+from frontend.schemas.fields import RequestFields, SamplingFields, Word, parse_size
 from frontend.schemas.timings import Timings
 from protocol.lora import LoraRequest
 from protocol.model_card import Solver
-from protocol.sampling import Guidance
+from protocol.sampling import MAX_SIDE, Guidance
 
 AUTO = "auto"
 

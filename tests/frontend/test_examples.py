@@ -66,7 +66,7 @@ def frames_of(path: Path) -> int:
 # generate_image.py
 
 
-def test_a_picture_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_an_image_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         "generate_image.py",
@@ -81,17 +81,17 @@ def test_a_picture_with_every_option(url: str, engine: FakeEngine, tmp_path: Pat
     assert Image.open(tmp_path / "circle.webp").format == "WEBP"
 
 
-def test_several_pictures_are_numbered(url: str, tmp_path: Path) -> None:
+def test_several_images_are_numbered(url: str, tmp_path: Path) -> None:
     done = run(tmp_path, "generate_image.py", "--prompt", "x", "--n", "3", "--seed", "7", "--url", url)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["picture-1.png", "picture-2.png", "picture-3.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image-1.png", "image-2.png", "image-3.png"]
     assert [line.split()[-1] for line in done.stdout.splitlines()] == ["7", "8", "9"]
 
 
 # generate_video.py
 
 
-def test_a_clip_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_a_video_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         "generate_video.py",
@@ -106,30 +106,30 @@ def test_a_clip_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) 
     assert frames_of(tmp_path / "circle.mp4") == 5
 
 
-def test_several_clips_from_an_image(url: str, engine: FakeEngine, photo: Path, tmp_path: Path) -> None:
+def test_several_videos_from_an_image(url: str, engine: FakeEngine, photo: Path, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         *("generate_video.py", "--prompt", "it moves right", "--image", photo, "--n", "2", "--seed", "7"),
-        *("--output", "clip.mp4", "--url", url),
+        *("--output", "video.mp4", "--url", url),
     )
     assert done.returncode == 0, done.stderr
-    assert [frames_of(tmp_path / f"clip-{i}.mp4") for i in (1, 2)] == [9, 9]
+    assert [frames_of(tmp_path / f"video-{i}.mp4") for i in (1, 2)] == [9, 9]
     assert [job.image is not None and job.image.shape for job in engine.jobs.values()] == [(48, 64, 3)] * 2
 
 
 # openai_sdk.py
 
 
-def test_the_sdk_makes_a_picture(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_the_sdk_makes_an_image(url: str, engine: FakeEngine, tmp_path: Path) -> None:
     done = run(tmp_path, "openai_sdk.py", "images.generate", "--prompt", "x", "--seed", "7", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "picture.png: 64x48\n"
+    assert done.stdout == "image.png: 64x48\n"
     assert only_job(engine).seed == 7
-    assert Image.open(tmp_path / "picture.png").size == (64, 48)
+    assert Image.open(tmp_path / "image.png").size == (64, 48)
 
 
 @pytest.mark.parametrize("call", ["videos.create", "videos.create_and_poll"])
-def test_the_sdk_makes_clips(url: str, engine: FakeEngine, photo: Path, tmp_path: Path, call: str) -> None:
+def test_the_sdk_makes_videos(url: str, engine: FakeEngine, photo: Path, tmp_path: Path, call: str) -> None:
     done = run(tmp_path, "openai_sdk.py", call, "--prompt", "x", "--seed", "7", "--output", "a.mp4", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
     assert only_job(engine).seed == 7
@@ -236,8 +236,8 @@ def test_curl(serve: Serve, engine: FakeEngine, tmp_path: Path, key: str | None)
             timeout=120,
         )
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "picture.png").size == (64, 48)
-    assert [frames_of(tmp_path / name) for name in ("clip.mp4", "from-picture.mp4", "again.mp4")] == [9, 9, 9]
+    assert Image.open(tmp_path / "image.png").size == (64, 48)
+    assert [frames_of(tmp_path / name) for name in ("video.mp4", "from-image.mp4", "again.mp4")] == [9, 9, 9]
     assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
     assert "toy-qwen-image\n" in done.stdout
     assert "ink\n" in done.stdout

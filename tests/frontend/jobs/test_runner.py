@@ -35,7 +35,7 @@ async def run(engine: FakeEngine, spec: JobSpec, heard: list[PartEvent] | None =
 
 
 def frames_of(mp4: bytes) -> int:
-    with av.open(io.BytesIO(mp4)) as container:
+    with av.open(io.BytesIO(mp4), "r") as container:
         return len(list(container.decode(video=0)))
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from frontend.media.image_encoder import WEBP_MAX_SIDE, ImageEncoder, ImageFormat
+from frontend.media.image_encoder import WEBP_MAX_SIDE, ImageEncoder, ImageFormat, SingleFrameEncoder
 
 FORMATS: list[ImageFormat] = ["png", "jpeg", "webp"]
 
@@ -70,3 +70,19 @@ def test_webp_has_a_longest_side() -> None:
     assert decode(encoder.encode(np.zeros((1, WEBP_MAX_SIDE, 3), np.uint8))).shape == (1, WEBP_MAX_SIDE, 3)
     with pytest.raises((OSError, ValueError)):
         encoder.encode(np.zeros((1, WEBP_MAX_SIDE + 1, 3), np.uint8))
+
+
+def test_a_single_frame_is_the_image() -> None:
+    encoder = SingleFrameEncoder(ImageEncoder("png"))
+    assert encoder.num_frames == 0
+    encoder.add(noise()[np.newaxis])
+    assert encoder.num_frames == 1
+    np.testing.assert_array_equal(decode(encoder.finish()), noise())
+
+
+def test_a_single_frame_encoder_counts_what_it_cannot_show() -> None:
+    encoder = SingleFrameEncoder(ImageEncoder("png"))
+    with pytest.raises(ValueError, match="without a frame"):
+        encoder.finish()
+    encoder.add(np.stack([noise(), gradient()]))
+    assert encoder.num_frames == 2
