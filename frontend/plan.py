@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from frontend.errors import UnknownFields
 from frontend.http.request_id import current_request_id
-from frontend.http.unknown_fields import refuse_unknown, warnings_of
 from frontend.jobs.product import ImageProduct, Product, VideoProduct
 from frontend.jobs.spec import JobSpec, new_job_id
 from frontend.media.image_encoder import WEBP_MAX_SIDE
@@ -19,6 +19,7 @@ from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, Im
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
+from protocol.printable import printable
 from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve
 
 _LARGEST_FPS_DENOMINATOR = 1001
@@ -26,6 +27,10 @@ _LARGEST_FPS_DENOMINATOR = 1001
 _LENGTH = frozenset({"num_frames", "seconds"})
 """they say the same thing"""
 _WITHOUT_EFFECT = frozenset({"vae_use_slicing", "vae_use_tiling"})
+_MOST_NAMED = 20
+"""unknown fields that a message names"""
+_LONGEST_NAME = 100
+"""characters of such a name that are repeated"""
 _MENTIONED_LOSS = 0.05
 """fraction of an image that may be cropped without a word"""
 
@@ -37,8 +42,9 @@ def check_supported(request: VideoRequest | ImageGenerationRequest, *, refuse_un
         InvalidRequest: naming the field and what is allowed.
         UnknownFields: naming the unknown fields, if the server refuses them.
     """
-    if refuse_unknown_fields:
-        refuse_unknown(request)
+    if refuse_unknown_fields and (unknown := _unknown_fields(request)):
+        others = f", nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
+        raise UnknownFields(f"is not a field that this server knows{others}", unknown[0])
     if request.stream:
         raise InvalidRequest("streaming is not supported yet, leave it out or say false", "stream")
     if isinstance(request, ImageGenerationRequest):
@@ -63,7 +69,7 @@ def plan_video(
     """
     options = _collect(request, VideoSamplingFields.model_fields.keys(), ("video_params", "extra_body"))
     fps = exact_fps(options.values.pop("fps", card.defaults.fps))
-    warnings = warnings_of(request)
+    warnings = _warnings(request)
     seconds = options.values.pop("seconds", None)
     if seconds is not None and "num_frames" in options.values:
         warnings.append("seconds has no effect beside num_frames")
@@ -84,7 +90,7 @@ def plan_video(
 def plan_image(request: ImageGenerationRequest, card: ModelCard, created_at: float) -> JobSpec:
     """The job for the request's images; arguments and errors as for `plan_video`."""
     options = _collect(request, ImageSamplingFields.model_fields.keys() - _WITHOUT_EFFECT, ("extra_body",))
-    warnings = warnings_of(request)
+    warnings = _warnings(request)
     if "guidance_scale" in options.values and card.defaults.guidance_scale is None:
         warnings.append(f"{options.sources['guidance_scale']} has no effect on {card.id}, use true_cfg_scale")
     samples = _samples(options, card, request.n or 1)
@@ -181,6 +187,19 @@ def _spec(
         request_id=current_request_id(),
         created_at=created_at,
     )
+
+
+def _warnings(request: Fields) -> list[str]:
+    """A sentence for each unknown field."""
+    return [f"unknown field '{name}' has no effect" for name in _unknown_fields(request)]
+
+
+def _unknown_fields(request: Fields) -> list[str]:
+    """Their names, fit for a message: few, short and printable, whatever the client sent."""
+    unknown = request.unknown_fields()
+    names = [printable(name, _LONGEST_NAME) for name in unknown[:_MOST_NAMED]]
+    rest = len(unknown) - _MOST_NAMED
+    return [*names, f"... and {rest} more"] if rest > 0 else names
 
 
 def _fill_from_image(options: _Options, card: ModelCard, image: ReferenceImage) -> None:

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from frontend.errors import INTERNAL, FrontendError, Rule, internal_message, rule_of
 from frontend.http.request_id import current_request_id
@@ -20,6 +21,9 @@ from protocol.printable import LONGEST, printable
 RETRY_AFTER_SECONDS = 5
 _LONGEST_MESSAGE = 8_000
 """characters, for the case that every part of a message is as long as it may be"""
+
+_POLICY_VIOLATION = 1008
+"""RFC 6455's close code; before the handshake a server turns it into status 403"""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +52,17 @@ def error_response(error: Exception) -> JSONResponse:
                 return _envelope(rule, message, error.field)
     _log.error("internal error", exc_info=error)
     return _envelope(INTERNAL, internal_message(current_request_id()), None)
+
+
+async def refuse(error: FrontendError, scope: Scope, receive: Receive, send: Send) -> None:
+    """Turn a request away before a route sees it: answer with the envelope of `error`, and read none of the body.
+
+    A WebSocket is closed without a handshake.
+    """
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.message[:100]})
+    else:
+        await error_response(error)(scope, receive, send)
 
 
 def _validation_response(error: RequestValidationError) -> JSONResponse:

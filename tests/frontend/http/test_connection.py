@@ -16,7 +16,7 @@ from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
-from tests.frontend.test_disconnect import wait_for
+from tests.frontend.http.test_disconnect import wait_for
 from tests.frontend.test_video_request import URL
 
 MIB = 1024 * 1024
