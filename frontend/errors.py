@@ -85,7 +85,7 @@ class InvalidMultipart(FrontendError):
 
 
 class VideoNotFound(FrontendError):
-    """No such video is kept, or no longer."""
+    """The video is not found or has expired."""
 
 
 class UnsupportedMediaType(FrontendError):

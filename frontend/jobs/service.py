@@ -35,7 +35,7 @@ class JobService:
         """The job when it is completed. Cancelling this cancels the job: nobody else waits for its result.
 
         Raises:
-            VideoNotFound: there is no such job, or no longer.
+            VideoNotFound: the job is not found or has expired.
             PipelineError, EngineUnavailable, EngineFailed: as the job failed.
         """
         run = self._runs.get(job_id)
@@ -44,14 +44,14 @@ class JobService:
         return await run.wait()
 
     async def get(self, job_id: str) -> Job:
-        """Raises VideoNotFound: there is no such job, or no longer."""
+        """Raises VideoNotFound: the job is not found or has expired."""
         job = await self._store.get(job_id)
         if job is None:
             raise _not_found(job_id)
         return job
 
     async def content(self, job_id: str) -> bytes:
-        """The first file of a completed job. Raises VideoNotFound: there is none, or no longer."""
+        """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
         content = await self._store.content(job_id)
         if content is None:
             raise _not_found(job_id)

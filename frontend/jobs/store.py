@@ -28,11 +28,11 @@ class JobStore(Protocol):
         ...
 
     async def get(self, job_id: str) -> Job | None:
-        """None where there is no such job, or no longer."""
+        """None where it is not found or has expired."""
         ...
 
     async def content(self, job_id: str) -> bytes | None:
-        """The first file of a completed job; None where there is none, or no longer."""
+        """The first file of a completed job; None where it is not found or has expired."""
         ...
 
 
