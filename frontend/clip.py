@@ -6,12 +6,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from fractions import Fraction
 
-from frontend.engine import Engine, Frames, JobInfo, Progress
+from frontend.engine import Engine, Frames
 from frontend.errors import EngineFailed
 from frontend.job_group import run_together
 from frontend.metrics import Metrics
 from frontend.video_encoder import VideoEncoder
-from protocol.sampling import SamplingParams
+from protocol.events import Done, Progress
+from protocol.sampling import AnySpec
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Clip:
     """An encoded clip and how it came to be."""
 
     mp4: bytes
-    info: JobInfo
+    info: Done
     encode_seconds: float
 
 
@@ -31,13 +32,11 @@ class ClipMaker:
     metrics: Metrics
     timeout_seconds: float
 
-    async def make_all(
-        self, model: str, clips: tuple[SamplingParams, ...], fps: Fraction, request_id: str
-    ) -> list[Clip]:
+    async def make_all(self, model: str, clips: tuple[AnySpec, ...], fps: Fraction, request_id: str) -> list[Clip]:
         """Make the clips at the same time. When one fails, the others are cancelled and its error is raised."""
         return await run_together(lambda params, job_id: self.make(model, params, fps, job_id), clips, request_id)
 
-    async def make(self, model: str, params: SamplingParams, fps: Fraction, request_id: str) -> Clip:
+    async def make(self, model: str, params: AnySpec, fps: Fraction, request_id: str) -> Clip:
         """Make one clip. Cancelling it stops the job in Triton.
 
         Raises:
@@ -58,7 +57,7 @@ class ClipMaker:
                         case Progress():
                             pass
                         case done:
-                            info = done.info
+                            info = done
         if encoder.num_frames != params.num_frames:
             raise EngineFailed(f"{encoder.num_frames} of {params.num_frames} frames arrived")
         started = time.monotonic()

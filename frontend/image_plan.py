@@ -8,7 +8,7 @@ from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, Im
 from frontend.unknown_fields import refuse_unknown, warnings_of
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 
 _WITHOUT_EFFECT = frozenset({"vae_use_slicing", "vae_use_tiling"})
 
@@ -18,7 +18,7 @@ class ImagePlan:
     """The pictures of one request; they differ in their seeds only."""
 
     model: str
-    pictures: tuple[SamplingParams, ...]
+    pictures: tuple[AnySpec, ...]
     encoder: ImageEncoder
     warnings: tuple[str, ...]
 

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 
 T = TypeVar("T")
 
 
 async def run_together(
-    make: Callable[[SamplingParams, str], Coroutine[Any, Any, T]], jobs: tuple[SamplingParams, ...], request_id: str
+    make: Callable[[AnySpec, str], Coroutine[Any, Any, T]], jobs: tuple[AnySpec, ...], request_id: str
 ) -> list[T]:
     """The results of `make(params, job_id)` for each of `jobs`, in their order.
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frontend.engine import Done, Engine, Frames, JobInfo
+from frontend.engine import Engine, Frames
 from frontend.errors import EngineFailed
 from frontend.image_encoder import ImageEncoder
 from frontend.job_group import run_together
 from frontend.metrics import Metrics
-from protocol.sampling import SamplingParams
+from protocol.events import Done
+from protocol.sampling import AnySpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Picture:
     """An encoded picture and how it came to be."""
 
     file: bytes
-    info: JobInfo
+    info: Done
     encode_seconds: float
 
 
@@ -34,14 +35,14 @@ class PictureMaker:
     timeout_seconds: float
 
     async def make_all(
-        self, model: str, pictures: tuple[SamplingParams, ...], encoder: ImageEncoder, request_id: str
+        self, model: str, pictures: tuple[AnySpec, ...], encoder: ImageEncoder, request_id: str
     ) -> list[Picture]:
         """Make the pictures at the same time. When one fails, the others are cancelled and its error is raised."""
         return await run_together(
             lambda params, job_id: self.make(model, params, encoder, job_id), pictures, request_id
         )
 
-    async def make(self, model: str, params: SamplingParams, encoder: ImageEncoder, request_id: str) -> Picture:
+    async def make(self, model: str, params: AnySpec, encoder: ImageEncoder, request_id: str) -> Picture:
         """Make one picture. Cancelling it stops the job in Triton.
 
         Raises:
@@ -54,7 +55,7 @@ class PictureMaker:
         self.metrics.picture_made()
         return Picture(file, info, time.monotonic() - started)
 
-    async def _run(self, model: str, params: SamplingParams, request_id: str) -> tuple[NDArray[np.uint8], JobInfo]:
+    async def _run(self, model: str, params: AnySpec, request_id: str) -> tuple[NDArray[np.uint8], Done]:
         """The picture, uint8 [height, width, RGB], and the job's report."""
         frames = []
         events = self.engine.generate(model, params, request_id=request_id, timeout_seconds=self.timeout_seconds)
@@ -63,7 +64,7 @@ class PictureMaker:
                 match event:
                     case Frames(pixels):
                         frames.append(pixels)
-                    case Done(report):
+                    case Done() as report:
                         info = report
         shapes = [pixels.shape for pixels in frames]
         if shapes != [(1, params.height, params.width, 3)]:

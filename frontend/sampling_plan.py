@@ -1,13 +1,14 @@
 """From the fields of a request to the jobs that it asks for; the same for clips and for pictures."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from frontend.schemas.fields import Fields, parse_size
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
-from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve
+from protocol.resolve import parse, resolve
+from protocol.sampling import MAX_SEED, AnySpec
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Options:
         return InvalidRequest(error.message, self.sources.get(error.field or "", error.field))
 
 
-def plan_jobs(options: Options, card: ModelCard, n: int) -> tuple[SamplingParams, ...]:
+def plan_jobs(options: Options, card: ModelCard, n: int) -> tuple[AnySpec, ...]:
     """What `n` jobs make; they differ in their seeds only, which count up.
 
     Raises:
@@ -51,4 +52,4 @@ def plan_jobs(options: Options, card: ModelCard, n: int) -> tuple[SamplingParams
             raise InvalidRequest(f"seed + n - 1 must be at most {MAX_SEED}", "seed")
     except InvalidRequest as error:
         raise options.in_clients_words(error) from None
-    return tuple(replace(first, seed=first.seed + i) for i in range(n))
+    return tuple(first.model_copy(update={"seed": first.seed + i}) for i in range(n))

@@ -13,7 +13,7 @@ from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
 from frontend.unknown_fields import refuse_unknown, warnings_of
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 
 _LARGEST_FPS_DENOMINATOR = 1001
 """enough for three decimals (23.976) and for the NTSC rates (24000/1001), and small enough for an MP4's clock"""
@@ -28,13 +28,13 @@ class VideoPlan:
     """The clips of one request; they differ in their seeds only."""
 
     model: str
-    clips: tuple[SamplingParams, ...]
+    clips: tuple[AnySpec, ...]
     fps: Fraction
     warnings: tuple[str, ...]
 
     def starting_from(self, image: NDArray[np.uint8]) -> "VideoPlan":
         """The same clips, from `image`: uint8 [height, width, RGB] of their size."""
-        return replace(self, clips=tuple(replace(clip, image=image) for clip in self.clips))
+        return replace(self, clips=tuple(clip.model_copy(update={"image": image}) for clip in self.clips))
 
 
 def check_supported(request: VideoRequest, *, refuse_unknown_fields: bool) -> None:

@@ -46,13 +46,13 @@ async def _create(body: ImageGenerationRequest, services: Services) -> ImageGene
     plan = plan_image(body, await services.catalog.choose(body.model, "text-to-image"))
     pictures = await services.pictures.make_all(plan.model, plan.pictures, plan.encoder, current_request_id())
     data = [await _data(picture) for picture in pictures]
-    made = pictures[0].info.params
+    made = pictures[0].info.spec
     return ImageGenerationResponse(
         created=int(time.time()),
         model=plan.model,
         size=f"{made.width}x{made.height}",
         output_format=plan.encoder.format,
-        params=PictureParams.model_validate(made.model_dump()),
+        params=PictureParams.model_validate(made, from_attributes=True),
         data=data,
         timings=Timings.of_request([picture.timings for picture in data], time.monotonic() - started),
         warnings=list(plan.warnings),
@@ -62,4 +62,4 @@ async def _create(body: ImageGenerationRequest, services: Services) -> ImageGene
 async def _data(picture: Picture) -> PictureData:
     timings = Timings.of_job(picture.info.timings, picture.encode_seconds)
     encoded = (await asyncio.to_thread(base64.b64encode, picture.file)).decode()
-    return PictureData(b64_json=encoded, seed=picture.info.params.seed, timings=timings)
+    return PictureData(b64_json=encoded, seed=picture.info.spec.seed, timings=timings)

@@ -5,10 +5,10 @@ import pytest
 from frontend.errors import VideoNotFound
 from frontend.recent_videos import RecentVideo, RecentVideos
 from frontend.schemas.timings import Timings
-from frontend.schemas.video_report import SamplingReport
 from frontend.schemas.videos import Video
+from protocol.sampling import VideoSampling
 
-PARAMS = SamplingReport(num_inference_steps=3, guidance_scale=4, flow_shift=12, solver="unipc", lora=[])
+PARAMS = VideoSampling(num_inference_steps=3, guidance_scale=4, flow_shift=12, solver="unipc", lora=())
 
 
 def recent(video_id: str, size: int = 10) -> RecentVideo:
