@@ -1,7 +1,7 @@
 """From a request to the job that it asks for: what is open is filled in, and what cannot be done is refused."""
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
 from typing import Any
@@ -20,7 +20,8 @@ from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.printable import printable
-from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve
+from protocol.resolve import parse, resolve
+from protocol.sampling import MAX_SEED, AnySpec
 
 _LARGEST_FPS_DENOMINATOR = 1001
 """enough for three decimals (23.976) and for the NTSC rates (24000/1001), and small enough for an MP4's clock"""
@@ -153,7 +154,7 @@ def _collect(request: VideoRequest | ImageGenerationRequest, names: Set[str], gr
     return options
 
 
-def _samples(options: _Options, card: ModelCard, n: int) -> tuple[SamplingParams, ...]:
+def _samples(options: _Options, card: ModelCard, n: int) -> tuple[AnySpec, ...]:
     """What `n` videos or images are made with; they differ in their seeds only, which count up.
 
     Raises:
@@ -165,13 +166,13 @@ def _samples(options: _Options, card: ModelCard, n: int) -> tuple[SamplingParams
             raise InvalidRequest(f"seed + n - 1 must be at most {MAX_SEED}", "seed")
     except InvalidRequest as error:
         raise options.in_clients_words(error) from None
-    return tuple(replace(first, seed=first.seed + i, image=None) for i in range(n))
+    return tuple(first.model_copy(update={"seed": first.seed + i, "image": None}) for i in range(n))
 
 
 def _spec(
     card: ModelCard,
     product: Product,
-    samples: tuple[SamplingParams, ...],
+    samples: tuple[AnySpec, ...],
     warnings: list[str],
     created_at: float,
     *,

@@ -11,9 +11,10 @@ from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.state import FinishedJob, Job
 from frontend.schemas.images_generations import ImageGenerationResponse, PictureData, PictureParams
 from frontend.schemas.timings import Timings
-from frontend.schemas.video_report import SamplingReport, VideoData
+from frontend.schemas.video_report import VideoData
 from frontend.schemas.videos import CreatedVideo, Video
 from frontend.schemas.videos_generations import VideoGenerationResponse
+from protocol.sampling import VideoSampling
 
 Data = TypeVar("Data", bound=BaseModel)
 
@@ -58,26 +59,26 @@ async def images_response(finished: FinishedJob) -> ImageGenerationResponse:
         **_common_fields(job),
         created=_finished_at(job),
         output_format=job.spec.product.format,
-        params=PictureParams.model_validate(job.outputs[0].info.params.model_dump()),
+        params=PictureParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
         data=await _data(finished, PictureData),
     )
 
 
 def _video_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of videos have."""
-    made = job.outputs[0].info.params
+    made = job.outputs[0].report.spec
     return {
         **_common_fields(job),
         "num_frames": made.num_frames,
         "fps": float(_fps(job)),
-        "params": SamplingReport.model_validate(made.model_dump()),
+        "params": VideoSampling.model_validate(made, from_attributes=True),
     }
 
 
 def _common_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of what was made have."""
-    made = job.outputs[0].info.params
-    parts = [Timings.of_job(output.info.timings, output.encode_seconds) for output in job.outputs]
+    made = job.outputs[0].report.spec
+    parts = [Timings.of_job(output.report.timings, output.encode_seconds) for output in job.outputs]
     return {
         "model": job.spec.model,
         "size": f"{made.width}x{made.height}",
@@ -91,8 +92,8 @@ async def _data(finished: FinishedJob, schema: type[Data]) -> list[Data]:
     return [
         schema(
             b64_json=(await asyncio.to_thread(base64.b64encode, file)).decode(),
-            seed=output.info.params.seed,
-            timings=Timings.of_job(output.info.timings, output.encode_seconds),
+            seed=output.report.spec.seed,
+            timings=Timings.of_job(output.report.timings, output.encode_seconds),
         )
         for file, output in zip(finished.files, finished.job.outputs, strict=True)
     ]
@@ -103,7 +104,7 @@ def _finished_at(job: Job) -> int:
 
 
 def _seconds(job: Job) -> float:
-    return float(job.outputs[0].info.params.num_frames / _fps(job))
+    return float(job.outputs[0].report.spec.num_frames / _fps(job))
 
 
 def _fps(job: Job) -> Any:

@@ -6,63 +6,11 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
-from protocol.lora import LoraInfo, LoraRequest
-from protocol.model_card import ModelCard, Solver
-from protocol.sampling import SamplingParams
-
-
-class UsedParams(BaseModel):
-    """What a video or image was really made with; None for what its model has no use for."""
-
-    model_config = ConfigDict(frozen=True)
-
-    width: int
-    height: int
-    num_frames: int
-    num_inference_steps: int
-    guidance_scale: float | None = None
-    guidance_scale_2: float | None = None
-    true_cfg_scale: float | None = None
-    seed: int
-    flow_shift: float | None = None
-    boundary_ratio: float | None = None
-    solver: Solver
-    lora: tuple[LoraRequest, ...] = ()
-
-
-class JobTimings(BaseModel):
-    """Seconds that a job spent, by phase."""
-
-    model_config = ConfigDict(frozen=True)
-
-    queue_seconds: float
-    text_seconds: float
-    image_seconds: float = 0.0
-    denoise_seconds: float
-    decode_seconds: float
-    total_seconds: float
-
-
-class JobInfo(BaseModel):
-    """The report that ends a job."""
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str
-    params: UsedParams
-    timings: JobTimings
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is."""
-
-    steps_done: int
-    steps: int
-    frames_done: int
-    frames: int
+from protocol.events import Done, Progress
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import AnySpec
 
 
 @dataclass(frozen=True)
@@ -71,13 +19,6 @@ class Frames:
 
     pixels: NDArray[np.uint8]
     """[frames, height, width, RGB]"""
-
-
-@dataclass(frozen=True)
-class Done:
-    """The last event of a job that succeeded."""
-
-    info: JobInfo
 
 
 Event = Progress | Frames | Done
@@ -119,7 +60,7 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
+        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
     ) -> AsyncGenerator[Event, None]:
         """Run one job and yield its events; `Done` is the last. Closing the generator stops the job.
 

@@ -4,46 +4,30 @@ The contract of the stream is in model_repository/generate/config.pbtxt.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
-from pydantic import BaseModel
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
-from frontend.generators.generator import Done, Event, Frames, JobInfo, Progress
+from frontend.generators.generator import Event, Frames
 from frontend.launcher_status import LauncherStatus, describe
+from protocol import events
 from protocol.errors import PipelineError
+from protocol.events import Done, Failed, Loras, Models, Progress, read_event
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 from protocol.triton_messages import says_model_is_away
 
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0
 """a healthy `generate` describes its models in milliseconds; a killed one never answers, yet Triton calls it ready"""
-
-_TYPES = {
-    "seed": "INT64",
-    "width": "INT32",
-    "height": "INT32",
-    "num_frames": "INT32",
-    "num_inference_steps": "INT32",
-    "guidance_scale": "FP64",
-    "guidance_scale_2": "FP64",
-    "true_cfg_scale": "FP64",
-    "flow_shift": "FP64",
-    "boundary_ratio": "FP64",
-    "timeout_seconds": "FP64",
-}
-"""Triton's data type of each input that is not a string"""
-_NUMPY = {"INT64": np.int64, "INT32": np.int32, "FP64": np.float64, "BYTES": np.object_}
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -54,19 +38,7 @@ _CHANNEL_OPTIONS = [
 ]
 
 
-class _Description(BaseModel):
-    """What `describe` answers."""
-
-    models: list[ModelCard]
-
-
-class _Adapters(BaseModel):
-    """What `loras` answers."""
-
-    loras: list[LoraInfo]
-
-
-Answer = TypeVar("Answer", bound=BaseModel)
+Answer = TypeVar("Answer", Models, Loras)
 
 
 class TritonGenerator:
@@ -95,12 +67,12 @@ class TritonGenerator:
             self._opened = None
 
     async def models(self) -> list[ModelCard]:
-        cards = (await self._ask("describe", _Description)).models
+        cards = list((await self._ask("describe", Models)).models)
         self._components = {card.id: card.components.names() for card in cards}
         return cards
 
     async def loras(self) -> list[LoraInfo]:
-        return (await self._ask("loras", _Adapters)).loras
+        return list((await self._ask("loras", Loras)).loras)
 
     async def check_ready(self) -> None:
         if away := self._launcher_status.away():
@@ -122,19 +94,31 @@ class TritonGenerator:
             raise self._unreachable("no answer") from None
 
     async def generate(
-        self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
+        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
     ) -> AsyncGenerator[Event, None]:
         if lost := self._launcher_status.lost(self._components.get(model, [])):
             raise EngineUnavailable(lost)
-        inputs = {"model": model, **vars(params), "timeout_seconds": timeout_seconds}
-        inputs["lora"] = json.dumps(params.to_json()["lora"]) if params.lora else None
+        inputs = {
+            "model": model,
+            "prompt": spec.prompt,
+            "sampling_parameters": spec.parameters(),
+            "image": spec.image,
+            "timeout_seconds": timeout_seconds,
+        }
         stream = self._stream(inputs, request_id=request_id, silence=self._stall_timeout)
         async with aclosing(stream) as responses:
             async for response in responses:
-                for event in _events(response):
-                    yield event
-                    if isinstance(event, Done):
+                frames = response.as_numpy("frames")
+                if frames is not None:
+                    yield Frames(frames)
+                match _read(response):
+                    case Progress() as progress:
+                        yield progress
+                    case Done() as done:
+                        yield done
                         return
+                    case other:
+                        raise EngineFailed(f"a job answered with {other.type!r}")
         raise EngineFailed("the job ended without its report")
 
     async def _ask(self, task: str, answer: type[Answer]) -> Answer:
@@ -142,12 +126,10 @@ class TritonGenerator:
         stream = self._stream({"task": task}, request_id=task, silence=DESCRIBE_TIMEOUT_SECONDS)
         async with aclosing(stream) as responses:
             async for response in responses:
-                info = response.as_numpy("info")
-                if info is not None:
-                    try:
-                        return answer.model_validate_json(info[0])
-                    except (IndexError, ValueError) as error:
-                        raise EngineFailed(f"unreadable answer to {task!r}: {error}") from error
+                event = _read(response)
+                if isinstance(event, answer):
+                    return event
+                raise EngineFailed(f"{task!r} was answered with {event.type!r}")
         raise EngineFailed(f"{task!r} ended without an answer")
 
     async def _stream(
@@ -172,7 +154,7 @@ class TritonGenerator:
                 except grpc.aio.AioRpcError as lost:
                     raise self._unreachable(lost.details() or lost.code().name) from lost
                 if error is not None:
-                    raise _job_error(error.message())
+                    raise _triton_error(error.message())
                 yield response
                 if response.get_response().parameters["triton_final_response"].bool_param:
                     return
@@ -195,49 +177,43 @@ async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
 
 
 def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
-    """The inputs that are not None: the image as it is, the others as tensors of one element."""
+    """The inputs that are not None: text, numbers and an image."""
     tensors = []
     for name, value in inputs.items():
-        if value is None:
-            continue
-        if isinstance(value, np.ndarray):
-            datatype, array = "UINT8", value
-        else:
-            datatype = _TYPES.get(name, "BYTES")
-            array = np.array([value.encode() if isinstance(value, str) else value], dtype=_NUMPY[datatype])
+        match value:
+            case None:
+                continue
+            case str():
+                datatype, array = "BYTES", np.array([value.encode()], np.object_)
+            case np.ndarray():
+                datatype, array = "UINT8", value
+            case _:
+                datatype, array = "FP64", np.array([value], np.float64)
         tensor = InferInput(name, list(array.shape), datatype)
         tensor.set_data_from_numpy(array)
         tensors.append(tensor)
     return tensors
 
 
-def _events(response: InferResult) -> list[Event]:
-    """What one response of `generate` says, the report last. Raises EngineFailed where it breaks the contract."""
+def _read(response: InferResult) -> events.Event:
+    """The event of a response.
+
+    Raises:
+        PipelineError: it is that the request has failed.
+        EngineFailed: it breaks the contract, or reports a fault of `generate`.
+    """
     try:
-        return _read(response)
+        event = read_event(response.as_numpy("event")[0])
     except (IndexError, TypeError, ValueError) as error:
-        raise EngineFailed(f"unreadable response of a job: {error}") from error
+        raise EngineFailed(f"unreadable event: {error}") from error
+    if isinstance(event, Failed):
+        failed = event.error()
+        raise EngineFailed(failed.message) if type(failed) is PipelineError else failed
+    return event
 
 
-def _read(response: InferResult) -> list[Event]:
-    events: list[Event] = []
-    frames = response.as_numpy("frames")
-    if frames is not None:
-        events.append(Frames(frames))
-    progress = response.as_numpy("progress")
-    if progress is not None:
-        events.append(Progress(*(int(count) for count in progress)))
-    info = response.as_numpy("info")
-    if info is not None:
-        events.append(Done(JobInfo.model_validate_json(info[0])))
-    return events
-
-
-def _job_error(text: str) -> Exception:
-    """The exception for the error text of a stream."""
-    error = PipelineError.from_text(text)
-    if error is not None:
-        return error
+def _triton_error(text: str) -> Exception:
+    """The exception for an error that Triton itself words: it has not come to `generate`, or not back."""
     if says_model_is_away(text):
         return EngineUnavailable(f"the model {MODEL!r} is not available: {text}")
     return EngineFailed(text)

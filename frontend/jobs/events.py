@@ -5,8 +5,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-from frontend.generators.generator import Frames, Progress
+from frontend.generators.generator import Frames
 from frontend.jobs.state import Job
+from protocol.events import Progress
 
 MAX_BACKLOG = 16
 """events that wait for a slow listener; the oldest are dropped, as each may hold the pixels of some frames"""

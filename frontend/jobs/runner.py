@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frontend.errors import EngineFailed
-from frontend.generators.generator import Done, Frames, Generator, JobInfo, Progress
+from frontend.generators.generator import Frames, Generator
 from frontend.jobs.events import PartEvent
 from frontend.jobs.product import Encoder
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from frontend.metrics import Metrics
-from protocol.sampling import SamplingParams
+from protocol.events import Done, Progress
+from protocol.sampling import AnySpec
 
 T = TypeVar("T")
 Tell = Callable[[PartEvent], Awaitable[None]]
@@ -50,7 +51,7 @@ class JobRunner:
         """One video or image, encoded while its later frames are decoded."""
         sampling = spec.sampling_of(part)
         encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
-        info: JobInfo | None = None
+        report: Done | None = None
         with self.metrics.jobs_in_flight.track_inprogress():
             events = self.generator.generate(
                 spec.model, sampling, request_id=spec.request_id_of(part), timeout_seconds=self.timeout_seconds
@@ -58,24 +59,24 @@ class JobRunner:
             async with aclosing(events):
                 async for event in events:
                     match event:
-                        case Done(report):
-                            info = report
+                        case Done():
+                            report = event
                         case Frames(pixels):
                             await encoding.add(pixels)
                             await tell(PartEvent(part, event))
                         case Progress():
                             await tell(PartEvent(part, event))
-        if info is None:
+        if report is None:
             raise EngineFailed("the generator ended without its report")
         file = await encoding.finish()
         self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
-        return file, Output(info=info, encode_seconds=encoding.seconds)
+        return file, Output(report=report, encode_seconds=encoding.seconds)
 
 
 class _Encoding:
     """Feeds an encoder in a thread, so that the next frames are received, and decoded, meanwhile."""
 
-    def __init__(self, sampling: SamplingParams, encoder: Encoder) -> None:
+    def __init__(self, sampling: AnySpec, encoder: Encoder) -> None:
         self.seconds = 0.0
         self._sampling = sampling
         self._encoder = encoder

@@ -5,13 +5,14 @@ import time
 from collections.abc import AsyncGenerator
 
 from frontend.errors import INTERNAL, VideoNotFound, internal_message, rule_of
-from frontend.generators.generator import Frames, Progress
+from frontend.generators.generator import Frames
 from frontend.jobs.events import Broadcast, Ended, JobEvent, PartEvent, Queued
 from frontend.jobs.runner import JobRunner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, percent_done
 from frontend.jobs.store import JobStore
 from protocol.errors import Cancelled
+from protocol.events import Progress
 from protocol.printable import quoted
 
 

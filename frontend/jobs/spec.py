@@ -3,7 +3,6 @@
 import base64
 import io
 import uuid
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,15 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from frontend.jobs.product import Product
 from frontend.media.image_encoder import ImageEncoder
-from protocol.lora import LoraRequest
-from protocol.sampling import SamplingParams
-
-
-def _read_sampling(value: Any) -> SamplingParams:
-    if isinstance(value, SamplingParams):
-        return value
-    adapters = tuple(LoraRequest.model_validate(lora) for lora in value.get("lora", ()))
-    return SamplingParams(**{**value, "lora": adapters})
+from protocol.sampling import AnySpec
 
 
 def _read_image(value: Any) -> Any:
@@ -35,7 +26,6 @@ def _write_image(pixels: NDArray[np.uint8] | None) -> str | None:
     return None if pixels is None else base64.b64encode(ImageEncoder("png").encode(pixels)).decode()
 
 
-Sampling = Annotated[SamplingParams, PlainValidator(_read_sampling), PlainSerializer(SamplingParams.to_json)]
 Pixels = Annotated[NDArray[np.uint8] | None, PlainValidator(_read_image), PlainSerializer(_write_image)]
 
 
@@ -48,7 +38,7 @@ class JobSpec(BaseModel):
     """`video_...` or `image_...`"""
     product: Product
     model: str
-    samples: tuple[Sampling, ...] = Field(min_length=1)
+    samples: tuple[AnySpec, ...] = Field(min_length=1)
     """what each video or image is made with; they differ in their seeds only"""
     image: Pixels = None
     """what they start from: uint8 [height, width, RGB] of their size; None where they start from a text alone"""
@@ -64,9 +54,9 @@ class JobSpec(BaseModel):
     def prompt(self) -> str:
         return self.samples[0].prompt
 
-    def sampling_of(self, part: int) -> SamplingParams:
+    def sampling_of(self, part: int) -> AnySpec:
         """What the video or image number `part`, from 0, is made with; its image too."""
-        return replace(self.samples[part], image=self.image)
+        return self.samples[part].model_copy(update={"image": self.image})
 
     def request_id_of(self, part: int) -> str:
         """What the generator calls it: a lone one has the id of its request, several have it numbered from 0."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from frontend.generators.generator import JobInfo, Progress
 from frontend.jobs.spec import JobSpec
+from protocol.events import Done, Progress
 
 JobStatus = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
@@ -70,11 +70,12 @@ class JobState(BaseModel):
 
 
 class Output(BaseModel):
-    """The report of one finished video or image."""
+    """What is known of one finished video or image."""
 
     model_config = ConfigDict(frozen=True)
 
-    info: JobInfo
+    report: Done
+    """the generator's"""
     encode_seconds: float
 
 

@@ -7,11 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.media.image_encoder import ImageFormat
-from frontend.schemas.fields import RequestFields, SamplingFields, Word, parse_size
+from frontend.schemas.fields import Fields, RequestFields, Word, parse_size
 from frontend.schemas.timings import Timings
-from protocol.lora import LoraRequest
-from protocol.model_card import Solver
-from protocol.sampling import MAX_SIDE, Guidance
+from protocol.sampling import MAX_SIDE, ImageOptions, ImageSampling
 
 AUTO = "auto"
 
@@ -30,20 +28,9 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 PartialImages = Annotated[int, Field(ge=0, le=3)]
 
 
-class ImageSamplingFields(SamplingFields):
+class ImageSamplingFields(ImageOptions, Fields):
     """How to sample a picture. May be given at the top level or in `extra_body`."""
 
-    true_cfg_scale: Guidance | None = Field(
-        None,
-        description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
-        "halves the work.",
-        examples=[4.0],
-    )
-    guidance_scale: Guidance | None = Field(
-        None,
-        description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
-        examples=[4.0],
-    )
     vae_use_slicing: bool | None = Field(None, description="Without effect: one picture is decoded at a time.")
     vae_use_tiling: bool | None = Field(None, description="Without effect: pictures are decoded whole.")
 
@@ -115,15 +102,10 @@ class PictureData(BaseModel):
     timings: Timings
 
 
-class PictureParams(BaseModel):
+class PictureParams(ImageSampling):
     """What the pictures were made with; null for what the model has no use for."""
 
-    num_inference_steps: int = Field(examples=[50])
-    guidance_scale: float | None
-    true_cfg_scale: float | None = Field(examples=[4.0])
-    flow_shift: float | None
-    solver: Solver = Field(examples=["euler"])
-    lora: list[LoraRequest] = Field(description="The adapters.", examples=[[]])
+    flow_shift: None = Field(None, description="The schedule is shifted by the size of the picture.")
 
 
 class ImageGenerationResponse(BaseModel):

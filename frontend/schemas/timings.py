@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from frontend.generators.generator import JobTimings
+from protocol.events import JobTimings
 
 
 class Timings(BaseModel):

@@ -5,13 +5,15 @@ from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 
-from frontend.generators.generator import Done, Event, Frames, JobInfo, JobTimings, Progress, UsedParams
+from frontend.generators.generator import Event, Frames
+from protocol.events import Done, JobTimings, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 from tests.model_cards import model_card
 
 CHUNK_FRAMES = 4
+TIMINGS = JobTimings(queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0)
 
 
 class FakeEngine:
@@ -21,7 +23,7 @@ class FakeEngine:
         self.cards = [model_card()] if cards is None else cards
         self.adapters: list[LoraInfo] = []
         self.describe_error: Exception | None = None
-        self.error_for: Callable[[SamplingParams], Exception | None] = lambda params: None
+        self.error_for: Callable[[AnySpec], Exception | None] = lambda params: None
         """what a job fails with after its first step"""
         self.step_gate = asyncio.Event()
         """jobs wait for it before their second step"""
@@ -31,7 +33,7 @@ class FakeEngine:
         """whether a job that goes well ends with its report"""
         self.opened = False
         self.describe_calls = 0
-        self.jobs: dict[str, SamplingParams] = {}
+        self.jobs: dict[str, AnySpec] = {}
         """by request id"""
         self.timeouts: list[float] = []
         self.cancelled: list[str] = []
@@ -57,12 +59,12 @@ class FakeEngine:
         await self.models()
 
     async def generate(
-        self, model: str, params: SamplingParams, *, request_id: str, timeout_seconds: float
+        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
     ) -> AsyncGenerator[Event, None]:
-        self.jobs[request_id] = params
+        self.jobs[request_id] = params = spec
         self.timeouts.append(timeout_seconds)
         try:
-            yield Progress(1, params.num_inference_steps, 0, params.num_frames)
+            yield Progress(steps_done=1, steps=params.num_inference_steps, frames_done=0, frames=params.num_frames)
             error = self.error_for(params)
             if error is not None:
                 raise error
@@ -72,14 +74,7 @@ class FakeEngine:
                 count = min(CHUNK_FRAMES, frames - first)
                 yield Frames(np.full((count, params.height, params.width, 3), first, np.uint8))
             if self.reports:
-                yield Done(_info(model, params))
+                yield Done(model=model, spec=params, timings=TIMINGS)
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(request_id)
             raise
-
-
-def _info(model: str, params: SamplingParams) -> JobInfo:
-    timings = JobTimings(
-        queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0
-    )
-    return JobInfo(model=model, params=UsedParams.model_validate(params.to_json()), timings=timings)

@@ -9,7 +9,8 @@ import pytest
 
 from protocol.errors import InvalidRequest
 from protocol.model_card import Limits, ModelCard
-from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve, round_frames
+from protocol.resolve import parse, resolve, round_frames
+from protocol.sampling import MAX_SEED, WanSpec
 from tests.model_cards import (
     image_to_video_card,
     model_card,
@@ -21,14 +22,14 @@ TWO_EXPERTS = model_card(limits=Limits(size_multiple=16, max_side=4096, max_fram
 ONE_EXPERT = model_card(experts=1)
 
 
-def made_of(card: ModelCard = TWO_EXPERTS, **fields: Any) -> SamplingParams:
+def made_of(card: ModelCard = TWO_EXPERTS, **fields: Any) -> Any:
     return resolve(parse({"prompt": "a cat", **fields}), card)
 
 
 def test_a_prompt_alone_takes_everything_else_from_the_card() -> None:
     params = made_of(seed=5)
 
-    assert params == SamplingParams(
+    assert params == WanSpec(
         prompt="a cat",
         negative_prompt="ugly",
         width=64,
@@ -37,7 +38,6 @@ def test_a_prompt_alone_takes_everything_else_from_the_card() -> None:
         num_inference_steps=3,
         guidance_scale=4.0,
         guidance_scale_2=3.0,
-        true_cfg_scale=None,
         seed=5,
         flow_shift=12.0,
         boundary_ratio=0.875,
@@ -196,8 +196,8 @@ def test_a_text_alone_is_enough_for_a_model_that_does_both() -> None:
     assert made_of(text_or_image_to_video_card()).image is None
 
 
-def test_params_in_json_leave_the_image_out() -> None:
+def test_a_spec_in_json_leaves_the_image_out() -> None:
     params = made_of(image_to_video_card(), image=IMAGE, lora={"name": "ink", "scale": 0.5})
-    said = json.loads(json.dumps(params.to_json()))
-    assert "image" not in said
+    said = json.loads(params.parameters())
+    assert not said.keys() & {"image", "prompt"}
     assert said["lora"] == [{"name": "ink", "scale": 0.5}]

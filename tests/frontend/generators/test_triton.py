@@ -5,7 +5,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,23 @@ import numpy as np
 import pytest
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
-from frontend.generators.generator import Done, Event, Frames, Progress
+from frontend.generators.generator import Event, Frames
 from frontend.generators.triton import TritonGenerator
 from frontend.launcher_status import LauncherStatus
 from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
+from protocol.events import Done, Failed, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
-from protocol.sampling import MAX_SEED, SamplingParams, parse
-from protocol.sampling import resolve as resolve_request
+from protocol.resolve import parse
+from protocol.resolve import resolve as resolve_request
+from protocol.sampling import MAX_SEED, AnySpec
 from tests.frontend.scripted_triton import CARD, Scripted
 from tests.model_cards import image_to_video_card, text_to_image_card
 
 STALL_SECONDS = 1.0
 
 
-def params(prompt: str = "a fox", card: ModelCard = CARD, **fields: Any) -> SamplingParams:
+def params(prompt: str = "a fox", card: ModelCard = CARD, **fields: Any) -> AnySpec:
     return resolve_request(parse({"prompt": prompt, "seed": 1, **fields}), card)
 
 
@@ -60,7 +61,7 @@ async def engine_at(url: str, launcher_status: LauncherStatus | None = None) -> 
 
 
 async def events_of(
-    engine: TritonGenerator, job: SamplingParams, request_id: str = "test", timeout_seconds: float = 60
+    engine: TritonGenerator, job: AnySpec, request_id: str = "test", timeout_seconds: float = 60
 ) -> list[Event]:
     stream = engine.generate(CARD.id, job, request_id=request_id, timeout_seconds=timeout_seconds)
     async with aclosing(stream) as events:
@@ -73,7 +74,7 @@ async def events_of(
 async def test_events_come_in_order(engine: TritonGenerator) -> None:
     events = await events_of(engine, params(num_frames=9, num_inference_steps=2))
     assert [type(event) for event in events] == [Progress] * 3 + [Frames, Progress] * 3 + [Done]
-    assert events[:3] == [Progress(step, 2, 0, 9) for step in range(3)]
+    assert events[:3] == [Progress(steps_done=step, steps=2, frames_done=0, frames=9) for step in range(3)]
     pixels = np.concatenate([event.pixels for event in events if isinstance(event, Frames)])
     assert pixels.dtype == np.uint8
     assert pixels.shape == (9, 48, 64, 3)
@@ -83,8 +84,8 @@ async def test_events_come_in_order(engine: TritonGenerator) -> None:
 async def test_the_report_says_what_was_used_and_how_long_it_took(engine: TritonGenerator) -> None:
     done = (await events_of(engine, params(seed=5)))[-1]
     assert isinstance(done, Done)
-    assert (done.info.model, done.info.params.seed, done.info.params.guidance_scale_2) == (CARD.id, 5, 3.0)
-    assert done.info.timings.decode_seconds == 0.4
+    assert (done.model, done.spec) == (CARD.id, params(seed=5))
+    assert done.timings.decode_seconds == 0.4
 
 
 async def test_every_parameter_arrives_exactly(engine: TritonGenerator, triton: Scripted) -> None:
@@ -104,7 +105,7 @@ async def test_every_parameter_arrives_exactly(engine: TritonGenerator, triton: 
         lora=[{"name": "ink", "scale": 0.1}, {"low": "fog"}],
     )
     await events_of(engine, job, "every.parameter_1", timeout_seconds=12.5)
-    fields = {name: value for name, value in job.to_json().items() if value is not None}
+    fields = job.model_dump(mode="json", exclude_none=True)
     fields |= {"model": CARD.id, "timeout_seconds": 12.5}
     assert {"request_id": "every.parameter_1", "fields": fields} in triton.log()
 
@@ -121,7 +122,7 @@ async def test_the_true_guidance_of_a_picture_arrives_exactly(engine: TritonGene
     await events_of(engine, params(card=text_to_image_card(), true_cfg_scale=0.1), "picture")
     (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "picture"]
     assert sent["true_cfg_scale"] == 0.1
-    assert not sent.keys() & {"guidance_scale", "flow_shift", "image", "lora"}
+    assert not sent.keys() & {"guidance_scale", "flow_shift", "image"}
 
 
 async def test_adapters_are_listed(engine: TritonGenerator) -> None:
@@ -129,7 +130,7 @@ async def test_adapters_are_listed(engine: TritonGenerator) -> None:
 
 
 async def test_what_is_none_is_not_sent(engine: TritonGenerator, triton: Scripted) -> None:
-    one_expert = replace(params(), guidance_scale_2=None, boundary_ratio=None)
+    one_expert = params().model_copy(update={"guidance_scale_2": None, "boundary_ratio": None})
     await events_of(engine, one_expert, "none")
     (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "none"]
     assert not sent.keys() & {"guidance_scale_2", "boundary_ratio"}
@@ -152,17 +153,29 @@ async def test_large_frames_and_many_jobs_at_once(engine: TritonGenerator) -> No
         InvalidRequest("must be a multiple of 16, got 24", "width"),
         DeadlineExceeded("not done in 5 s"),
         ModelFailed("wan_vae: out of memory"),
+        QueueFull("in ensemble 'generate', message: invalid_request: 8 jobs run"),
     ],
-    ids=lambda error: error.code,
+    ids=lambda error: error.message[:20],
 )
 async def test_errors_keep_their_kind_and_field(engine: TritonGenerator, error: PipelineError) -> None:
     with pytest.raises(type(error)) as raised:
-        await events_of(engine, params(f"error {error.to_text()}"))
+        await events_of(engine, params(f"failed {Failed.of(error).model_dump_json(exclude={'type'})}"))
     assert (raised.value.message, raised.value.field) == (error.message, error.field)
 
 
 @pytest.mark.parametrize(
-    "prompt", ["error internal: KeyError: 'x'", "error oops", "no report", "bad report", "short progress"]
+    "prompt",
+    [
+        """failed {"code": "internal", "message": "KeyError: 'x'"}""",
+        'failed {"code": "of_another_release", "message": "x"}',
+        'failed {"code": "queue_full"}',
+        "error oops",
+        "error queue_full: 8 jobs run",
+        "no report",
+        "bad report",
+        "short progress",
+        "other event",
+    ],
 )
 async def test_other_answers_are_faults(engine: TritonGenerator, prompt: str) -> None:
     with pytest.raises(EngineFailed):

@@ -3,18 +3,14 @@
 from fractions import Fraction
 from typing import Any
 
-from frontend.generators.generator import JobInfo, JobTimings, UsedParams
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, Output
-from protocol.sampling import parse, resolve
+from protocol.events import Done
+from protocol.resolve import parse, resolve
+from tests.frontend.fake_engine import TIMINGS
 from tests.model_cards import model_card, text_to_image_card
 
-INFO = JobInfo(
-    model="toy-wan-t2v",
-    params=UsedParams(width=32, height=16, num_frames=9, num_inference_steps=2, seed=5, solver="unipc"),
-    timings=JobTimings(queue_seconds=0, text_seconds=0, denoise_seconds=0, decode_seconds=0, total_seconds=0),
-)
 SIZE = {"width": 32, "height": 16, "num_inference_steps": 2}
 
 
@@ -34,5 +30,6 @@ def image_spec(n: int = 1) -> JobSpec:
 
 def completed(spec: JobSpec) -> Job:
     """A job that has made what `spec` says, at 1010 s."""
-    job = Job(spec=spec, outputs=(Output(info=INFO, encode_seconds=0.1),) * len(spec.samples))
+    reports = [Done(model=spec.model, spec=sample, timings=TIMINGS) for sample in spec.samples]
+    job = Job(spec=spec, outputs=tuple(Output(report=report, encode_seconds=0.1) for report in reports))
     return job.with_state(job.state.completed(1010.0))

@@ -4,16 +4,17 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
-from frontend.generators.generator import Frames, Progress
+from frontend.generators.generator import Frames
 from frontend.jobs.events import MAX_BACKLOG, Broadcast, Ended, JobEvent, PartEvent, Queued
 from frontend.jobs.state import Job
+from protocol.events import Progress
 from tests.frontend.jobs.specs import completed, video_spec
 
 ENDED = Ended(completed(video_spec()))
 
 
 def step(done: int, part: int = 0) -> PartEvent:
-    return PartEvent(part, Progress(done, 100, 0, 9))
+    return PartEvent(part, Progress(steps_done=done, steps=100, frames_done=0, frames=9))
 
 
 async def heard(broadcast: Broadcast) -> list[JobEvent]:

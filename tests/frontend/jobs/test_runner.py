@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 
 from frontend.errors import EngineFailed
-from frontend.generators.generator import Frames, Progress
+from frontend.generators.generator import Frames
 from frontend.jobs.events import PartEvent
 from frontend.jobs.runner import JobRunner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from frontend.metrics import Metrics
 from protocol.errors import ModelFailed
+from protocol.events import Progress
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.jobs.specs import image_spec, video_spec
 
@@ -41,7 +42,7 @@ def frames_of(mp4: bytes) -> int:
 
 async def test_a_file_and_a_report_for_each_part_in_order(engine: FakeEngine) -> None:
     made = await run(engine, video_spec(3))
-    assert [output.info.params.seed for _, output in made] == [5, 6, 7]
+    assert [output.report.spec.seed for _, output in made] == [5, 6, 7]
     assert [frames_of(file) for file, _ in made] == [9, 9, 9]
     assert all(output.encode_seconds > 0 for _, output in made)
 
@@ -49,14 +50,15 @@ async def test_a_file_and_a_report_for_each_part_in_order(engine: FakeEngine) ->
 async def test_images_come_from_the_same_runner(engine: FakeEngine) -> None:
     ((file, output),) = await run(engine, image_spec())
     assert Image.open(io.BytesIO(file)).size == (32, 16)
-    assert output.info.params.num_frames == 1
+    assert output.report.spec.num_frames == 1
 
 
 async def test_the_generator_gets_the_spec(engine: FakeEngine) -> None:
     image = np.zeros((16, 32, 3), np.uint8)
     spec = video_spec(2).starting_from(image)
     await run(engine, spec)
-    assert engine.jobs == {"r-0": spec.samples[0], "r-1": spec.samples[1]}
+    sent = {request_id: job.parameters() for request_id, job in engine.jobs.items()}
+    assert sent == {"r-0": spec.samples[0].parameters(), "r-1": spec.samples[1].parameters()}
     assert all(job.image is image for job in engine.jobs.values())
     assert engine.timeouts == [12.5, 12.5]
 

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 
 from frontend.errors import EngineUnavailable, VideoNotFound
-from frontend.generators.generator import Frames, Progress
+from frontend.generators.generator import Frames
 from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued
 from frontend.jobs.runner import JobRunner
 from frontend.jobs.service import JobService
@@ -15,6 +15,7 @@ from frontend.jobs.state import Job
 from frontend.jobs.store import MemoryJobStore
 from frontend.metrics import Metrics
 from protocol.errors import Cancelled, InvalidRequest
+from protocol.events import Progress
 from tests.frontend.fake_engine import FakeEngine
 from tests.frontend.jobs.specs import video_spec
 
@@ -118,7 +119,7 @@ async def test_listeners_hear_what_happens_in_order(jobs: JobService, engine: Fa
     first, second = await asyncio.gather(*listeners)
     assert first == second
     assert isinstance(first[0], Queued)
-    assert first[1] == PartEvent(0, Progress(1, 2, 0, 9))
+    assert first[1] == PartEvent(0, Progress(steps_done=1, steps=2, frames_done=0, frames=9))
     assert [type(event.event) for event in first[2:-1] if isinstance(event, PartEvent)] == [Frames] * 3
     assert first[-1] == Ended(finished.job)
 

@@ -6,7 +6,8 @@ import pytest
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.spec import JobSpec, new_job_id
 from frontend.jobs.state import Job
-from protocol.sampling import MAX_SEED, parse, resolve
+from protocol.resolve import parse, resolve
+from protocol.sampling import MAX_SEED
 from tests.frontend.jobs.specs import completed, image_spec, video_spec
 from tests.model_cards import model_card
 

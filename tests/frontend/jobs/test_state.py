@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from frontend.generators.generator import Progress
 from frontend.jobs.state import JobError, JobState, percent_done
+from protocol.events import Progress
 
 ERROR = JobError(code="model_failed", message="the VAE died")
 CHANGES: dict[str, Callable[[JobState], JobState]] = {
@@ -13,6 +13,12 @@ CHANGES: dict[str, Callable[[JobState], JobState]] = {
     "failed": lambda state: state.failed(ERROR, now=3.0),
     "cancelled": lambda state: state.cancelled(now=3.0),
 }
+
+
+def told(steps_done: int, frames_done: int) -> Progress:
+    return Progress(steps_done=steps_done, steps=10, frames_done=frames_done, frames=9)
+
+
 ENDS = ["completed", "failed", "cancelled"]
 
 
@@ -65,12 +71,19 @@ def test_a_state_cannot_be_written_to() -> None:
     ("progress", "parts", "percent"),
     [
         ([], 2, 0),
-        ([Progress(0, 10, 0, 9)], 1, 0),
-        ([Progress(5, 10, 0, 9)], 1, 45),
-        ([Progress(10, 10, 0, 9)], 1, 90),
-        ([Progress(10, 10, 9, 9)], 1, 100),
-        ([Progress(10, 10, 0, 9)], 2, 45),
-        ([Progress(10, 10, 9, 9), Progress(10, 10, 9, 9)], 2, 100),
+        ([told(0, 0)], 1, 0),
+        ([told(5, 0)], 1, 45),
+        ([told(10, 0)], 1, 90),
+        ([told(10, 9)], 1, 100),
+        ([told(10, 0)], 2, 45),
+        (
+            [
+                told(10, 9),
+                told(10, 9),
+            ],
+            2,
+            100,
+        ),
     ],
 )
 def test_the_parts_of_a_job_count_alike_and_denoising_most(progress: list[Progress], parts: int, percent: int) -> None:
