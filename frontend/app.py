@@ -60,12 +60,12 @@ _TAGS = [
 ]
 
 
-def create_app(settings: Settings | None = None, engine: Generator | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, generator: Generator | None = None) -> FastAPI:
     """The application. `frontend.http.server.Server` serves it; another ASGI server can, without its bounds.
 
     Args:
         settings: from the environment if None.
-        engine: Triton, as the settings say where, if None. Opened and closed by the application.
+        generator: Triton, as the settings say where, if None. Opened and closed by the application.
 
     Raises:
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, engine: Generator | None = None
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
     launcher_status = LauncherStatus(settings.launcher_status)
-    engine = engine or TritonGenerator(
+    generator = generator or TritonGenerator(
         settings.triton_url,
         stall_timeout_seconds=settings.stall_timeout_seconds,
         launcher_status=launcher_status,
@@ -82,11 +82,11 @@ def create_app(settings: Settings | None = None, engine: Generator | None = None
     own_metrics = Metrics()
     services = Services(
         settings=settings,
-        engine=engine,
+        generator=generator,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(engine),
+        catalog=ModelCatalog(generator),
         jobs=JobService(
-            JobRunner(engine, own_metrics, settings.job_timeout_seconds),
+            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
             MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
         ),
         images=ImageDecoder(),
@@ -100,13 +100,13 @@ def create_app(settings: Settings | None = None, engine: Generator | None = None
         configure_logging(settings.log_level, settings.log_format)
         _announce(access)
         async with services.http:
-            await engine.open()
+            await generator.open()
             try:
                 yield
             finally:
                 await services.jobs.close()
                 await services.images.close()
-                await engine.close()
+                await generator.close()
 
     app = FastAPI(
         title="Tritonreel",

@@ -20,7 +20,7 @@ class Services:
     """One set an application."""
 
     settings: Settings
-    engine: Generator
+    generator: Generator
     launcher_status: LauncherStatus
     catalog: ModelCatalog
     jobs: JobService

@@ -9,7 +9,7 @@ import pytest
 
 from frontend.http.logging import configure_logging
 from protocol.errors import ModelFailed
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL
 
 
@@ -50,9 +50,9 @@ async def test_nothing_private_is_written(client: httpx.AsyncClient, written: io
 
 
 async def test_a_fault_is_written_with_its_traceback_and_id(
-    client: httpx.AsyncClient, engine: FakeEngine, written: io.StringIO
+    client: httpx.AsyncClient, generator: FakeGenerator, written: io.StringIO
 ) -> None:
-    engine.error_for = lambda params: RuntimeError("the cause")
+    generator.error_for = lambda params: RuntimeError("the cause")
     await client.post(URL, json={"prompt": "x"}, headers={"X-Request-Id": "me"})
     fault, request = lines_of(written)
     assert (fault["event"], fault["level"], fault["request_id"]) == ("internal error", "error", "me")
@@ -89,8 +89,10 @@ async def test_a_terminal_obeys_no_path(
     assert "a\\" in line
 
 
-async def test_a_terminal_obeys_no_error(client: httpx.AsyncClient, engine: FakeEngine, console: io.StringIO) -> None:
-    engine.error_for = lambda params: ModelFailed("\x1b[2J\nforged")
+async def test_a_terminal_obeys_no_error(
+    client: httpx.AsyncClient, generator: FakeGenerator, console: io.StringIO
+) -> None:
+    generator.error_for = lambda params: ModelFailed("\x1b[2J\nforged")
     await client.post(URL, json={"prompt": "x"})
     failed, request = console.getvalue().splitlines()
     assert failed.isprintable()
@@ -99,9 +101,9 @@ async def test_a_terminal_obeys_no_error(client: httpx.AsyncClient, engine: Fake
 
 
 async def test_the_lines_of_a_traceback_are_indented(
-    client: httpx.AsyncClient, engine: FakeEngine, console: io.StringIO
+    client: httpx.AsyncClient, generator: FakeGenerator, console: io.StringIO
 ) -> None:
-    engine.error_for = lambda params: RuntimeError("\x1b[2J\n2026-01-01T00:00:00Z [info] forged")
+    generator.error_for = lambda params: RuntimeError("\x1b[2J\n2026-01-01T00:00:00Z [info] forged")
     await client.post(URL, json={"prompt": "x"})
     lines = console.getvalue().split("\n")
     own = [line for line in lines if line and not line.startswith("  ")]

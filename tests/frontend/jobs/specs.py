@@ -8,7 +8,7 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, Output
 from protocol.events import Done
 from protocol.resolve import parse, resolve
-from tests.frontend.fake_engine import TIMINGS
+from tests.frontend.fake_generator import TIMINGS
 from tests.model_cards import model_card, text_to_image_card
 
 SIZE = {"width": 32, "height": 16, "num_inference_steps": 2}

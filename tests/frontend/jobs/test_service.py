@@ -16,7 +16,7 @@ from frontend.jobs.store import MemoryJobStore
 from frontend.metrics import Metrics
 from protocol.errors import Cancelled, InvalidRequest
 from protocol.events import Progress
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
 
 
@@ -45,8 +45,8 @@ class Diary(MemoryJobStore):
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
+def generator() -> FakeGenerator:
+    return FakeGenerator()
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def store() -> Diary:
 
 
 @pytest.fixture
-def jobs(engine: FakeEngine, store: Diary) -> JobService:
-    return JobService(JobRunner(engine, Metrics(), timeout_seconds=60), store)
+def jobs(generator: FakeGenerator, store: Diary) -> JobService:
+    return JobService(JobRunner(generator, Metrics(), timeout_seconds=60), store)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -109,12 +109,12 @@ async def test_an_unknown_job_is_named_shortly(jobs: JobService) -> None:
 # Listeners
 
 
-async def test_listeners_hear_what_happens_in_order(jobs: JobService, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_listeners_hear_what_happens_in_order(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
     await jobs.submit(video_spec())
     listeners = [asyncio.create_task(heard(jobs)) for _ in range(2)]
-    await until(lambda: "r" in engine.jobs)
-    engine.step_gate.set()
+    await until(lambda: "r" in generator.jobs)
+    generator.step_gate.set()
     finished = await jobs.wait("video_1")
     first, second = await asyncio.gather(*listeners)
     assert first == second
@@ -124,8 +124,8 @@ async def test_listeners_hear_what_happens_in_order(jobs: JobService, engine: Fa
     assert first[-1] == Ended(finished.job)
 
 
-async def test_a_listener_hears_that_and_why_a_job_failed(jobs: JobService, engine: FakeEngine) -> None:
-    engine.error_for = lambda params: InvalidRequest("must be odd", "width")
+async def test_a_listener_hears_that_and_why_a_job_failed(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.error_for = lambda params: InvalidRequest("must be odd", "width")
     await jobs.submit(video_spec())
     last = (await heard(jobs))[-1]
     assert isinstance(last, Ended)
@@ -146,23 +146,23 @@ async def test_nobody_can_listen_to_an_unknown_job(jobs: JobService) -> None:
         await heard(jobs)
 
 
-async def test_a_listener_that_leaves_does_not_stop_the_job(jobs: JobService, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_a_listener_that_leaves_does_not_stop_the_job(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
     await jobs.submit(video_spec())
     listener = asyncio.create_task(heard(jobs))
-    await until(lambda: "r" in engine.jobs)
+    await until(lambda: "r" in generator.jobs)
     listener.cancel()
-    engine.step_gate.set()
+    generator.step_gate.set()
     assert (await jobs.wait("video_1")).job.state.status == "completed"
-    assert engine.cancelled == []
+    assert generator.cancelled == []
 
 
 # Jobs that fail
 
 
-async def test_whoever_waits_gets_the_error_itself(jobs: JobService, engine: FakeEngine, store: Diary) -> None:
+async def test_whoever_waits_gets_the_error_itself(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
     error = EngineUnavailable("Triton is away")
-    engine.error_for = lambda params: error
+    generator.error_for = lambda params: error
     await jobs.submit(video_spec())
     with pytest.raises(EngineUnavailable) as raised:
         await jobs.wait("video_1")
@@ -173,9 +173,9 @@ async def test_whoever_waits_gets_the_error_itself(jobs: JobService, engine: Fak
 
 
 async def test_of_a_fault_of_ours_the_state_says_no_more_than_its_id(
-    jobs: JobService, engine: FakeEngine, store: Diary
+    jobs: JobService, generator: FakeGenerator, store: Diary
 ) -> None:
-    engine.error_for = lambda params: RuntimeError("secret detail")
+    generator.error_for = lambda params: RuntimeError("secret detail")
     await jobs.submit(video_spec())
     with pytest.raises(RuntimeError, match="secret detail"):
         await jobs.wait("video_1")
@@ -187,25 +187,25 @@ async def test_of_a_fault_of_ours_the_state_says_no_more_than_its_id(
 # Cancellation
 
 
-async def test_a_client_that_leaves_cancels_its_job(jobs: JobService, engine: FakeEngine, store: Diary) -> None:
-    engine.step_gate.clear()
+async def test_a_client_that_leaves_cancels_its_job(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
+    generator.step_gate.clear()
     await jobs.submit(video_spec(2))
     waiting = asyncio.create_task(jobs.wait("video_1"))
-    await until(lambda: len(engine.jobs) == 2)
+    await until(lambda: len(generator.jobs) == 2)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert sorted(engine.cancelled) == ["r-0", "r-1"]
+    assert sorted(generator.cancelled) == ["r-0", "r-1"]
     assert store.statuses[-1] == "cancelled"
     with pytest.raises(VideoNotFound):
         await jobs.get("video_1")
 
 
-async def test_whoever_waits_for_a_job_that_another_cancels_is_told(jobs: JobService, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_whoever_waits_for_a_job_that_another_cancels_is_told(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
     await jobs.submit(video_spec())
     waiting, listener = asyncio.create_task(jobs.wait("video_1")), asyncio.create_task(heard(jobs))
-    await until(lambda: "r" in engine.jobs)
+    await until(lambda: "r" in generator.jobs)
     await jobs.cancel("video_1")
     with pytest.raises(Cancelled):
         await waiting
@@ -214,11 +214,11 @@ async def test_whoever_waits_for_a_job_that_another_cancels_is_told(jobs: JobSer
     assert last.job.state.status == "cancelled"
 
 
-async def test_a_job_can_be_cancelled_before_it_began(jobs: JobService, engine: FakeEngine, store: Diary) -> None:
+async def test_a_job_can_be_cancelled_before_it_began(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
     await jobs.submit(video_spec())
     await jobs.cancel("video_1")
     assert store.statuses == ["queued", "cancelled"]
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def test_cancelling_a_finished_or_an_unknown_job_has_no_effect(jobs: JobService) -> None:
@@ -229,11 +229,11 @@ async def test_cancelling_a_finished_or_an_unknown_job_has_no_effect(jobs: JobSe
     assert (await jobs.get("video_1")).state.status == "completed"
 
 
-async def test_closing_stops_every_job(jobs: JobService, engine: FakeEngine, store: Diary) -> None:
-    engine.step_gate.clear()
+async def test_closing_stops_every_job(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
+    generator.step_gate.clear()
     for number in range(3):
         await jobs.submit(video_spec(job_id=f"video_{number}", request_id=f"r{number}"))
-    await until(lambda: len(engine.jobs) == 3)
+    await until(lambda: len(generator.jobs) == 3)
     await jobs.close()
-    assert sorted(engine.cancelled) == ["r0", "r1", "r2"]
+    assert sorted(generator.cancelled) == ["r0", "r1", "r2"]
     assert store.statuses.count("cancelled") == 3

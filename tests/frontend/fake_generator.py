@@ -1,4 +1,4 @@
-"""An engine in this process: it obeys the `Engine` protocol, makes grey frames, and records what was asked of it."""
+"""A generator in this process, which keeps the `Generator` protocol: it makes grey frames, and records its jobs."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -16,8 +16,8 @@ CHUNK_FRAMES = 4
 TIMINGS = JobTimings(queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0)
 
 
-class FakeEngine:
-    """Makes every clip at once, unless told otherwise by its public attributes."""
+class FakeGenerator:
+    """Makes every video at once, unless told otherwise by its public attributes."""
 
     def __init__(self, cards: list[ModelCard] | None = None) -> None:
         self.cards = [model_card()] if cards is None else cards
