@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from frontend.errors import VideoNotFound
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.state import FinishedJob, Job
-from frontend.schemas.images_generations import ImageGenerationResponse, PictureData, PictureParams
+from frontend.schemas.images_generations import ImageData, ImageGenerationResponse, ImageParams
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_report import VideoData
 from frontend.schemas.videos import CreatedVideo, Video
@@ -59,8 +59,8 @@ async def images_response(finished: FinishedJob) -> ImageGenerationResponse:
         **_common_fields(job),
         created=_finished_at(job),
         output_format=job.spec.product.format,
-        params=PictureParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
-        data=await _data(finished, PictureData),
+        params=ImageParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
+        data=await _data(finished, ImageData),
     )
 
 

@@ -1,4 +1,4 @@
-"""What requests for clips and for pictures have in common: types, descriptions, and a memory for unknown fields."""
+"""What requests for videos and for images have in common: types, descriptions, and a memory for unknown fields."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from protocol.sampling import MAX_SIDE, Prompt
 
 MAX_COUNT = 10
-"""clips or pictures of one request"""
+"""videos or images of one request"""
 MAX_WORD = 256
 """characters of a field that names something"""
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")

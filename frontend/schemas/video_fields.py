@@ -1,4 +1,4 @@
-"""What both ways to ask for a clip have in common in their requests."""
+"""What both ways to ask for a video have in common in their requests."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 @partial()
 class VideoParams(VideoSize, Fields):
-    """Shape and rate of the clip, as a group."""
+    """Shape and rate of the video, as a group."""
 
     fps: Fps | None = Field(None, description="Frames a second of the file, whole or not (23.976).", examples=[16])
 
@@ -35,7 +35,7 @@ class ExtraBody(VideoSamplingFields):
 
 
 class VideoRequest(VideoSamplingFields, RequestFields):
-    """A request for clips."""
+    """A request for videos."""
 
     video_params: VideoParams | None = Field(
         None, description="Fills the fields of the same name that are absent at the top level."

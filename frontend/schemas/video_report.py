@@ -1,4 +1,4 @@
-"""What both ways to ask for a clip have in common in their responses: what was really made."""
+"""What both ways to ask for a video have in common in their responses: what was really made."""
 
 from pydantic import BaseModel, Field
 
@@ -7,7 +7,7 @@ from protocol.sampling import VideoSampling
 
 
 class VideoData(BaseModel):
-    """One clip."""
+    """One video."""
 
     b64_json: str = Field(description="The MP4 (H.264, yuv420p), base64.")
     seed: int = Field(description="The seed that it was made with.", examples=[42])
@@ -23,7 +23,7 @@ class VideoReport(BaseModel):
     fps: float = Field(examples=[16.0])
     params: VideoSampling
     timings: Timings = Field(
-        description="Of the request: phases summed over its clips, and `total_seconds` from its arrival to its answer."
+        description="Of the request: phases summed over its videos, and `total_seconds` from its arrival to its answer."
     )
     warnings: list[str] = Field(
         description="What of the request was not done as written: unknown fields, a rounded frame count, ...",

@@ -39,7 +39,7 @@ def _check_reference(value: Any) -> Any:
 
 
 class VideoCreateRequest(VideoRequest):
-    """A request for clips from a text, and an image where there is one. A field that is null counts as absent."""
+    """A request for videos from a text, and an image where there is one. A field that is null counts as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -56,7 +56,7 @@ class VideoCreateRequest(VideoRequest):
 
     input_reference: Annotated[ImageReference | None, BeforeValidator(_check_reference)] = Field(
         None,
-        description="The image that the clip starts from. The clip takes its aspect, unless a size is asked: then the "
+        description="The image that the video starts from. It takes its aspect, unless a size is asked: then the "
         "image is scaled to cover it, and cropped about its centre.",
     )
 
@@ -73,7 +73,7 @@ class Video(VideoReport):
     created_at: int = Field(description="Unix time of the request.", examples=[1767225600])
     completed_at: int = Field(description="Unix time of the answer.", examples=[1767225660])
     expires_at: int = Field(
-        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer clips need room",
+        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer videos need room",
         examples=[1767229260],
     )
     error: None = None
@@ -81,7 +81,7 @@ class Video(VideoReport):
 
 
 class CreatedVideo(Video):
-    """The video object, and the clips themselves. `/v1/videos/{id}/content` has the first of them."""
+    """The video object, and the videos themselves. `/v1/videos/{id}/content` has the first of them."""
 
     created: int = Field(description="Unix time of the answer.", examples=[1767225660])
     data: list[VideoData]
