@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from protocol.lora import MAX_ADAPTERS, LoraRequest
@@ -169,7 +171,7 @@ class Prompt(_Fields):
 class Spec(Adapters, Seed, VideoSize, NegativePrompt, Prompt, Sampling):
     """What one job makes, whatever the model. Sizes in pixels; `num_frames` is 4k+1."""
 
-    image: InstanceOf[np.ndarray] | None = Field(None, exclude=True, repr=False)  # type: ignore[type-arg]
+    image: SkipJsonSchema[InstanceOf[NDArray[np.uint8]] | None] = Field(None, exclude=True, repr=False)
     """what an image-to-video clip starts from: uint8 [height, width, 3] of the clip's own size, RGB"""
 
     def parameters(self) -> str:

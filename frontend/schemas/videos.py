@@ -1,22 +1,15 @@
 """`POST /v1/videos` and `GET /v1/videos/{video_id}`: OpenAI's video object, and what this server adds to it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from frontend.http.openapi_body import inline_schema
 from frontend.schemas.fields import Fields, Word
 from frontend.schemas.video_fields import VideoRequest
 from frontend.schemas.video_report import VideoData, VideoReport
-
-TEXT_FIELDS = frozenset(
-    {
-        *("prompt", "negative_prompt", "model", "size", "solver", "response_format"),
-        *("image_url", "file_id"),
-        *("name", "path", "high", "low"),
-    }
-)
-"""the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
 class ImageReference(Fields):
@@ -59,6 +52,20 @@ class VideoCreateRequest(VideoRequest):
         description="The image that the video starts from. It takes its aspect, unless a size is asked: then the "
         "image is scaled to cover it, and cropped about its centre.",
     )
+
+
+def _texts(schema: dict[str, Any], name: str = "") -> Iterator[str]:
+    """Names of the fields, and of fields of fields, that can be text."""
+    if schema.get("type") == "string":
+        yield name
+    for option in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
+        yield from _texts(option, name)
+    for inner, field in schema.get("properties", {}).items():
+        yield from _texts(field, inner)
+
+
+TEXT_FIELDS = frozenset(_texts(inline_schema(VideoCreateRequest)))
+"""the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
 class Video(VideoReport):

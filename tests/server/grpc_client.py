@@ -59,13 +59,13 @@ async def stream(url: str, request_id: str = "", **fields: Any) -> AsyncGenerato
     Args:
         fields: inputs, and sampling parameters.
     """
-    parameters = {name: fields.pop(name) for name in list(fields) if name not in (*INPUTS, "image")}
-    if parameters:
-        fields["sampling_parameters"] = json.dumps(parameters)
+    inputs = {name: value for name, value in fields.items() if _is_input(name, value)}
+    if parameters := {name: value for name, value in fields.items() if name not in inputs}:
+        inputs["sampling_parameters"] = json.dumps(parameters)
     async with grpcclient.InferenceServerClient(url) as client:
         request = {
             "model_name": "generate",
-            "inputs": [_tensor(name, value) for name, value in fields.items()],
+            "inputs": [_tensor(name, value) for name, value in inputs.items()],
             "request_id": request_id,
             "enable_empty_final_response": True,
         }
@@ -91,6 +91,10 @@ async def stream(url: str, request_id: str = "", **fields: Any) -> AsyncGenerato
 async def generate(url: str, request_id: str = "", **fields: Any) -> Clip:
     """Make one clip."""
     return Clip([response async for response in stream(url, request_id, **fields)])
+
+
+def _is_input(name: str, value: Any) -> bool:
+    return name in (*INPUTS, "image") or isinstance(value, grpcclient.InferInput)
 
 
 def _tensor(name: str, value: Any) -> grpcclient.InferInput:
