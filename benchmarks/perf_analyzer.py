@@ -60,7 +60,7 @@ def run(binary: Path, url: str, concurrency: int, videos: int, folder: Path) -> 
         folder: where the raw report goes.
     """
     prompts, report = folder / "prompts.json", folder / f"perf_analyzer-{concurrency}.json"
-    prompts.write_text(json.dumps({"data": [{"prompt": [prompt(i)], "seed": [i]} for i in range(PROMPTS)]}))
+    prompts.write_text(json.dumps({"data": [request(i) for i in range(PROMPTS)]}))
     report.unlink(missing_ok=True)  # perf_analyzer does not overwrite it
     command = [
         *(str(binary), "-m", "generate", "-u", url, "-i", "grpc", "--async", "--streaming"),
@@ -72,6 +72,11 @@ def run(binary: Path, url: str, concurrency: int, videos: int, folder: Path) -> 
     if done.returncode != 0:
         raise RuntimeError(f"perf_analyzer failed:\n{done.stdout[-2000:]}\n{done.stderr[:2000]}")
     return read_report(json.loads(report.read_text()), concurrency)
+
+
+def request(number: int) -> dict[str, list[str]]:
+    """The inputs of `generate`, as perf_analyzer reads them."""
+    return {"prompt": [prompt(number)], "sampling_parameters": [json.dumps({"seed": number})]}
 
 
 def read_report(report: dict[str, Any], concurrency: int) -> Level:

@@ -11,8 +11,9 @@ from export.errors import CheckpointError
 from export.family import Family, Part
 from export.memory_use import qwen_image_memory_use
 from protocol.errors import InvalidRequest
-from protocol.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding, SamplingDefaults
-from protocol.sampling import SamplingRequest, resolve
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding
+from protocol.resolve import parse, resolve
+from protocol.sampling import SamplingDefaults
 
 NAME = "qwen_image"
 
@@ -69,7 +70,7 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
             rope=RotaryEmbedding(theta=_ROPE_THETA, axes_dims=transformer["axes_dims_rope"]),
             memory=qwen_image_memory_use(transformer, checkpoint.config("text_encoder"), max_sequence_length),
         )
-        resolve(SamplingRequest(prompt="a request that leaves everything else to the model"), card)
+        resolve(parse({"prompt": "a request that leaves everything else to the model"}), card)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise CheckpointError(f"{checkpoint.folder}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -79,11 +80,7 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
 
 
 def _sampling_defaults(checkpoint: Checkpoint, own: OwnDefaults) -> SamplingDefaults:
-    given = own.sampling()
-    unused = sorted(given.keys() - _DEFAULTS.keys())
-    if unused:
-        raise CheckpointError(f"{checkpoint.folder}: family {NAME} has no use for a default {unused[0]}")
-    return SamplingDefaults(**_DEFAULTS | given, solver="euler")
+    return SamplingDefaults(**_DEFAULTS | own.sampling(checkpoint.folder, NAME, _DEFAULTS), solver="euler")
 
 
 def _max_sequence_length(checkpoint: Checkpoint, own: OwnDefaults) -> int:

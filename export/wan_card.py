@@ -13,8 +13,9 @@ from export.errors import CheckpointError
 from export.family import Part
 from export.memory_use import wan_memory_use
 from protocol.errors import InvalidRequest
-from protocol.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
-from protocol.sampling import SamplingRequest, resolve
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, Task
+from protocol.resolve import parse, resolve
+from protocol.sampling import SamplingDefaults
 
 _MAX_FRAMES = 161
 _MAX_SEQUENCE_LENGTH = 512
@@ -80,7 +81,7 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
         )
         own_size = (card.defaults.height, card.defaults.width, 3)
         image = np.zeros(own_size, np.uint8) if card.needs_image else None
-        resolve(SamplingRequest(prompt="a request that leaves everything else to the model", image=image), card)
+        resolve(parse({"prompt": "a request that leaves everything else to the model", "image": image}), card)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise CheckpointError(f"{checkpoint.folder}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -101,11 +102,7 @@ def _sampling_defaults(model: WanModel, checkpoint: Checkpoint, own: OwnDefaults
         merged["flow_shift"] = scheduler[shift_key]
     if checkpoint.index.get("boundary_ratio") is not None:
         merged["boundary_ratio"] = checkpoint.index["boundary_ratio"]
-    given = own.sampling()
-    unused = sorted(given.keys() - model.defaults.keys())
-    if unused:
-        raise CheckpointError(f"{checkpoint.folder}: family {model.family} has no use for a default {unused[0]}")
-    merged |= given
+    merged |= own.sampling(checkpoint.folder, model.family, model.defaults)
     if "transformer_2" not in checkpoint.models:
         merged |= {"guidance_scale_2": None, "boundary_ratio": None}
     return SamplingDefaults(**merged)

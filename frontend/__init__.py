@@ -1,1 +1,1 @@
-"""The HTTP API: validates requests, runs them on Triton, and answers with encoded clips. It never imports torch."""
+"""The HTTP API: validates requests, runs them as jobs, and answers with videos and images. It never imports torch."""

@@ -10,77 +10,62 @@ import structlog
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
-from frontend.clip import ClipMaker
-from frontend.engine import Engine
-from frontend.errors import install_error_handlers
+from frontend.generators.generator import Generator
+from frontend.generators.triton import TritonGenerator
 from frontend.http.access import Access, decide_access
 from frontend.http.authentication import KeyMiddleware
 from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
+from frontend.http.documented_errors import EVERY_ROUTE_ERRORS, KEYED_ROUTE_ERRORS, markdown_table
+from frontend.http.errors import install_error_handlers
 from frontend.http.held_bodies import HeldBodies
 from frontend.http.hosts import HostMiddleware
+from frontend.http.logging import configure_logging
+from frontend.http.openapi_body import describe_bodies
 from frontend.http.origins import OriginMiddleware
+from frontend.http.request_id import RequestIdMiddleware
+from frontend.http.request_log import RequestLogMiddleware
 from frontend.http.stop import Stop, StopMiddleware
+from frontend.jobs.runner import JobRunner
+from frontend.jobs.service import JobService
+from frontend.jobs.store import MemoryJobStore
 from frontend.launcher_status import LauncherStatus
-from frontend.logging import configure_logging
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
-from frontend.openapi_body import describe_bodies
-from frontend.picture import PictureMaker
-from frontend.recent_videos import RecentVideos
-from frontend.request_id import RequestIdMiddleware
-from frontend.request_log import RequestLogMiddleware
 from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
-from frontend.routes.access_errors import ACCESS_ERRORS, KEY_ERRORS
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
-from frontend.triton_engine import TritonEngine
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
 )
 """for the documentation; `KeyMiddleware` does the asking"""
 _log = structlog.get_logger(__name__)
-_DESCRIPTION = """
+_DESCRIPTION = f"""
 Self-hosted video and image generation on NVIDIA Triton, with the shape of OpenAI's API.
 
-Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"}}`; `param` names the field:
+Every error on `/v1` has the body `{{"error": {{"message", "type", "param", "code"}}}}`; `param` names the field:
 
-| status | when |
-|---|---|
-| 400 | the body is not JSON, or asks for something that the model cannot do; or the `Host` header cannot be read |
-| 401 | an API key is asked for, and the request has none in `Authorization: Bearer KEY`, or one that is not known |
-| 403 | a browser sent the request for a page of another origin, which is not among the allowed ones |
-| 404, 405 | no such model or route, no such method |
-| 408 | the headers or the body came too slowly |
-| 413, 431 | the body is too large, or the headers are |
-| 415 | the body is declared as something that the route does not read |
-| 421 | the request is for a host that the server is not known by |
-| 422 | a field is missing, has the wrong type, or is out of bounds |
-| 429 | the queue is full; see `Retry-After` |
-| 500 | a fault of ours; the message has the request's id |
-| 503 | Triton or a model is away, or died during the job, or the API keys cannot be read; see `Retry-After` |
-| 503 | the server stops, or has as many connections or uploads as it can; see `Retry-After` |
-| 504 | the job was not done in its time |
+{markdown_table()}
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
 _TAGS = [
-    {"name": "videos", "description": "Make clips."},
-    {"name": "images", "description": "Make pictures."},
+    {"name": "videos", "description": "Make videos."},
+    {"name": "images", "description": "Make images."},
     {"name": "models", "description": "What is served: models with their defaults and limits, and adapters."},
     {"name": "operations", "description": "For probes and dashboards."},
 ]
 
 
-def create_app(settings: Settings | None = None, engine: Engine | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, generator: Generator | None = None) -> FastAPI:
     """The application. `frontend.http.server.Server` serves it; another ASGI server can, without its bounds.
 
     Args:
         settings: from the environment if None.
-        engine: Triton, as the settings say where, if None. Opened and closed by the application.
+        generator: Triton, as the settings say where, if None. Opened and closed by the application.
 
     Raises:
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
@@ -89,7 +74,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
     launcher_status = LauncherStatus(settings.launcher_status)
-    engine = engine or TritonEngine(
+    generator = generator or TritonGenerator(
         settings.triton_url,
         stall_timeout_seconds=settings.stall_timeout_seconds,
         launcher_status=launcher_status,
@@ -97,12 +82,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     own_metrics = Metrics()
     services = Services(
         settings=settings,
-        engine=engine,
+        generator=generator,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(engine),
-        clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
-        pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
-        recent_videos=RecentVideos(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
+        catalog=ModelCatalog(generator),
+        jobs=JobService(
+            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
+            MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
+        ),
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
@@ -114,12 +100,13 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         configure_logging(settings.log_level, settings.log_format)
         _announce(access)
         async with services.http:
-            await engine.open()
+            await generator.open()
             try:
                 yield
             finally:
+                await services.jobs.close()
                 await services.images.close()
-                await engine.close()
+                await generator.close()
 
     app = FastAPI(
         title="Tritonreel",
@@ -131,8 +118,8 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
     app.state.services = services
     app.state.stop = Stop()
     for routes in (videos_generations, videos, images_generations, models, loras, metrics):
-        app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=ACCESS_ERRORS | KEY_ERRORS)
-    app.include_router(health.router, responses=ACCESS_ERRORS)
+        app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
+    app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)
     install_error_handlers(app)
     # The last one added is the outermost.

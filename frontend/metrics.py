@@ -1,5 +1,7 @@
 """The frontend's own Prometheus metrics."""
 
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,12 +33,12 @@ class Metrics:
             "clients that left)",
             registry=self._registry,
         )
-        self._clips = Counter("tritonreel_clips", "Clips made", registry=self._registry)
-        self._pictures = Counter("tritonreel_pictures", "Pictures made", registry=self._registry)
-        self._frames = Counter("tritonreel_frames", "Frames in the clips made", registry=self._registry)
+        self._clips = Counter("tritonreel_clips", "Videos made", registry=self._registry)
+        self._pictures = Counter("tritonreel_pictures", "Images made", registry=self._registry)
+        self._frames = Counter("tritonreel_frames", "Frames in the videos made", registry=self._registry)
         self._encode_seconds = Histogram(
             "tritonreel_encode_seconds",
-            "Seconds that encoding a clip took, all its frames together",
+            "Seconds that encoding a video took, all its frames together",
             buckets=_ENCODE_BUCKETS,
             registry=self._registry,
         )
@@ -46,13 +48,14 @@ class Metrics:
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
 
-    def clip_made(self, num_frames: int, encode_seconds: float) -> None:
+    def made(self, kind: Literal["video", "image"], num_frames: int, encode_seconds: float) -> None:
+        """Count a video of `num_frames`, or an image."""
+        if kind == "image":
+            self._pictures.inc()
+            return
         self._clips.inc()
         self._frames.inc(num_frames)
         self._encode_seconds.observe(encode_seconds)
-
-    def picture_made(self) -> None:
-        self._pictures.inc()
 
     def text(self) -> str:
         """Prometheus' text format."""

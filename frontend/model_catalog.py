@@ -1,10 +1,10 @@
-"""Which models are served, asked of the engine now and then."""
+"""Which models are served, asked of the generator now and then."""
 
 import asyncio
 import time
 
-from frontend.engine import Engine
 from frontend.errors import EngineUnavailable
+from frontend.generators.generator import Generator
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard, Task
 from protocol.printable import quoted
@@ -14,17 +14,17 @@ MAX_AGE_SECONDS = 5.0
 
 
 class ModelCatalog:
-    """The cards of the served models. Concurrent callers share one call to the engine."""
+    """The cards of the served models. Concurrent callers share one call to the generator."""
 
-    def __init__(self, engine: Engine, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
-        self._engine = engine
+    def __init__(self, generator: Generator, *, max_age_seconds: float = MAX_AGE_SECONDS) -> None:
+        self._generator = generator
         self._max_age = max_age_seconds
         self._cards: dict[str, ModelCard] = {}
         self._fetched_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
     async def cards(self) -> list[ModelCard]:
-        """Raises EngineUnavailable when the engine does not answer or serves nothing."""
+        """Raises EngineUnavailable when the generator does not answer or serves nothing."""
         if time.monotonic() - self._fetched_at > self._max_age:
             if self._fetching is None or self._fetching.done():
                 self._fetching = asyncio.create_task(self._fetch())
@@ -59,7 +59,7 @@ class ModelCatalog:
         raise InvalidRequest(f"{card.id} does {' and '.join(card.tasks)}; for {task} {instead}", field)
 
     async def _fetch(self) -> None:
-        cards = await self._engine.models()
+        cards = await self._generator.models()
         if not cards:
             raise EngineUnavailable("no model is loaded")
         self._cards = {card.id: card for card in cards}

@@ -6,14 +6,12 @@ from typing import Annotated, cast
 import httpx
 from fastapi import Depends, Request
 
-from frontend.clip import ClipMaker
-from frontend.engine import Engine
+from frontend.generators.generator import Generator
+from frontend.jobs.service import JobService
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
-from frontend.picture import PictureMaker
-from frontend.recent_videos import RecentVideos
 from frontend.settings import Settings
 
 
@@ -22,12 +20,10 @@ class Services:
     """One set an application."""
 
     settings: Settings
-    engine: Engine
+    generator: Generator
     launcher_status: LauncherStatus
     catalog: ModelCatalog
-    clips: ClipMaker
-    pictures: PictureMaker
-    recent_videos: RecentVideos
+    jobs: JobService
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

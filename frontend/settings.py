@@ -67,12 +67,12 @@ class Settings(BaseSettings):
     """`warn` names them in the response's `warnings`, `refuse` answers 422"""
 
     job_timeout_seconds: PositiveFloat = 3600
-    """a clip that is not done after this long, waiting included, is answered with 504"""
+    """a video or image that is not done after this long, waiting included, is answered with 504"""
     stall_timeout_seconds: PositiveFloat = 10
     """`generate` speaks once a second; after this long a silent one is given up with 503"""
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 
     recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
-    """finished clips are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""
+    """finished videos are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""
     recent_videos_max_age_seconds: PositiveInt = 3600

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -20,26 +20,28 @@ from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.lora import LoraInfo
 from protocol.model_card import CARD_FILE, ModelCard
 from protocol.printable import quoted
-from protocol.sampling import SamplingParams
+
+SpecT = TypeVar("SpecT", contravariant=True)
+"""the spec of the family's jobs, see `protocol.sampling`"""
 
 
-class Pipeline(Protocol):
+class Pipeline(Protocol[SpecT]):
     """A served checkpoint: text and image, then latents, then frames."""
 
     card: ModelCard
 
-    async def encode_text(self, params: SamplingParams) -> TextConditions: ...
+    async def encode_text(self, params: SpecT) -> TextConditions: ...
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None: ...
+    async def encode_image(self, params: SpecT) -> torch.Tensor | None: ...
 
     async def sample(
-        self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self, params: SpecT, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
     ) -> torch.Tensor: ...
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]: ...
 
 
-Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline]
+Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline[Any]]
 
 FAMILIES: dict[str, Family] = {
     "wan_t2v": WanTextToVideo,
@@ -85,7 +87,7 @@ class Pipelines:
         self._loras = loras or LoraFolder(None)
         cache = cache or ConditionCache(max_bytes=0)
         self._adapters: dict[str, Adapters] = {}
-        self._by_id: dict[str, Pipeline] = {}
+        self._by_id: dict[str, Pipeline[Any]] = {}
         for model_id in chosen or sorted(checkpoints, key=lambda one: order.index(checkpoints[one][0].family)):
             card, checkpoint = checkpoints[model_id]
             self._adapters[model_id] = Adapters.of(checkpoint, self._loras)
@@ -112,7 +114,7 @@ class Pipelines:
             found.append(LoraInfo(name=name, rank=adapter.rank, bytes=adapter.bytes, models=fitted))
         return found
 
-    def get(self, model: Any) -> Pipeline:
+    def get(self, model: Any) -> Pipeline[Any]:
         """The pipeline with this id; without an id, the only one.
 
         Raises:

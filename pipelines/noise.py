@@ -3,10 +3,10 @@
 import torch
 
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import Spec
 
 
-def latents_shape(params: SamplingParams, card: ModelCard) -> tuple[int, int, int, int, int]:
+def latents_shape(params: Spec, card: ModelCard) -> tuple[int, int, int, int, int]:
     """[1, channels, frames, height, width]"""
     space = card.latents
     return (
@@ -18,7 +18,7 @@ def latents_shape(params: SamplingParams, card: ModelCard) -> tuple[int, int, in
     )
 
 
-def draw_noise(params: SamplingParams, card: ModelCard) -> torch.Tensor:
+def draw_noise(params: Spec, card: ModelCard) -> torch.Tensor:
     """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed.
 
     Returns:

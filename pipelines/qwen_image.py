@@ -21,7 +21,7 @@ from pipelines.schedulers import make_dynamic_scheduler, read_config
 from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode_picture
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import QwenImageSpec
 
 TEXT_TOKENS_MULTIPLE = 64
 """prompts are padded to a multiple of so many tokens, so that those of different lengths share calls"""
@@ -52,19 +52,18 @@ class QwenImage:
         self._adapters = adapters
         self._text_encoder = TokenEncoder(self.card.components.text_encoder, "hidden_states", runner, cache)
 
-    async def encode_text(self, params: SamplingParams) -> TextConditions:
+    async def encode_text(self, params: QwenImageSpec) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
-        assert params.true_cfg_scale is not None
-        guided = params.true_cfg_scale > 1
+        guided = params.cfg_scale > 1
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: QwenImageSpec) -> torch.Tensor | None:
         """Nothing: pictures are made from a text alone."""
         return None
 
     async def sample(
-        self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self, params: QwenImageSpec, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
     ) -> torch.Tensor:
         """Draw noise from the seed and denoise it.
 
@@ -78,8 +77,7 @@ class QwenImage:
         rows = _text_rows(text)
         tables = self._rope.of(height // 2, width // 2, rows["encoder_hidden_states"].shape[1])
         shared = tables | self._adapters.shared(params.lora, "transformer")
-        assert params.true_cfg_scale is not None
-        scale = params.true_cfg_scale
+        scale = params.cfg_scale
 
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             return await self._velocity(latents, timestep, rows, shared, scale)

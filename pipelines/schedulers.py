@@ -9,7 +9,7 @@ import numpy as np
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from protocol.model_card import Solver
+from protocol.sampling import Solver
 
 SchedulerConfig = Mapping[str, Any]
 

@@ -21,7 +21,7 @@ from pipelines.text_encoder import encode_prompt
 from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import WanSpec
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,24 @@ class WanTextToVideo:
         self._cache = cache
         self._text_encoder = TokenEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
 
-    async def encode_text(self, params: SamplingParams) -> TextConditions:
+    async def encode_text(self, params: WanSpec) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
-        assert params.guidance_scale is not None
         guided = params.guidance_scale > 1  # diffusers lets the first guidance alone decide
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         """What the image that the clip starts from adds to the model's input; None for a text alone."""
         return None
 
     async def sample(
-        self, params: SamplingParams, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self, params: WanSpec, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
     ) -> torch.Tensor:
         """Draw noise from the seed and denoise it.
 
         Returns:
             float32 latents [1, channels, frames, height, width].
         """
-        assert params.flow_shift is not None
         scheduler = make_scheduler(self._scheduler_config, params.solver, params.flow_shift, params.num_inference_steps)
         expert_at = self._experts(params)
 
@@ -108,10 +106,9 @@ class WanTextToVideo:
     async def _encode_prompt(self, prompt: str) -> Float32:
         return await encode_prompt(prompt, self._tokenizer, self._text_encoder, self.card.max_sequence_length)
 
-    def _experts(self, params: SamplingParams) -> Callable[[float], Expert]:
+    def _experts(self, params: WanSpec) -> Callable[[float], Expert]:
         """High noise runs `transformer`; below the boundary `transformer_2` takes over."""
         components = self.card.components
-        assert params.guidance_scale is not None
         high = Expert(components.transformer, params.guidance_scale, self._adapters.shared(params.lora, "transformer"))
         if components.transformer_2 is None or params.boundary_ratio is None or params.guidance_scale_2 is None:
             return lambda timestep: high

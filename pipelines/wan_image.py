@@ -8,13 +8,13 @@ from pipelines.condition_cache import fingerprint
 from pipelines.runner import Array
 from pipelines.vae_encoder import encode_first_frame
 from pipelines.wan import ModelInput, WanTextToVideo
-from protocol.sampling import SamplingParams
+from protocol.sampling import WanSpec
 
 
 class WanImageToVideo(WanTextToVideo):
     """I2V-A14B: the transformer sees a mask and the encoded image beside the latents."""
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         """Encode the image, followed by grey frames, and say which latent frame it is.
 
         Returns:
@@ -31,7 +31,7 @@ class WanImageToVideo(WanTextToVideo):
         assert image is not None
         return ModelInput(torch.cat([latents, image], dim=1), timestep.expand(1))
 
-    async def _encode(self, params: SamplingParams, num_frames: int) -> torch.Tensor:
+    async def _encode(self, params: WanSpec, num_frames: int) -> torch.Tensor:
         """The encoded clip, computed once for all jobs that start from this image."""
         image, space, encoder = params.image, self.card.latents, self.card.components.vae_encoder
         assert image is not None
@@ -51,7 +51,7 @@ class WanTextImageToVideo(WanImageToVideo):
     Every token has its own timestep, with or without an image.
     """
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         """Encode the image: float32 [1, channels, 1, height, width]; None for a text alone."""
         return None if params.image is None else await self._encode(params, 1)
 

@@ -9,40 +9,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from protocol.sampling import SamplingDefaults, Solver
+
 CARD_FILE = "card.json"
 
 Task = Literal["text-to-video", "image-to-video", "text-to-image"]
-Solver = Literal["unipc", "euler"]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SamplingDefaults(_Frozen):
-    """What a request gets for each field that it leaves out; None for what the model has no use for."""
-
-    width: int
-    """pixels"""
-    height: int
-    """pixels"""
-    num_frames: int = 1
-    """4k+1 pixel frames; 1 for pictures"""
-    fps: float | None = None
-    """frames a second; None for pictures"""
-    num_inference_steps: int
-    guidance_scale: float | None = None
-    """classifier-free guidance of `transformer`, the high-noise expert where there are two"""
-    guidance_scale_2: float | None = None
-    """guidance of `transformer_2`, the low-noise expert; None when there is one transformer"""
-    true_cfg_scale: float | None = None
-    """Qwen-Image's guidance, which keeps the norm of the conditional prediction"""
-    negative_prompt: str = ""
-    solver: Solver = "unipc"
-    flow_shift: float | None = None
-    """None where the schedule is shifted by the size of the picture"""
-    boundary_ratio: float | None = None
-    """`transformer_2` takes over below this fraction of the training timesteps; None when there is one"""
 
 
 class Limits(_Frozen):

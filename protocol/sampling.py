@@ -1,21 +1,247 @@
-"""A request for a clip or a picture: its bounds, and what a model's card makes of it."""
+"""Every sampling field once: its type, bounds, description and example.
 
-import secrets
-from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+    Size ─ VideoSize               how large, and how many frames
+    Sampling                       how to sample, whatever the model
+    ├── WanSampling
+    └── QwenImageSampling
+    NegativePrompt, Adapters, Seed, Prompt
+
+A family's **spec** puts them together: what one job makes, with nothing left open. It is made by
+`protocol.resolve.resolve`, sent to `generate`, read by the family's sampling code, and reported when the job is done.
+
+What may be left open has the same fields from the same classes (`protocol.partial`): `VideoOptions` and `ImageOptions`
+for HTTP, `SamplingRequest` for gRPC, `SamplingDefaults` in a model's card. So a new field is one field here; a family
+that has no use for it says nothing of it.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from protocol.errors import InvalidRequest
 from protocol.lora import MAX_ADAPTERS, LoraRequest
-from protocol.model_card import ModelCard, Solver
+from protocol.partial import partial
 
-T = TypeVar("T")
+Solver = Literal["unipc", "euler"]
 
 MAX_SEED = 2**63 - 1
+MAX_SIDE = 16384
+"""pixels of a side of any request; a model's own limit is in its card"""
+PROMPT = frozenset({"prompt"})
+"""what no request can leave out"""
+
+
+@dataclass(frozen=True)
+class NoUse:
+    """Beside a field's type: why some models have no use for it."""
+
+    why: str
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Size(_Fields):
+    """How large."""
+
+    width: int = Field(ge=1, le=MAX_SIDE, description="Pixels.", examples=[832])
+    height: int = Field(ge=1, le=MAX_SIDE, description="Pixels.", examples=[480])
+
+
+class VideoSize(Size):
+    """How large, and how long."""
+
+    num_frames: int = Field(
+        1,
+        ge=1,
+        le=100_000,
+        description="Frames of the clip, up to the model's `max_frames`. The model makes 4k+1 frames: another count is "
+        "rounded down, and the response says what was made.",
+        examples=[81],
+    )
+
+
+class Sampling(_Fields):
+    """How to sample, whatever the model."""
+
+    num_inference_steps: int = Field(ge=1, le=200, description="Denoising steps.", examples=[40])
+    solver: Solver = Field("unipc", description="How the noise is integrated away.", examples=["unipc"])
+
+
+class WanSampling(Sampling):
+    """How Wan samples; None where the model has one transformer."""
+
+    guidance_scale: float = Field(
+        ge=0,
+        le=20,
+        allow_inf_nan=False,
+        description="Classifier-free guidance of the high-noise expert, which does the first steps (of the whole model "
+        "where it has one transformer). 1 and below turn guidance off.",
+        examples=[4.0],
+    )
+    guidance_scale_2: Annotated[float | None, NoUse("it has one transformer, which takes guidance_scale")] = Field(
+        None,
+        ge=0,
+        le=20,
+        allow_inf_nan=False,
+        description="Guidance of the low-noise expert (diffusers' `transformer_2`), which does the last steps. Follows "
+        "`guidance_scale` when only that is given; the model's own pair applies when neither is.",
+        examples=[3.0],
+    )
+    flow_shift: Annotated[float, NoUse("its schedule is shifted by the size of the picture")] = Field(
+        gt=0,
+        le=100,
+        allow_inf_nan=False,
+        description="Shift of the noise schedule; more spends more steps at high noise.",
+        examples=[12.0],
+    )
+    boundary_ratio: Annotated[float | None, NoUse("it has one transformer, so there is no boundary to set")] = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Fraction of the training timesteps below which the low-noise expert takes over.",
+        examples=[0.875],
+    )
+
+
+class QwenImageSampling(Sampling):
+    """How Qwen-Image samples; None where the model is guided otherwise."""
+
+    true_cfg_scale: Annotated[float | None, NoUse("it is guided by guidance_scale")] = Field(
+        None,
+        ge=0,
+        le=20,
+        allow_inf_nan=False,
+        description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
+        "halves the work.",
+        examples=[4.0],
+    )
+    guidance_scale: float | None = Field(
+        None,
+        ge=0,
+        le=20,
+        allow_inf_nan=False,
+        description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
+        examples=[4.0],
+    )
+
+
+class NegativePrompt(_Fields):
+    negative_prompt: str = Field("", max_length=8000, description="What to steer away from.", examples=["blurry"])
+
+
+class Adapters(_Fields):
+    lora: Annotated[
+        tuple[LoraRequest, ...],
+        Field(max_length=MAX_ADAPTERS),
+        BeforeValidator(lambda value: _as_tuple(value), json_schema_input_type=LoraRequest | tuple[LoraRequest, ...]),
+    ] = Field(
+        (),
+        description="An adapter (LoRA) that `GET /v1/loras` lists, or an array of them, each with its `scale`.",
+        examples=[{"name": "ink", "scale": 0.8}],
+    )
+
+
+class Seed(_Fields):
+    seed: int = Field(
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed and parameters give the same result. Absent: random, and reported. The i-th of `n` "
+        "uses seed + i, counted from 0.",
+        examples=[42],
+    )
+
+
+class Prompt(_Fields):
+    prompt: str = Field(
+        min_length=1,
+        max_length=8000,
+        pattern=r"\S",
+        description="What to show.",
+        examples=["a red circle moves right"],
+    )
+
+
+class Spec(Adapters, Seed, VideoSize, NegativePrompt, Prompt, Sampling):
+    """What one job makes, whatever the model. Sizes in pixels; `num_frames` is 4k+1."""
+
+    image: SkipJsonSchema[InstanceOf[NDArray[np.uint8]] | None] = Field(None, exclude=True, repr=False)
+    """what an image-to-video clip starts from: uint8 [height, width, 3] of the clip's own size, RGB"""
+
+    def parameters(self) -> str:
+        """Everything but prompt and image, as JSON: what `generate` takes as `sampling_parameters`."""
+        return self.model_dump_json(exclude=set(PROMPT), exclude_none=True)
+
+
+class WanSpec(WanSampling, Spec):
+    """A video of the Wan family."""
+
+
+class QwenImageSpec(QwenImageSampling, Spec):
+    """An image of the Qwen-Image family."""
+
+    @property
+    def cfg_scale(self) -> float:
+        """`true_cfg_scale`; 1, which guides nothing, where the model has no use for it."""
+        return 1.0 if self.true_cfg_scale is None else self.true_cfg_scale
+
+
+SPECS: dict[str, type[WanSpec] | type[QwenImageSpec]] = {
+    "wan_t2v": WanSpec,
+    "wan_i2v": WanSpec,
+    "wan_ti2v": WanSpec,
+    "qwen_image": QwenImageSpec,
+}
+"""by the family that a card names"""
+AnySpec = WanSpec | QwenImageSpec
+
+
+@partial()
+class VideoSampling(WanSampling, Adapters):
+    """How videos are sampled; null where the model has no use for it."""
+
+
+@partial()
+class ImageSampling(QwenImageSampling, Adapters):
+    """How images are sampled; null where the model has no use for it."""
+
+
+@partial()
+class VideoOptions(VideoSampling, VideoSize, NegativePrompt, Seed):
+    """What a request for videos may say beside its prompt. With an image it is image-to-video."""
+
+
+@partial()
+class ImageOptions(ImageSampling, Size, NegativePrompt, Seed):
+    """What a request for images may say beside its prompt."""
+
+
+@partial(required=PROMPT)
+class SamplingRequest(WanSpec, QwenImageSpec):
+    """What a client of `generate` may say, whatever the model; None stands for "the model's own"."""
+
+    def given(self) -> dict[str, Any]:
+        """Those that are not left out."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@partial(keep_defaults=True)
+class SamplingDefaults(WanSampling, QwenImageSampling, VideoSize, NegativePrompt):
+    """What a request gets for each field that it leaves out; None for what the model has no use for.
+
+    A field that a card does not mention has its own default, so that cards written before there was such a field stay
+    right.
+    """
+
+    fps: float | None = None
+    """frames a second; None for images"""
 
 
 def _as_tuple(value: Any) -> Any:
@@ -31,191 +257,3 @@ def _as_tuple(value: Any) -> Any:
             return (value,)
         case _:
             return value
-
-
-# The bounds of each field, used here and in the HTTP schemas.
-Prompt = Annotated[str, Field(min_length=1, max_length=8000, pattern=r"\S")]
-NegativePrompt = Annotated[str, Field(max_length=8000)]
-Pixels = Annotated[int, Field(ge=1, le=16384)]
-FrameCount = Annotated[int, Field(ge=1, le=100_000)]
-Steps = Annotated[int, Field(ge=1, le=200)]
-Guidance = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-FlowShift = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-BoundaryRatio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Loras = Annotated[
-    tuple[LoraRequest, ...],
-    Field(max_length=MAX_ADAPTERS),
-    BeforeValidator(_as_tuple, json_schema_input_type=LoraRequest | tuple[LoraRequest, ...]),
-]
-
-
-class SamplingRequest(BaseModel):
-    """The fields as a client sends them; None stands for "the model's own"."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-    prompt: Prompt
-    negative_prompt: NegativePrompt | None = None
-    width: Pixels | None = None
-    height: Pixels | None = None
-    num_frames: FrameCount | None = None
-    num_inference_steps: Steps | None = None
-    guidance_scale: Guidance | None = None
-    guidance_scale_2: Guidance | None = None
-    true_cfg_scale: Guidance | None = None
-    seed: Seed | None = None
-    flow_shift: FlowShift | None = None
-    boundary_ratio: BoundaryRatio | None = None
-    solver: Solver | None = None
-    lora: Loras = ()
-    image: InstanceOf[np.ndarray] | None = None  # type: ignore[type-arg]
-    """what an image-to-video clip starts from: uint8 [height, width, 3] of the clip's own size, RGB"""
-
-
-@dataclass(frozen=True)
-class SamplingParams:
-    """One clip or picture to make, with nothing left open; None for what its model has no use for.
-
-    Sizes in pixels; `num_frames` is 4k+1.
-    """
-
-    prompt: str
-    negative_prompt: str
-    width: int
-    height: int
-    num_frames: int
-    num_inference_steps: int
-    guidance_scale: float | None
-    guidance_scale_2: float | None
-    true_cfg_scale: float | None
-    seed: int
-    flow_shift: float | None
-    boundary_ratio: float | None
-    solver: Solver
-    lora: tuple[LoraRequest, ...] = ()
-    image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
-    """uint8 [height, width, 3], RGB"""
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but the image, as JSON has it."""
-        values = {name: value for name, value in vars(self).items() if name != "image"}
-        values["lora"] = [lora.model_dump(exclude_none=True) for lora in self.lora]
-        return values
-
-
-def parse(fields: dict[str, object]) -> SamplingRequest:
-    """Read a request from loose values.
-
-    Raises:
-        InvalidRequest: naming the first field that is missing, unknown, of the wrong type or out of bounds.
-    """
-    try:
-        return SamplingRequest.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = str(first["loc"][0]) if first["loc"] else None
-        raise InvalidRequest(first["msg"], field) from None
-
-
-def resolve(request: SamplingRequest, card: ModelCard) -> SamplingParams:
-    """Fill what the request leaves open from the card, and check that the model can do it.
-
-    Raises:
-        InvalidRequest: naming the field and what is allowed.
-    """
-    own = card.defaults
-    num_frames = _first(request.num_frames, own.num_frames)
-    if num_frames > card.limits.max_frames:
-        raise InvalidRequest(f"must be at most {card.limits.max_frames} frames, got {num_frames}", "num_frames")
-    guidance_scale, guidance_scale_2 = _guidance_pair(request, card)
-    params = SamplingParams(
-        prompt=request.prompt,
-        negative_prompt=_first(request.negative_prompt, own.negative_prompt),
-        width=_first(request.width, own.width),
-        height=_first(request.height, own.height),
-        num_frames=round_frames(num_frames, card.latents.temporal_stride),
-        num_inference_steps=_first(request.num_inference_steps, own.num_inference_steps),
-        guidance_scale=guidance_scale,
-        guidance_scale_2=guidance_scale_2,
-        true_cfg_scale=_own(request.true_cfg_scale, own.true_cfg_scale, card, "true_cfg_scale"),
-        seed=_first(request.seed, secrets.randbelow(2**32)),
-        flow_shift=_own(request.flow_shift, own.flow_shift, card, "flow_shift"),
-        boundary_ratio=_own(request.boundary_ratio, own.boundary_ratio, card, "boundary_ratio"),
-        solver=_first(request.solver, own.solver),
-        lora=request.lora,
-        image=request.image,
-    )
-    if params.solver not in card.solvers:
-        raise InvalidRequest(f"{card.id} takes {' or '.join(card.solvers)}, got {params.solver}", "solver")
-    _check_size(params, card)
-    _check_image(params, card)
-    return params
-
-
-def round_frames(num_frames: int, temporal_stride: int) -> int:
-    """The greatest count of the form stride*k + 1 that is not above `num_frames` (diffusers rounds the same way)."""
-    return (num_frames - 1) // temporal_stride * temporal_stride + 1
-
-
-def _first(given: T | None, default: T) -> T:
-    return default if given is None else given
-
-
-def _own(given: T | None, default: T | None, card: ModelCard, field_name: str) -> T | None:
-    """As `_first`, for a field that only some models have a use for: those with a default."""
-    if given is not None and default is None:
-        raise InvalidRequest(f"{card.id} has no use for it: {_WHY_UNUSED[field_name]}", field_name)
-    return _first(given, default)
-
-
-_WHY_UNUSED = {
-    "guidance_scale_2": "it has one transformer, which takes guidance_scale",
-    "true_cfg_scale": "it is guided by guidance_scale",
-    "flow_shift": "its schedule is shifted by the size of the picture",
-    "boundary_ratio": "it has one transformer, so there is no boundary to set",
-}
-
-
-def _guidance_pair(request: SamplingRequest, card: ModelCard) -> tuple[float | None, float | None]:
-    """diffusers' rules: the second guidance follows the first when only the first is given, and a model that was
-    not distilled for guidance_scale ignores it."""
-    own = card.defaults
-    if own.guidance_scale is None:
-        return None, _own(request.guidance_scale_2, None, card, "guidance_scale_2")
-    second = _own(request.guidance_scale_2, own.guidance_scale_2, card, "guidance_scale_2")
-    if request.guidance_scale is None:
-        return own.guidance_scale, second
-    if second is not None and request.guidance_scale_2 is None:
-        return request.guidance_scale, request.guidance_scale
-    return request.guidance_scale, second
-
-
-def _check_size(params: SamplingParams, card: ModelCard) -> None:
-    limits = card.limits
-    for side, pixels in (("width", params.width), ("height", params.height)):
-        if pixels % limits.size_multiple:
-            raise InvalidRequest(f"must be a multiple of {limits.size_multiple}, got {pixels}", side)
-        if pixels > limits.max_side:
-            raise InvalidRequest(f"must be at most {limits.max_side}, got {pixels}", side)
-    pixel_frames = params.width * params.height * params.num_frames
-    if pixel_frames > limits.max_pixel_frames:
-        raise InvalidRequest(
-            f"width * height * num_frames must be at most {limits.max_pixel_frames:,}, "
-            f"got {params.width} * {params.height} * {params.num_frames} = {pixel_frames:,}",
-            "size",
-        )
-
-
-def _check_image(params: SamplingParams, card: ModelCard) -> None:
-    if params.image is None:
-        if card.needs_image:
-            raise InvalidRequest(f"{card.id} makes clips that start from an image, so it needs one", "image")
-        return
-    if not card.takes_image:
-        raise InvalidRequest(f"{card.id} takes no image", "image")
-    expected, shape, dtype = (params.height, params.width, 3), params.image.shape, params.image.dtype
-    if dtype != np.uint8 or shape != expected:
-        raise InvalidRequest(
-            f"must be uint8 {list(expected)}, the size of the clip, got {dtype} {list(shape)}", "image"
-        )

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from protocol.model_card import Components, LatentSpace, Limits, ModelCard, SamplingDefaults, Task
+from protocol.model_card import Components, LatentSpace, Limits, ModelCard, Task
+from protocol.sampling import SamplingDefaults
 
 
 def model_card(model_id: str = "toy-wan-t2v", *, experts: int = 2, **changes: Any) -> ModelCard:
@@ -55,8 +56,15 @@ def text_to_image_card(model_id: str = "toy-qwen-image") -> ModelCard:
         family="qwen_image",
         tasks=("text-to-image",),
         solvers=("euler",),
-        defaults=SamplingDefaults(
-            width=64, height=48, num_inference_steps=3, true_cfg_scale=4.0, negative_prompt=" ", solver="euler"
+        defaults=SamplingDefaults.model_validate(
+            {
+                "width": 64,
+                "height": 48,
+                "num_inference_steps": 3,
+                "true_cfg_scale": 4.0,
+                "negative_prompt": " ",
+                "solver": "euler",
+            }
         ),
         limits=Limits(size_multiple=16, max_side=4096, max_pixel_frames=1024 * 1024),
         latents=LatentSpace(channels=1, temporal_stride=4, spatial_stride=8, mean=(0.0,), std=(1.0,)),

@@ -6,9 +6,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontend.errors import FrontendError, InvalidApiKey, KeysUnavailable
 from frontend.http.api_keys import KeysError
+from frontend.http.errors import refuse
 from frontend.http.hosts import local_address
 from frontend.http.key_ring import KeyRing
-from frontend.http.refusal import refuse
 
 KEY_NAME = "tritonreel.key_name"
 """entry of the scope: the name of the request's key, for the log"""

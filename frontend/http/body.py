@@ -1,9 +1,10 @@
-"""Reads the bodies of requests: JSON and forms, both within the bounds of `json_text` and `form`."""
+"""Reads the bodies of requests, JSON and forms as declared, within the bounds of `json_text` and `form`."""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Container
 from contextlib import aclosing
+from email.message import Message
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,13 +13,19 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
-from frontend.errors import ClientDisconnected, InvalidJson
+from frontend.errors import ClientDisconnected, InvalidJson, UnsupportedMediaType
 from frontend.http.form import Part, read_parts
 from frontend.http.json_text import LONG_TEXTS, MAX_DEPTH, Budget, InvalidValue, NotJson, decode
+from protocol.printable import quoted
 
 T = TypeVar("T")
 Model = TypeVar("Model", bound=BaseModel)
 
+JSON = "application/json"
+FORM = "multipart/form-data"
+
+_LONGEST_TYPE = 100
+"""characters of a Content-Type that an error repeats"""
 _LARGE = 8 * 1024
 """bytes from which a body is read in a thread, so that other requests are served meanwhile"""
 _NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
@@ -29,10 +36,13 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """The request that a JSON body makes.
 
     Raises:
+        UnsupportedMediaType: it is not declared as JSON.
         InvalidJson: it is not JSON.
         RequestValidationError: it is not what `model` describes, or too large in some respect.
         ClientDisconnected: the client left before it had sent all of it.
     """
+    if not _is_json(_declared(request)):
+        raise _unsupported(request, JSON)
     body = bytearray()
     async for chunk in _chunks(request):
         body += chunk
@@ -41,24 +51,47 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     return await _aside(len(body), partial(_json, model, body))
 
 
-async def read_form(
+async def read_form_or_json(
     request: Request, model: type[Model], *, texts: Container[str], file_field: str
 ) -> tuple[Model, bytes | None]:
-    """The request that a form makes, and the file in its field `file_field`.
+    """The request that a form or a JSON body makes, and the file in the form's field `file_field`.
 
-    Every part but a file is text. Fields that `texts` names keep it, the others are read as JSON where they are JSON,
-    so that `5` is a number. `lora[name]` is the field `name` of the object `lora`, as OpenAI's SDK writes objects.
-    Files stay in memory.
+    Every part of a form but a file is text. Fields that `texts` names keep it, the others are read as JSON where they
+    are JSON, so that `5` is a number. `lora[name]` is the field `name` of the object `lora`, as OpenAI's SDK writes
+    objects. Files stay in memory.
 
     Raises:
+        UnsupportedMediaType: it is declared as neither.
         InvalidMultipart: it is not a form, or one with too much of something, or with text that is not UTF-8.
         RequestValidationError: a field is given twice, or as an array, or it is not what `model` describes.
-        ClientDisconnected: the client left before it had sent all of it.
+        InvalidJson, ClientDisconnected: as `read_json`.
     """
+    if _is_json(_declared(request)):
+        return await read_json(request, model), None
+    if _declared(request) != FORM:
+        raise _unsupported(request, f"{FORM} or {JSON}")
     long_texts = {file_field, *(f"{file_field}[{name}]" for name in LONG_TEXTS)}
     parts = await read_parts(_chunks(request), request.headers["Content-Type"], long_texts)
     size = sum(len(part.content) for part in parts)
     return await _aside(size, partial(_form, model, parts, texts, file_field))
+
+
+def _declared(request: Request) -> str:
+    """Type and subtype, in lower case; "text/plain" where the header cannot be read."""
+    header = Message()
+    header["Content-Type"] = request.headers.get("Content-Type", "")
+    return header.get_content_type()
+
+
+def _is_json(content_type: str) -> bool:
+    main, _, sub = content_type.partition("/")
+    return main == "application" and (sub == "json" or sub.endswith("+json"))
+
+
+def _unsupported(request: Request, allowed: str) -> UnsupportedMediaType:
+    given = request.headers.get("Content-Type", "")
+    said = quoted(given, _LONGEST_TYPE) if given else "none"
+    return UnsupportedMediaType(f"the Content-Type must be {allowed}, got {said}")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from frontend.errors import FrontendError, PayloadTooLarge, RequestTimeout, error_response
+from frontend.errors import FrontendError, PayloadTooLarge, RequestTimeout
+from frontend.http.errors import error_response
 from frontend.http.held_bodies import HeldBodies, HeldBody
 from frontend.http.transfer_clock import TransferClock
 

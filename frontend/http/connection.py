@@ -23,9 +23,9 @@ from frontend.errors import (
     MalformedRequest,
     RequestTimeout,
     TooManyConnections,
-    error_response,
 )
 from frontend.http.connections import Connections
+from frontend.http.errors import error_response
 from frontend.http.request_parser import MAX_HEAD_BYTES, MAX_HEADERS, RequestParser
 from frontend.http.transfer_clock import TransferClock
 

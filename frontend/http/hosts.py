@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontend.errors import FrontendError, InvalidHost, MisdirectedRequest
 from frontend.http.authority import Address, Authority, parse_address
-from frontend.http.refusal import refuse
+from frontend.http.errors import refuse
 
 
 class HostMiddleware:

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from frontend.errors import CrossOrigin
 from frontend.http.authority import Origin
+from frontend.http.errors import refuse
 from frontend.http.hosts import host_of
-from frontend.http.refusal import refuse
-from frontend.request_id import HEADER as REQUEST_ID
+from frontend.http.request_id import HEADER as REQUEST_ID
 
 _EXPOSED = (REQUEST_ID, "Retry-After")
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}

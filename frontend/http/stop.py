@@ -4,7 +4,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from frontend.errors import ServerStopping, error_response
+from frontend.errors import ServerStopping
+from frontend.http.errors import error_response
 
 
 class Stop:

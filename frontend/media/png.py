@@ -80,7 +80,7 @@ def read_header(file: bytes) -> ImageHeader:
 
 
 def checked(file: bytes) -> bytes:
-    """The same picture as a PNG without metadata, after every checksum and the length of the pixels were checked.
+    """The same image as a PNG without metadata, after every checksum and the length of the pixels were checked.
 
     Raises:
         DamagedImage: one of them is wrong, and as `read_header`.

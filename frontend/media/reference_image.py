@@ -44,7 +44,7 @@ class ReferenceImage:
         return cls(file, header.width, header.height)
 
     def size_for(self, card: ModelCard, width: int | None, height: int | None) -> tuple[int, int]:
-        """The clip's width and height where the request leaves them open: the image's aspect.
+        """The video's width and height where the request leaves them open: the image's aspect.
 
         With one side given the other follows from it; with none, the area is the model's own, as in diffusers' examples
         for Wan. Sides are rounded down to the model's multiple and kept within its limits.

@@ -34,7 +34,7 @@ async def live() -> Healthy:
 )
 async def ready(services: ServicesDep) -> Healthy | Response:
     try:
-        await services.engine.check_ready()
+        await services.generator.check_ready()
     except (EngineUnavailable, EngineFailed) as error:
         _log.warning("not ready", reason=error.message)
         return JSONResponse(Unhealthy(reason=error.message).model_dump(), 503)

@@ -1,4 +1,4 @@
-"""What requests for clips and for pictures have in common: types, descriptions, and a memory for unknown fields."""
+"""What requests for videos and for images have in common: types, descriptions, and a memory for unknown fields."""
 
 import re
 from collections.abc import Iterable
@@ -7,12 +7,10 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from protocol.model_card import Solver
-from protocol.sampling import Loras, NegativePrompt, Pixels, Prompt, Seed, Steps
+from protocol.sampling import MAX_SIDE, Prompt
 
-MAX_SIDE = 16384
 MAX_COUNT = 10
-"""clips or pictures of one request"""
+"""videos or images of one request"""
 MAX_WORD = 256
 """characters of a field that names something"""
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
@@ -62,36 +60,9 @@ class Fields(BaseModel):
         return names
 
 
-class SizeFields(Fields):
-    """How large."""
-
-    width: Pixels | None = Field(None, description="Pixels.", examples=[832])
-    height: Pixels | None = Field(None, description="Pixels.", examples=[480])
-
-
-class SamplingFields(SizeFields):
-    """How to sample. May be given at the top level or, for clients that keep such fields apart, in `extra_body`."""
-
-    num_inference_steps: Steps | None = Field(None, description="Denoising steps.", examples=[40])
-    negative_prompt: NegativePrompt | None = Field(None, description="What to steer away from.", examples=["blurry"])
-    seed: Seed | None = Field(
-        None,
-        description="The same seed and parameters give the same result. Absent: random, and reported. The i-th of `n` "
-        "uses seed + i, counted from 0.",
-        examples=[42],
-    )
-    solver: Solver | None = Field(None, description="How the noise is integrated away.", examples=["unipc"])
-    lora: Loras | None = Field(
-        None,
-        description="An adapter (LoRA) that `GET /v1/loras` lists, or an array of them, each with its `scale`.",
-        examples=[{"name": "ink", "scale": 0.8}],
-    )
-
-
-class RequestFields(Fields):
+class RequestFields(Prompt, Fields):
     """What to make, with which model, and how many. A field that is null counts as absent."""
 
-    prompt: Prompt = Field(description="What to show.", examples=["a red circle moves right"])
     model: Word | None = Field(
         None,
         description="A served id, see `GET /v1/models`. If absent, the first served model that can do what is asked.",

@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from frontend.image_encoder import ImageFormat
-from frontend.schemas.fields import MAX_SIDE, RequestFields, SamplingFields, Word, parse_size
+from frontend.media.image_encoder import ImageFormat
+from frontend.schemas.fields import Fields, RequestFields, Word, parse_size
 from frontend.schemas.timings import Timings
-from protocol.lora import LoraRequest
-from protocol.model_card import Solver
-from protocol.sampling import Guidance
+from protocol.sampling import MAX_SIDE, ImageOptions, ImageSampling
 
 AUTO = "auto"
 
@@ -30,22 +28,11 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 PartialImages = Annotated[int, Field(ge=0, le=3)]
 
 
-class ImageSamplingFields(SamplingFields):
-    """How to sample a picture. May be given at the top level or in `extra_body`."""
+class ImageSamplingFields(ImageOptions, Fields):
+    """How to sample an image. May be given at the top level or in `extra_body`."""
 
-    true_cfg_scale: Guidance | None = Field(
-        None,
-        description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
-        "halves the work.",
-        examples=[4.0],
-    )
-    guidance_scale: Guidance | None = Field(
-        None,
-        description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
-        examples=[4.0],
-    )
-    vae_use_slicing: bool | None = Field(None, description="Without effect: one picture is decoded at a time.")
-    vae_use_tiling: bool | None = Field(None, description="Without effect: pictures are decoded whole.")
+    vae_use_slicing: bool | None = Field(None, description="Without effect: one image is decoded at a time.")
+    vae_use_tiling: bool | None = Field(None, description="Without effect: images are decoded whole.")
 
 
 class ImageExtraBody(ImageSamplingFields):
@@ -89,14 +76,14 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
         examples=[90],
     )
     background: Literal["auto", "opaque", "transparent"] | None = Field(
-        None, description="Pictures are opaque: `transparent` is answered with 400.", examples=["opaque"]
+        None, description="Images are opaque: `transparent` is answered with 400.", examples=["opaque"]
     )
     response_format: Word | None = Field(
         None, description="`b64_json`. `url` needs storage, which is not there yet (400).", examples=["b64_json"]
     )
     stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
     partial_images: PartialImages | None = Field(
-        None, description="Pictures of the way there are not supported yet: more than 0 is answered with 400."
+        None, description="Partial images are not supported yet: more than 0 is answered with 400."
     )
     quality: Word | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
     style: Word | None = Field(None, description="Without effect; the prompt is what changes style.")
@@ -107,37 +94,32 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
     )
 
 
-class PictureData(BaseModel):
-    """One picture."""
+class ImageData(BaseModel):
+    """One image."""
 
     b64_json: str = Field(description="The file, base64. It holds pixels only: no prompt, no seed.")
     seed: int = Field(description="The seed that it was made with.", examples=[42])
     timings: Timings
 
 
-class PictureParams(BaseModel):
-    """What the pictures were made with; null for what the model has no use for."""
+class ImageParams(ImageSampling):
+    """What the images were made with; null for what the model has no use for."""
 
-    num_inference_steps: int = Field(examples=[50])
-    guidance_scale: float | None
-    true_cfg_scale: float | None = Field(examples=[4.0])
-    flow_shift: float | None
-    solver: Solver = Field(examples=["euler"])
-    lora: list[LoraRequest] = Field(description="The adapters.", examples=[[]])
+    flow_shift: None = Field(None, description="The schedule is shifted by the size of the image.")
 
 
 class ImageGenerationResponse(BaseModel):
-    """The pictures, and how they were really made."""
+    """The images, and how they were really made."""
 
     created: int = Field(description="Unix time.", examples=[1767225600])
     model: str = Field(examples=["qwen-image"])
     size: str = Field(examples=["1024x1024"])
     output_format: ImageFormat
     background: Literal["opaque"] = "opaque"
-    params: PictureParams
-    data: list[PictureData]
+    params: ImageParams
+    data: list[ImageData]
     timings: Timings = Field(
-        description="Of the request: phases summed over its pictures, `total_seconds` from its arrival to its answer."
+        description="Of the request: phases summed over its images, `total_seconds` from its arrival to its answer."
     )
     warnings: list[str] = Field(
         description="What of the request was not done as written, such as fields that nobody knows.",

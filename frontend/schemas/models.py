@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from protocol.model_card import Limits, ModelCard, SamplingDefaults, Task
+from protocol.model_card import Limits, ModelCard, Task
+from protocol.sampling import SamplingDefaults
 
 
 class Model(BaseModel):

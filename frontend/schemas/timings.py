@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from frontend.engine import JobTimings
+from protocol.events import JobTimings
 
 
 class Timings(BaseModel):
@@ -13,10 +13,10 @@ class Timings(BaseModel):
 
     queue_seconds: float = Field(description="Waiting for a place.")
     text_seconds: float = Field(description="Encoding the prompts.")
-    image_seconds: float = Field(description="Encoding the image that a clip starts from.")
+    image_seconds: float = Field(description="Encoding the image that a video starts from.")
     denoise_seconds: float = Field(description="All denoising steps.")
     decode_seconds: float = Field(description="Turning latents into frames.")
-    encode_seconds: float = Field(description="Encoding the file; a clip's, most of it while later frames are decoded.")
+    encode_seconds: float = Field(description="Encoding the file; of a video mostly while later frames are decoded.")
     total_seconds: float = Field(description="From the start to the end.")
 
     @classmethod

@@ -1,30 +1,13 @@
-"""What both ways to ask for a clip have in common in their responses: what was really made."""
+"""What both ways to ask for a video have in common in their responses: what was really made."""
 
 from pydantic import BaseModel, Field
 
 from frontend.schemas.timings import Timings
-from protocol.lora import LoraRequest
-from protocol.model_card import Solver
-
-
-class SamplingReport(BaseModel):
-    """What the clips were made with, beside size and length."""
-
-    num_inference_steps: int = Field(examples=[40])
-    guidance_scale: float = Field(examples=[4.0])
-    guidance_scale_2: float | None = Field(
-        None, description="null where the model has one transformer.", examples=[3.0]
-    )
-    flow_shift: float = Field(examples=[12.0])
-    boundary_ratio: float | None = Field(
-        None, description="null where the model has one transformer.", examples=[0.875]
-    )
-    solver: Solver = Field(examples=["unipc"])
-    lora: list[LoraRequest] = Field(description="The adapters.", examples=[[]])
+from protocol.sampling import VideoSampling
 
 
 class VideoData(BaseModel):
-    """One clip."""
+    """One video."""
 
     b64_json: str = Field(description="The MP4 (H.264, yuv420p), base64.")
     seed: int = Field(description="The seed that it was made with.", examples=[42])
@@ -38,9 +21,9 @@ class VideoReport(BaseModel):
     size: str = Field(examples=["832x480"])
     num_frames: int = Field(examples=[81])
     fps: float = Field(examples=[16.0])
-    params: SamplingReport
+    params: VideoSampling
     timings: Timings = Field(
-        description="Of the request: phases summed over its clips, and `total_seconds` from its arrival to its answer."
+        description="Of the request: phases summed over its videos, and `total_seconds` from its arrival to its answer."
     )
     warnings: list[str] = Field(
         description="What of the request was not done as written: unknown fields, a rounded frame count, ...",

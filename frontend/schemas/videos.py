@@ -1,22 +1,15 @@
 """`POST /v1/videos` and `GET /v1/videos/{video_id}`: OpenAI's video object, and what this server adds to it."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from frontend.http.openapi_body import inline_schema
 from frontend.schemas.fields import Fields, Word
 from frontend.schemas.video_fields import VideoRequest
 from frontend.schemas.video_report import VideoData, VideoReport
-
-TEXT_FIELDS = frozenset(
-    {
-        *("prompt", "negative_prompt", "model", "size", "solver", "response_format"),
-        *("image_url", "file_id"),
-        *("name", "path", "high", "low"),
-    }
-)
-"""the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
 class ImageReference(Fields):
@@ -39,7 +32,7 @@ def _check_reference(value: Any) -> Any:
 
 
 class VideoCreateRequest(VideoRequest):
-    """A request for clips from a text, and an image where there is one. A field that is null counts as absent."""
+    """A request for videos from a text, and an image where there is one. A field that is null counts as absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -56,9 +49,23 @@ class VideoCreateRequest(VideoRequest):
 
     input_reference: Annotated[ImageReference | None, BeforeValidator(_check_reference)] = Field(
         None,
-        description="The image that the clip starts from. The clip takes its aspect, unless a size is asked: then the "
+        description="The image that the video starts from. It takes its aspect, unless a size is asked: then the "
         "image is scaled to cover it, and cropped about its centre.",
     )
+
+
+def _texts(schema: dict[str, Any], name: str = "") -> Iterator[str]:
+    """Names of the fields, and of fields of fields, that can be text."""
+    if schema.get("type") == "string":
+        yield name
+    for option in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
+        yield from _texts(option, name)
+    for inner, field in schema.get("properties", {}).items():
+        yield from _texts(field, inner)
+
+
+TEXT_FIELDS = frozenset(_texts(inline_schema(VideoCreateRequest)))
+"""the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
 class Video(VideoReport):
@@ -73,7 +80,7 @@ class Video(VideoReport):
     created_at: int = Field(description="Unix time of the request.", examples=[1767225600])
     completed_at: int = Field(description="Unix time of the answer.", examples=[1767225660])
     expires_at: int = Field(
-        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer clips need room",
+        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer videos need room",
         examples=[1767229260],
     )
     error: None = None
@@ -81,7 +88,7 @@ class Video(VideoReport):
 
 
 class CreatedVideo(Video):
-    """The video object, and the clips themselves. `/v1/videos/{id}/content` has the first of them."""
+    """The video object, and the videos themselves. `/v1/videos/{id}/content` has the first of them."""
 
     created: int = Field(description="Unix time of the answer.", examples=[1767225660])
     data: list[VideoData]

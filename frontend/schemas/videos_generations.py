@@ -29,7 +29,7 @@ class VideoGenerationRequest(VideoRequest):
 
 
 class VideoGenerationResponse(VideoReport):
-    """The clips, and what was really made."""
+    """The videos, and what was really made."""
 
     created: int = Field(description="Unix time.", examples=[1767225600])
     seconds: float = Field(description="num_frames / fps.", examples=[5.0625])

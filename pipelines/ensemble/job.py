@@ -14,7 +14,8 @@ from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.memory import MemoryNeed
 from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
-from protocol.sampling import SamplingParams
+from protocol.events import Progress
+from protocol.sampling import Spec
 
 if TYPE_CHECKING:
     from pipelines.families import Pipeline
@@ -23,20 +24,6 @@ WATCH_SECONDS = 0.2
 """how often a job that waits, for its turn or for a model, looks whether it should go on"""
 
 T = TypeVar("T")
-
-
-@dataclass
-class Progress:
-    """How far a job is."""
-
-    steps: int
-    frames: int
-    steps_done: int = 0
-    frames_done: int = 0
-
-    @property
-    def is_complete(self) -> bool:
-        return self.frames_done == self.frames
 
 
 @dataclass
@@ -50,8 +37,8 @@ class Job:
         need: memory that it is admitted with.
     """
 
-    pipeline: "Pipeline"
-    params: SamplingParams
+    pipeline: "Pipeline[Any]"
+    params: Spec
     is_cancelled: Callable[[], bool]
     report: Callable[[Progress], Awaitable[None]]
     timeout_seconds: float | None = None
@@ -62,7 +49,9 @@ class Job:
     it is known"""
 
     def __post_init__(self) -> None:
-        self.progress = Progress(self.params.num_inference_steps, self.params.num_frames)
+        self.progress = Progress(
+            steps_done=0, steps=self.params.num_inference_steps, frames_done=0, frames=self.params.num_frames
+        )
         self._started = time.monotonic()
 
     async def run(self, admission: Admission) -> AsyncGenerator[Float32]:
@@ -88,7 +77,7 @@ class Job:
             async with aclosing(self.pipeline.decode(latents)) as chunks:
                 while (frames := await self._watched(_next(chunks))) is not None:
                     self.check()
-                    self.progress.frames_done += len(frames)
+                    self._advance(frames_done=self.progress.frames_done + len(frames))
                     self.timings["total_seconds"] = self._elapsed()
                     self.timings["decode_seconds"] = self.timings["total_seconds"] - decode_started
                     yield frames
@@ -106,9 +95,12 @@ class Job:
             )
 
     async def _after_step(self, steps_done: int) -> None:
-        self.progress.steps_done = steps_done
+        self._advance(steps_done=steps_done)
         self.check()
         await self.report(self.progress)
+
+    def _advance(self, **counts: int) -> None:
+        self.progress = self.progress.model_copy(update=counts)
 
     async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, unless the job should go no further before: then `work` is cancelled, and has ended

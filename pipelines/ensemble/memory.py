@@ -16,7 +16,7 @@ import psutil
 
 from pipelines.noise import latents_shape
 from protocol.model_card import ModelCard
-from protocol.sampling import SamplingParams
+from protocol.sampling import Spec
 from runtime.bands import BAND_BYTES, BandPlan
 
 _FLOAT = 4
@@ -67,7 +67,7 @@ class MemoryEstimate:
         self._max_step_elements = max_step_elements
         self._plans = plans
 
-    def of(self, params: SamplingParams, card: ModelCard) -> MemoryNeed:
+    def of(self, params: Spec, card: ModelCard) -> MemoryNeed:
         """What one job needs at most; nothing where the card does not say what its models take."""
         if card.memory is None:
             return MemoryNeed()

@@ -22,15 +22,16 @@ from pipelines.ensemble.job import Job
 from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
 from pipelines.ensemble.quick_import import without_torch_compiler
-from pipelines.ensemble.responses import LONGEST_ERROR, Responder, read_fields
+from pipelines.ensemble.responses import Responder, read_fields
 from pipelines.frames import to_uint8
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
+from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models
 from protocol.heartbeat import Heartbeat
 from protocol.printable import LONGEST, printable
-from protocol.sampling import parse, resolve
+from protocol.resolve import parse, resolve
 from runtime.bands import BandPlan
 
 with without_torch_compiler():
@@ -123,10 +124,10 @@ class TritonPythonModel:
             fields = read_fields(request)
             match fields.pop("task", "generate"):
                 case "describe":
-                    await responder.info({"models": [card.model_dump() for card in self._pipelines.cards]})
+                    await responder.last(Models(models=tuple(self._pipelines.cards)))
                 case "loras":
                     loras = await asyncio.to_thread(self._pipelines.loras)
-                    await responder.info({"loras": [lora.model_dump() for lora in loras]})
+                    await responder.last(Loras(loras=tuple(loras)))
                 case "generate":
                     await self._generate(fields, responder, request_id)
                 case _:
@@ -136,17 +137,17 @@ class TritonPythonModel:
             await responder.error(error)
         except PipelineError as error:
             self._metrics.job_failed()
-            pb_utils.Logger.log_warn(f"job {request_id}: {printable(error.to_text(), LONGEST_ERROR)}")
+            pb_utils.Logger.log_warn(f"job {request_id}: {printable(error.log_line, LONGEST_MESSAGE)}")
             await responder.error(error)
         except BaseException as error:
             self._metrics.job_failed()
-            pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_ERROR)}")
+            pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_MESSAGE)}")
             await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
         pipeline = self._pipelines.get(fields.pop("model", None))
         timeout = _timeout(fields.pop("timeout_seconds", None))
-        params = resolve(parse(fields), pipeline.card)
+        params = resolve(parse(_loose(fields)), pipeline.card)
         if params.lora:
             await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         need = self._estimate.of(params, pipeline.card)
@@ -156,11 +157,13 @@ class TritonPythonModel:
             async with aclosing(job.run(self._admission)) as chunks:
                 async for frames in chunks:
                     pixels = await asyncio.to_thread(to_uint8, frames)
-                    await responder.frames(pixels, job.progress, _info(job) if job.progress.is_complete else None)
+                    await responder.frames(pixels, job.progress)
         finally:
             heartbeat.cancel()
-        self._metrics.job_done(job.timings["total_seconds"])
-        pb_utils.Logger.log_info(f"job {request_id}: {json.dumps(_info(job)['timings'])}")
+        done = _report(job)
+        await responder.last(done)
+        self._metrics.job_done(done.timings.total_seconds)
+        pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")
 
     async def _evaluate(self, model: str, inputs: Tensors) -> Array:
         """One transformer batch."""
@@ -184,9 +187,15 @@ def _timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def _info(job: Job) -> dict[str, Any]:
-    return {
-        "model": job.pipeline.card.id,
-        "params": job.params.to_json(),
-        "timings": {name: round(seconds, 6) for name, seconds in job.timings.items()},
-    }
+def _loose(fields: dict[str, Any]) -> dict[str, Any]:
+    """The sampling fields of a request, from the inputs that hold them."""
+    parameters: dict[str, Any] = fields.pop("sampling_parameters", {})
+    for name in ("prompt", "image"):
+        if name in parameters:
+            raise InvalidRequest("is an input of its own, and no sampling parameter", name)
+    return parameters | fields
+
+
+def _report(job: Job) -> Done:
+    timings = {name: round(seconds, 6) for name, seconds in job.timings.items()}
+    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings))

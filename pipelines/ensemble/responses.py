@@ -2,21 +2,17 @@
 
 import asyncio
 import functools
-import json
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from pipelines.ensemble.job import Progress
-from pipelines.ensemble.text_input import read_json, read_text
+from pipelines.ensemble.text_input import read_object, read_text
 from pipelines.unstoppable import until_done
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
-from protocol.printable import printable
+from protocol.events import Event, Failed, Progress
 
-LONGEST_ERROR = 4_000
-"""characters of an error's text, which may hold what Triton says of a model"""
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -24,10 +20,10 @@ def read_fields(request: Any) -> dict[str, Any]:
     """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
-        InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not JSON where it should
-            be.
+        InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not a JSON object where
+            it should be.
     """
-    fields = {}
+    fields: dict[str, Any] = {}
     for tensor in request.inputs():
         array = tensor.as_numpy()
         if tensor.name() == "image":
@@ -37,7 +33,7 @@ def read_fields(request: Any) -> dict[str, Any]:
             raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
         value = array.item()
         if isinstance(value, bytes):
-            read = read_json if tensor.name() == "lora" else read_text
+            read = read_object if tensor.name() == "sampling_parameters" else read_text
             fields[tensor.name()] = read(value, tensor.name())
         else:
             fields[tensor.name()] = value
@@ -66,33 +62,29 @@ class Responder:
 
     async def progress(self, progress: Progress) -> None:
         """Send how far the job is now; the job goes on meanwhile."""
-        task = asyncio.create_task(self._send([_progress_tensor(progress)]))
+        task = asyncio.create_task(self._send(progress))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def frames(self, frames: NDArray[np.uint8], progress: Progress, info: dict[str, Any] | None) -> None:
-        """Send decoded frames [n, height, width, 3]; with `info` they are the last."""
-        tensors = [pb_utils.Tensor("frames", frames), _progress_tensor(progress)]
-        if info is not None:
-            tensors.append(_info_tensor(info))
-        await self._send(tensors, final=info is not None)
+    async def frames(self, frames: NDArray[np.uint8], progress: Progress) -> None:
+        """Send decoded frames [n, height, width, 3], and how far the job is with them."""
+        await self._send(progress, pb_utils.Tensor("frames", frames))
 
-    async def info(self, info: dict[str, Any]) -> None:
-        """Send `info` alone, as the only response."""
-        await self._send([_info_tensor(info)], final=True)
+    async def last(self, event: Event) -> None:
+        """Send the request's last event."""
+        await self._send(event, final=True)
 
     async def error(self, error: PipelineError) -> None:
         """End the request with an error, unless it has ended already."""
-        code = pb_utils.TritonError.CANCELLED if isinstance(error, Cancelled) else pb_utils.TritonError.INTERNAL
-        if isinstance(error, InvalidRequest):
-            code = pb_utils.TritonError.INVALID_ARG
-        response = pb_utils.InferenceResponse(
-            error=pb_utils.TritonError(printable(error.to_text(), LONGEST_ERROR), code)
-        )
-        await self._respond(response, final=True)
+        if isinstance(error, Cancelled):  # nobody reads it; Triton counts the request as cancelled by its own error
+            triton_error = pb_utils.TritonError(Failed.of(error).message, pb_utils.TritonError.CANCELLED)
+            await self._respond(pb_utils.InferenceResponse(error=triton_error), final=True)
+        else:
+            await self.last(Failed.of(error))
 
-    async def _send(self, tensors: list[Any], final: bool = False) -> None:
-        await self._respond(pb_utils.InferenceResponse(tensors), final)
+    async def _send(self, event: Event, *tensors: Any, final: bool = False) -> None:
+        said = pb_utils.Tensor("event", np.array([event.to_json().encode()], np.object_))
+        await self._respond(pb_utils.InferenceResponse([said, *tensors]), final)
 
     async def _respond(self, response: Any, final: bool) -> None:
         async with self._lock:
@@ -101,12 +93,3 @@ class Responder:
             self._finished = final
             send = functools.partial(self._sender.send, response, flags=FINAL if final else 0)
             await until_done(asyncio.get_running_loop().run_in_executor(None, send))
-
-
-def _progress_tensor(progress: Progress) -> Any:
-    counts = [progress.steps_done, progress.steps, progress.frames_done, progress.frames]
-    return pb_utils.Tensor("progress", np.array(counts, np.int32))
-
-
-def _info_tensor(info: dict[str, Any]) -> Any:
-    return pb_utils.Tensor("info", np.array([json.dumps(info).encode()], np.object_))

@@ -10,10 +10,10 @@ import structlog
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.http.logging import configure_logging
 from frontend.http.server import Server
-from frontend.logging import configure_logging
 from frontend.settings import Settings
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.scripted_triton import Scripted
 
 Serve = Callable[[FastAPI], AbstractContextManager[str]]
@@ -33,8 +33,8 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine()
+def generator() -> FakeGenerator:
+    return FakeGenerator()
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, engine: FakeEngine) -> FastAPI:
-    return create_app(settings, engine)
+def app(settings: Settings, generator: FakeGenerator) -> FastAPI:
+    return create_app(settings, generator)
 
 
 def client_of(app: FastAPI) -> httpx.AsyncClient:

@@ -40,10 +40,10 @@ def test_a_clip_end_to_end(serve: Serve, app: FastAPI, triton: Scripted) -> None
 @pytest.mark.parametrize(
     ("prompt", "status"),
     [
-        ("error queue_full: 8 run and 32 wait", 429),
-        ("error deadline_exceeded: 5 s are over", 504),
-        ("error model_failed: wan_vae", 503),
-        ("error internal: KeyError", 500),
+        ('failed {"code": "queue_full", "message": "8 run and 32 wait"}', 429),
+        ('failed {"code": "deadline_exceeded", "message": "5 s are over"}', 504),
+        ('failed {"code": "model_failed", "message": "wan_vae"}', 503),
+        ('failed {"code": "internal", "message": "KeyError"}', 500),
         ("silence", 503),
     ],
 )

@@ -1,11 +1,13 @@
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from frontend.schemas.videos import TEXT_FIELDS, VideoCreateRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
+from protocol.sampling import QwenImageSpec, WanSpec
 
 
 async def test_docs_are_served(client: httpx.AsyncClient) -> None:
@@ -44,18 +46,41 @@ def test_the_examples_of_a_video_are_valid(app: FastAPI) -> None:
         assert VideoCreateRequest.model_validate(example).unknown_fields() == []
 
 
-def test_the_fields_that_are_text_in_a_form_are_those_that_are_text_in_json(app: FastAPI) -> None:
-    assert set(texts_in(bodies(app)["application/json"])) == TEXT_FIELDS
+def test_the_fields_that_are_text_in_a_form_are_those_that_are_text_in_json() -> None:
+    assert {
+        *("prompt", "negative_prompt", "model", "size", "solver", "response_format"),
+        *("image_url", "file_id"),
+        *("name", "path", "high", "low"),
+    } == TEXT_FIELDS
 
 
-def texts_in(schema: dict[str, Any], name: str = "") -> Iterator[str]:
-    """Names of the properties, at any depth, that can be strings."""
-    if schema.get("type") == "string":
-        yield name
-    for option in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
-        yield from texts_in(option, name)
-    for inner, field in schema.get("properties", {}).items():
-        yield from texts_in(field, inner)
+SCHEMAS = ("VideoGenerationRequest", "ImageGenerationRequest", "ExtraBody", "ImageExtraBody")
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_sampling_fields_have_the_bounds_and_descriptions_of_the_protocol(app: FastAPI, schema: str) -> None:
+    """As in the specs of jobs, where each is declared once; here it may be null."""
+    properties = app.openapi()["components"]["schemas"][schema]["properties"]
+    spec: type[BaseModel] = QwenImageSpec if schema.startswith("Image") else WanSpec
+    declared = spec.model_json_schema()["properties"]
+    shared = declared.keys() & properties.keys()
+    assert shared >= {"width", "num_inference_steps", "seed", "solver", "negative_prompt", "lora", "guidance_scale"}
+    for name in shared - {"lora", "prompt"}:
+        described = {key: properties[name][key] for key in ("description", "examples")}
+        assert described == {key: declared[name][key] for key in described}, name
+        bounds = [option for option in properties[name]["anyOf"] if option != {"type": "null"}]
+        assert bounds == [option for option in _options(declared[name]) if option != {"type": "null"}], name
+
+
+def _options(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    about = ("description", "examples", "title", "default")
+    return schema.get("anyOf") or [{key: value for key, value in schema.items() if key not in about}]
+
+
+def test_steps_are_bounded_as_the_protocol_says(app: FastAPI) -> None:
+    schema = app.openapi()["components"]["schemas"]["VideoGenerationRequest"]["properties"]["num_inference_steps"]
+    assert schema["anyOf"][0] == {"type": "integer", "minimum": 1, "maximum": 200}
+    assert schema["description"] == "Denoising steps."
 
 
 def test_the_examples_are_valid(app: FastAPI) -> None:

@@ -20,7 +20,7 @@ from frontend.settings import Settings
 from protocol.errors import QueueFull
 from protocol.lora import LoraInfo
 from tests.frontend.conftest import NOWHERE, Serve
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import only_job
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
@@ -32,10 +32,10 @@ KEY = "a-key-for-a-container"
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    engine = FakeEngine([model_card(), image_to_video_card(), text_to_image_card()])
-    engine.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
-    return engine
+def generator() -> FakeGenerator:
+    generator = FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    generator.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
+    return generator
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def frames_of(path: Path) -> int:
 # generate_image.py
 
 
-def test_an_image_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_an_image_with_every_option(url: str, generator: FakeGenerator, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         "generate_image.py",
@@ -75,7 +75,7 @@ def test_an_image_with_every_option(url: str, engine: FakeEngine, tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "circle.webp: 32x16, toy-qwen-image, seed 7\n"
-    job = only_job(engine)
+    job = only_job(generator)
     assert (job.prompt, job.negative_prompt, job.seed) == ("a red circle", "blurry", 7)
     assert (job.num_inference_steps, job.width, job.height) == (2, 32, 16)
     assert Image.open(tmp_path / "circle.webp").format == "WEBP"
@@ -91,7 +91,7 @@ def test_several_images_are_numbered(url: str, tmp_path: Path) -> None:
 # generate_video.py
 
 
-def test_a_video_with_every_option(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_a_video_with_every_option(url: str, generator: FakeGenerator, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         "generate_video.py",
@@ -100,13 +100,13 @@ def test_a_video_with_every_option(url: str, engine: FakeEngine, tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "circle.mp4: 32x16, 5 frames at 8 a second, toy-wan-t2v, seed 7\n"
-    job = only_job(engine)
+    job = only_job(generator)
     assert (job.prompt, job.negative_prompt, job.seed) == ("a red circle", "blurry", 7)
     assert (job.num_inference_steps, job.width, job.height, job.num_frames) == (2, 32, 16, 5)
     assert frames_of(tmp_path / "circle.mp4") == 5
 
 
-def test_several_videos_from_an_image(url: str, engine: FakeEngine, photo: Path, tmp_path: Path) -> None:
+def test_several_videos_from_an_image(url: str, generator: FakeGenerator, photo: Path, tmp_path: Path) -> None:
     done = run(
         tmp_path,
         *("generate_video.py", "--prompt", "it moves right", "--image", photo, "--n", "2", "--seed", "7"),
@@ -114,25 +114,25 @@ def test_several_videos_from_an_image(url: str, engine: FakeEngine, photo: Path,
     )
     assert done.returncode == 0, done.stderr
     assert [frames_of(tmp_path / f"video-{i}.mp4") for i in (1, 2)] == [9, 9]
-    assert [job.image is not None and job.image.shape for job in engine.jobs.values()] == [(48, 64, 3)] * 2
+    assert [job.image is not None and job.image.shape for job in generator.jobs.values()] == [(48, 64, 3)] * 2
 
 
 # openai_sdk.py
 
 
-def test_the_sdk_makes_an_image(url: str, engine: FakeEngine, tmp_path: Path) -> None:
+def test_the_sdk_makes_an_image(url: str, generator: FakeGenerator, tmp_path: Path) -> None:
     done = run(tmp_path, "openai_sdk.py", "images.generate", "--prompt", "x", "--seed", "7", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "image.png: 64x48\n"
-    assert only_job(engine).seed == 7
+    assert only_job(generator).seed == 7
     assert Image.open(tmp_path / "image.png").size == (64, 48)
 
 
 @pytest.mark.parametrize("call", ["videos.create", "videos.create_and_poll"])
-def test_the_sdk_makes_videos(url: str, engine: FakeEngine, photo: Path, tmp_path: Path, call: str) -> None:
+def test_the_sdk_makes_videos(url: str, generator: FakeGenerator, photo: Path, tmp_path: Path, call: str) -> None:
     done = run(tmp_path, "openai_sdk.py", call, "--prompt", "x", "--seed", "7", "--output", "a.mp4", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert only_job(engine).seed == 7
+    assert only_job(generator).seed == 7
     assert frames_of(tmp_path / "a.mp4") == 9
     done = run(tmp_path, "openai_sdk.py", call, "--prompt", "x", "--image", photo, "--output", "b.mp4", "--url", url)
     assert (done.returncode, done.stderr) == (0, "")
@@ -161,8 +161,10 @@ def test_without_a_server_they_say_so(program: tuple[str, ...], tmp_path: Path) 
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
-def test_the_servers_reason_is_shown(program: tuple[str, ...], url: str, engine: FakeEngine, tmp_path: Path) -> None:
-    engine.error_for = lambda params: QueueFull("32 jobs wait already")
+def test_the_servers_reason_is_shown(
+    program: tuple[str, ...], url: str, generator: FakeGenerator, tmp_path: Path
+) -> None:
+    generator.error_for = lambda params: QueueFull("32 jobs wait already")
     done = run(tmp_path, *program, "--prompt", "x", "--url", url)
     assert done.returncode == 1
     assert "(429)" in done.stderr
@@ -173,17 +175,17 @@ def test_the_servers_reason_is_shown(program: tuple[str, ...], url: str, engine:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=" ".join)
 def test_they_send_the_key_of_the_environment(
-    program: tuple[str, ...], serve: Serve, engine: FakeEngine, tmp_path: Path
+    program: tuple[str, ...], serve: Serve, generator: FakeGenerator, tmp_path: Path
 ) -> None:
     settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "api_key": KEY})
-    with serve(create_app(settings, engine)) as url:
+    with serve(create_app(settings, generator)) as url:
         done = run(tmp_path, *program, "--prompt", "x", "--url", url, OPENAI_API_KEY=KEY)
         assert done.returncode == 1
         assert "(401)" in done.stderr
         done = run(tmp_path, *program, "--prompt", "x", "--url", url, TRITONREEL_API_KEY=KEY)
         assert done.returncode == 0, done.stderr
     assert KEY not in done.stdout + done.stderr
-    only_job(engine)
+    only_job(generator)
 
 
 @pytest.mark.parametrize("script", ["generate_image.py", "generate_video.py", "openai_sdk.py"])
@@ -223,10 +225,10 @@ def commands() -> list[str]:
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
 @pytest.mark.parametrize("key", [None, KEY], ids=["open", "with a key"])
-def test_curl(serve: Serve, engine: FakeEngine, tmp_path: Path, key: str | None) -> None:
+def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str | None) -> None:
     script = "set -eu -o pipefail\n" + "".join(commands())
     settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "api_key": key})
-    with serve(create_app(settings, engine)) as url:
+    with serve(create_app(settings, generator)) as url:
         done = subprocess.run(
             ["bash", "-c", script],
             cwd=tmp_path,

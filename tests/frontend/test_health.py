@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from frontend.errors import EngineFailed, EngineUnavailable
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 
 READY = ["/health", "/health/ready"]
 
@@ -15,9 +15,9 @@ async def test_all_is_well(client: httpx.AsyncClient, path: str) -> None:
 
 @pytest.mark.parametrize("error", [EngineUnavailable("'wan_vae' is not ready"), EngineFailed("'wan_vae' is not ready")])
 async def test_without_triton_this_process_lives_and_is_not_ready(
-    client: httpx.AsyncClient, engine: FakeEngine, error: Exception
+    client: httpx.AsyncClient, generator: FakeGenerator, error: Exception
 ) -> None:
-    engine.describe_error = error
+    generator.describe_error = error
     for path in READY:
         response = await client.get(path)
         assert response.status_code == 503

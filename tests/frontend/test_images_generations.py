@@ -19,7 +19,7 @@ from frontend.errors import EngineFailed, EngineUnavailable
 from frontend.schemas.images_generations import ImageGenerationRequest
 from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull
 from tests.frontend.conftest import Serve, client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_image_request import URL, post
 from tests.frontend.test_metrics import samples
 from tests.frontend.test_video_request import error_of
@@ -27,8 +27,8 @@ from tests.model_cards import text_to_image_card
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine([text_to_image_card()])
+def generator() -> FakeGenerator:
+    return FakeGenerator([text_to_image_card()])
 
 
 def open_image(picture: dict[str, Any]) -> Image.Image:
@@ -58,7 +58,7 @@ async def test_the_response_has_the_picture_and_how_it_was_really_made(client: h
     assert picture["seed"] == 7
     image = open_image(picture)
     assert (image.format, image.size, image.mode) == ("PNG", (32, 16), "RGB")
-    assert image.getcolors() == [(32 * 16, (0, 0, 0))]  # the fake engine's first frame
+    assert image.getcolors() == [(32 * 16, (0, 0, 0))]  # the fake generator's first frame
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
@@ -95,19 +95,21 @@ async def test_timings_are_of_each_picture_and_of_the_request(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("n", [1, 3])
-async def test_triton_gets_the_request_id(client: httpx.AsyncClient, engine: FakeEngine, n: int) -> None:
+async def test_triton_gets_the_request_id(client: httpx.AsyncClient, generator: FakeGenerator, n: int) -> None:
     response = await client.post(URL, json={"prompt": "x", "n": n}, headers={"X-Request-Id": "abc"})
     assert response.headers["X-Request-Id"] == "abc"
-    assert sorted(engine.jobs) == (["abc"] if n == 1 else ["abc-0", "abc-1", "abc-2"])
+    assert sorted(generator.jobs) == (["abc"] if n == 1 else ["abc-0", "abc-1", "abc-2"])
 
 
-async def test_pictures_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_pictures_of_one_request_run_at_the_same_time(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
     request = asyncio.create_task(post(client, n=4))
     async with asyncio.timeout(60):
-        while len(engine.jobs) < 4:
+        while len(generator.jobs) < 4:
             await asyncio.sleep(0.01)
-    engine.step_gate.set()
+    generator.step_gate.set()
     assert len((await request).json()["data"]) == 4
 
 
@@ -134,9 +136,9 @@ async def test_pictures_are_counted(client: httpx.AsyncClient) -> None:
     ids=lambda value: str(value)[:30],
 )
 async def test_each_way_to_fail_has_its_status(
-    client: httpx.AsyncClient, engine: FakeEngine, error: Exception, status: int, code: str
+    client: httpx.AsyncClient, generator: FakeGenerator, error: Exception, status: int, code: str
 ) -> None:
-    engine.error_for = lambda params: error
+    generator.error_for = lambda params: error
     response = await post(client)
     assert (response.status_code, error_of(response)["code"]) == (status, code)
     assert "secret" not in response.text
@@ -144,36 +146,40 @@ async def test_each_way_to_fail_has_its_status(
 
 @pytest.mark.parametrize("lost", [-1, 1])
 async def test_anything_but_one_frame_is_not_handed_out(
-    client: httpx.AsyncClient, engine: FakeEngine, lost: int
+    client: httpx.AsyncClient, generator: FakeGenerator, lost: int
 ) -> None:
-    engine.drop_frames = lost
+    generator.drop_frames = lost
     assert (await post(client)).status_code == 500
 
 
-async def test_when_one_picture_fails_the_others_are_cancelled(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
-    engine.error_for = lambda params: ModelFailed("the second died") if params.seed == 11 else None
+async def test_when_one_picture_fails_the_others_are_cancelled(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    generator.error_for = lambda params: ModelFailed("the second died") if params.seed == 11 else None
     response = await client.post(URL, json={"prompt": "x", "n": 3, "seed": 10}, headers={"X-Request-Id": "r"})
     assert (response.status_code, error_of(response)["message"]) == (503, "the second died")
-    assert sorted(engine.cancelled) == ["r-0", "r-2"]
+    assert sorted(generator.cancelled) == ["r-0", "r-2"]
 
 
-async def test_when_the_client_leaves_its_jobs_are_cancelled(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_when_the_client_leaves_its_jobs_are_cancelled(
+    serve: Serve, app: FastAPI, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
     with serve(app) as url:
         async with httpx.AsyncClient() as client:
             request = asyncio.create_task(client.post(url + URL, json={"prompt": "x", "n": 3}))
             async with asyncio.timeout(60):
-                while len(engine.jobs) < 3:
+                while len(generator.jobs) < 3:
                     await asyncio.sleep(0.01)
                 request.cancel()
-                while len(engine.cancelled) < 3:
+                while len(generator.cancelled) < 3:
                     await asyncio.sleep(0.01)
-    assert sorted(engine.cancelled) == sorted(engine.jobs)
+    assert sorted(generator.cancelled) == sorted(generator.jobs)
 
 
 async def test_without_a_model_for_pictures_it_is_400_with_what_is_served() -> None:
-    async with client_of(create_app(engine=FakeEngine())) as client:
+    async with client_of(create_app(generator=FakeGenerator())) as client:
         response = await post(client)
     assert (response.status_code, error_of(response)["param"]) == (400, "model")
     assert "toy-wan-t2v (text-to-video)" in error_of(response)["message"]

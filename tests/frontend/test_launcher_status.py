@@ -9,7 +9,7 @@ import pytest
 from frontend.app import create_app
 from frontend.launcher_status import LauncherStatus
 from frontend.settings import Settings
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def test_health_mentions_a_launcher_that_has_stopped(file: Path) -> None:
     write(file)
     long_ago = time.time() - 60
     os.utime(file, (long_ago, long_ago))
-    app = create_app(Settings(launcher_status=file), FakeEngine())
+    app = create_app(Settings(launcher_status=file), FakeGenerator())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
         answer = await client.get("/health")
         assert answer.status_code == 200

@@ -7,7 +7,7 @@ from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from protocol.lora import LoraInfo
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import error_of
 from tests.model_cards import model_card, text_to_image_card
 
@@ -17,10 +17,10 @@ BOTH = LoraInfo(name="both", rank=8, bytes=2048, models=["toy-wan-t2v", "toy-qwe
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    engine = FakeEngine([model_card(), text_to_image_card()])
-    engine.adapters = [INK, FOIL, BOTH]
-    return engine
+def generator() -> FakeGenerator:
+    generator = FakeGenerator([model_card(), text_to_image_card()])
+    generator.adapters = [INK, FOIL, BOTH]
+    return generator
 
 
 async def test_adapters_are_listed_with_what_they_fit(client: httpx.AsyncClient) -> None:
@@ -44,12 +44,12 @@ async def test_an_unknown_model_is_404(client: httpx.AsyncClient) -> None:
 
 
 async def test_without_adapters_the_list_is_empty() -> None:
-    async with client_of(create_app(engine=FakeEngine())) as client:
+    async with client_of(create_app(generator=FakeGenerator())) as client:
         assert (await client.get("/v1/loras")).json() == {"object": "list", "data": []}
 
 
-async def test_without_triton_it_is_503(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.describe_error = EngineUnavailable("away")
+async def test_without_triton_it_is_503(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.describe_error = EngineUnavailable("away")
     response = await client.get("/v1/loras")
     assert response.status_code == 503
     assert "Retry-After" in response.headers

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from frontend.app import create_app
 from frontend.settings import Settings
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL, post
 
 TRITON_TEXT = '# HELP nv_x Some\n# TYPE nv_x gauge\nnv_x{model="generate"} 3\n'
@@ -74,15 +74,15 @@ async def test_requests_are_counted_by_route_and_status(client: httpx.AsyncClien
     assert found[f"tritonreel_http_request_seconds_count method=POST route={URL}"] == 2
 
 
-async def test_failed_jobs_are_no_longer_in_flight(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.error_for = lambda params: RuntimeError()
+async def test_failed_jobs_are_no_longer_in_flight(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.error_for = lambda params: RuntimeError()
     await post(client, n=3)
     found = await samples(client)
     assert (found["tritonreel_jobs_in_flight"], found["tritonreel_clips_total"]) == (0, 0)
 
 
 async def test_tritons_own_are_beside_ours(triton_metrics_url: str) -> None:
-    async with client_of(create_app(Settings(triton_metrics_url=triton_metrics_url), FakeEngine())) as client:
+    async with client_of(create_app(Settings(triton_metrics_url=triton_metrics_url), FakeGenerator())) as client:
         found = await samples(client)
     assert found["nv_x model=generate"] == 3
     assert "tritonreel_clips_total" in found

@@ -6,7 +6,7 @@ import pytest
 from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import error_of
 from tests.model_cards import model_card
 
@@ -30,8 +30,8 @@ async def test_the_list_has_openais_shape_and_our_limits(client: httpx.AsyncClie
 
 @pytest.mark.parametrize("model_id", ["plain", "org/name"])
 async def test_one_model(model_id: str) -> None:
-    engine = FakeEngine([model_card("plain"), model_card("org/name")])
-    async with client_of(create_app(engine=engine)) as client:
+    generator = FakeGenerator([model_card("plain"), model_card("org/name")])
+    async with client_of(create_app(generator=generator)) as client:
         response = await client.get(f"/v1/models/{model_id}")
     assert response.status_code == 200
     assert response.json()["id"] == model_id
@@ -49,8 +49,8 @@ async def test_an_unknown_model_is_404(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/models/toy-wan-t2v"])
-async def test_without_triton_it_is_503(client: httpx.AsyncClient, engine: FakeEngine, path: str) -> None:
-    engine.describe_error = EngineUnavailable("away")
+async def test_without_triton_it_is_503(client: httpx.AsyncClient, generator: FakeGenerator, path: str) -> None:
+    generator.describe_error = EngineUnavailable("away")
     response = await client.get(path)
     assert response.status_code == 503
     assert "Retry-After" in response.headers

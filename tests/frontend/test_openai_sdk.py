@@ -10,7 +10,7 @@ from frontend.app import create_app
 from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_videos import data_uri, picture
 from tests.model_cards import image_to_video_card, model_card
 
@@ -23,8 +23,8 @@ def client_at(url: str, key: str = "none") -> openai.OpenAI:
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine([model_card(), image_to_video_card()])
+def generator() -> FakeGenerator:
+    return FakeGenerator([model_card(), image_to_video_card()])
 
 
 def test_openais_sdk_lists_the_models(serve: Serve, app: FastAPI) -> None:
@@ -37,7 +37,7 @@ def test_openais_sdk_lists_the_models(serve: Serve, app: FastAPI) -> None:
     assert (error.value.code, error.value.param) == ("model_not_found", "model")
 
 
-def test_openais_sdk_makes_a_video_and_downloads_it(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:
+def test_openais_sdk_makes_a_video_and_downloads_it(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
     with serve(app) as url:
         client = client_at(url)
         video = client.videos.create_and_poll(prompt="x", model="toy-wan-t2v", seconds="4", size="32x16")
@@ -53,22 +53,24 @@ def test_openais_sdk_makes_a_video_and_downloads_it(serve: Serve, app: FastAPI, 
             client.videos.retrieve("video_other")
 
 
-def test_openais_sdk_uploads_an_image(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:
+def test_openais_sdk_uploads_an_image(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
     with serve(app) as url:
         video = client_at(url).videos.create(prompt="x", input_reference=("red.png", picture(96, 48)))
     assert (video.model, video.size) == ("toy-wan-i2v", "64x32")
-    (job,) = engine.jobs.values()
+    (job,) = generator.jobs.values()
     assert job.image is not None
     assert job.image[0, 0].tolist() == [255, 0, 0]
 
 
-def test_openais_sdk_sends_what_it_does_not_know_as_extra_body(serve: Serve, app: FastAPI, engine: FakeEngine) -> None:
+def test_openais_sdk_sends_what_it_does_not_know_as_extra_body(
+    serve: Serve, app: FastAPI, generator: FakeGenerator
+) -> None:
     extra = {"seed": 5, "guidance_scale": 1.5, "lora": {"name": "ink", "scale": 0.5}, "stream": False}
     extra |= {"input_reference": {"image_url": data_uri(picture())}}
     with serve(app) as url:
         video = client_at(url).videos.create(prompt="x", extra_body=extra)
     assert video.status == "completed"
-    (job,) = engine.jobs.values()
+    (job,) = generator.jobs.values()
     assert (job.seed, job.guidance_scale, job.lora[0].name, job.lora[0].scale) == (5, 1.5, "ink", 0.5)
     assert job.image is not None
 
@@ -83,15 +85,15 @@ def test_openais_sdk_shows_what_is_wrong(serve: Serve, app: FastAPI) -> None:
     assert (bad_field.value.code, bad_field.value.param) == ("invalid_type", "seconds")
 
 
-def test_openais_sdk_sends_its_key(serve: Serve, engine: FakeEngine, tmp_path: Path) -> None:
+def test_openais_sdk_sends_its_key(serve: Serve, generator: FakeGenerator, tmp_path: Path) -> None:
     file = KeyFile(tmp_path / "keys.json")
     key = file.add("sdk")
-    with serve(create_app(Settings(triton_metrics_url=NOWHERE, keys_file=file.path), engine)) as url:
+    with serve(create_app(Settings(triton_metrics_url=NOWHERE, keys_file=file.path), generator)) as url:
         for wrong in ("none", key[:-1], f"{key}a"):
             with pytest.raises(openai.AuthenticationError) as error:
                 client_at(url, wrong).videos.create(prompt="x")
             assert (error.value.code, error.value.type) == ("invalid_api_key", "invalid_request_error")
-        assert engine.jobs == {}
+        assert generator.jobs == {}
         video = client_at(url, key).videos.create_and_poll(prompt="x")
         assert client_at(url, key).videos.download_content(video.id).content[4:8] == b"ftyp"
         file.revoke("sdk")

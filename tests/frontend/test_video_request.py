@@ -11,7 +11,7 @@ from frontend.app import create_app
 from frontend.settings import Settings
 from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.model_cards import model_card
 
 URL = "/v1/videos/generations"
@@ -32,9 +32,9 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
     return error
 
 
-def only_job(engine: FakeEngine) -> Any:
-    assert len(engine.jobs) == 1
-    return next(iter(engine.jobs.values()))
+def only_job(generator: FakeGenerator) -> Any:
+    assert len(generator.jobs) == 1
+    return next(iter(generator.jobs.values()))
 
 
 INSIDE = [
@@ -169,7 +169,7 @@ REJECTED = [
 
 @pytest.mark.parametrize(("field", "value"), REJECTED)
 async def test_outside_its_bounds_the_schema_rejects_a_field(
-    client: httpx.AsyncClient, engine: FakeEngine, field: str, value: Any
+    client: httpx.AsyncClient, generator: FakeGenerator, field: str, value: Any
 ) -> None:
     response = await _post_loosely(client, PROMPT | {field: value})
     error = error_of(response)
@@ -177,7 +177,7 @@ async def test_outside_its_bounds_the_schema_rejects_a_field(
     assert error["param"] == field
     assert error["type"] == "invalid_request_error"
     assert error["message"].startswith(field)
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def _post_loosely(client: httpx.AsyncClient, body: dict[str, Any]) -> httpx.Response:
@@ -205,19 +205,19 @@ async def _post_loosely(client: httpx.AsyncClient, body: dict[str, Any]) -> http
     ],
 )
 async def test_what_the_model_cannot_do_is_400(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], param: str
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], param: str
 ) -> None:
     response = await post(client, **fields)
     error = error_of(response)
     assert (response.status_code, error["param"]) == (400, param)
     assert error["type"] == "invalid_request_error"
     assert error["message"].startswith(f"{param}: ")
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 @pytest.mark.parametrize("field", ["guidance_scale_2", "boundary_ratio"])
 async def test_a_model_with_one_transformer_takes_no_second_guidance_or_boundary(field: str) -> None:
-    app = create_app(engine=FakeEngine([model_card(experts=1)]))
+    app = create_app(generator=FakeGenerator([model_card(experts=1)]))
     async with client_of(app) as client:
         response = await post(client, **{field: 0.5})
     assert response.status_code == 400
@@ -278,20 +278,20 @@ async def test_text_that_is_not_unicode_is_rejected(client: httpx.AsyncClient) -
     assert error_of(response)["param"] == "prompt"
 
 
-async def test_null_counts_as_absent(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_null_counts_as_absent(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     names = [field for field, _ in INSIDE if field != "prompt"] + ["lora"]
     response = await post(client, **dict.fromkeys(names))
     assert response.status_code == 200
     assert response.json()["warnings"] == []
-    assert only_job(engine).num_inference_steps == 3
+    assert only_job(generator).num_inference_steps == 3
 
 
 # What the fields come to
 
 
-async def test_what_is_left_open_is_the_models_own(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_what_is_left_open_is_the_models_own(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     body = (await post(client)).json()
-    job = only_job(engine)
+    job = only_job(generator)
     assert (job.width, job.height, job.num_frames, job.num_inference_steps) == (64, 48, 9, 3)
     assert (job.guidance_scale, job.guidance_scale_2, job.flow_shift, job.boundary_ratio) == (4.0, 3.0, 12.0, 0.875)
     assert (job.negative_prompt, job.solver) == ("ugly", "unipc")
@@ -307,10 +307,10 @@ async def test_what_is_left_open_is_the_models_own(client: httpx.AsyncClient, en
     ],
 )
 async def test_the_second_guidance_follows_the_first(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], pair: tuple[float, float]
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], pair: tuple[float, float]
 ) -> None:
     await post(client, **fields)
-    assert (only_job(engine).guidance_scale, only_job(engine).guidance_scale_2) == pair
+    assert (only_job(generator).guidance_scale, only_job(generator).guidance_scale_2) == pair
 
 
 @pytest.mark.parametrize(
@@ -328,10 +328,10 @@ async def test_the_second_guidance_follows_the_first(
     ],
 )
 async def test_the_size_comes_from_the_most_specific_field(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], size: tuple[int, int]
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], size: tuple[int, int]
 ) -> None:
     body = (await post(client, **fields)).json()
-    assert (only_job(engine).width, only_job(engine).height) == size
+    assert (only_job(generator).width, only_job(generator).height) == size
     assert body["size"] == "{}x{}".format(*size)
 
 
@@ -352,10 +352,10 @@ async def test_the_size_comes_from_the_most_specific_field(
     ],
 )
 async def test_the_frame_count_is_what_was_made(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], made: int, warnings: list[str]
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], made: int, warnings: list[str]
 ) -> None:
     body = (await post(client, **fields)).json()
-    assert body["num_frames"] == only_job(engine).num_frames == made
+    assert body["num_frames"] == only_job(generator).num_frames == made
     assert body["warnings"] == warnings
     assert body["seconds"] == pytest.approx(made / body["fps"])
 
@@ -369,10 +369,10 @@ async def test_the_frame_count_is_what_was_made(
     ],
 )
 async def test_extra_body_fills_what_is_absent(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], solver: str
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], solver: str
 ) -> None:
     assert (await post(client, **fields)).json()["params"]["solver"] == solver
-    assert only_job(engine).solver == solver
+    assert only_job(generator).solver == solver
 
 
 @pytest.mark.parametrize(
@@ -385,25 +385,27 @@ async def test_extra_body_fills_what_is_absent(
     ],
 )
 async def test_adapters_reach_the_model_in_order(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, Any], adapters: list[tuple[str, float]]
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, Any], adapters: list[tuple[str, float]]
 ) -> None:
     body = (await post(client, **fields)).json()
-    assert [(lora.name, lora.scale) for lora in only_job(engine).lora] == adapters
+    assert [(lora.name, lora.scale) for lora in only_job(generator).lora] == adapters
     assert [(lora["name"], lora["scale"]) for lora in body["params"]["lora"]] == adapters
 
 
-async def test_a_clip_for_each_of_n_with_seeds_that_count_up(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_a_clip_for_each_of_n_with_seeds_that_count_up(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
     body = (await post(client, n=3, seed=MAX_SEED - 2)).json()
     seeds = [MAX_SEED - 2, MAX_SEED - 1, MAX_SEED]
     assert [clip["seed"] for clip in body["data"]] == seeds
-    assert sorted(job.seed for job in engine.jobs.values()) == seeds
+    assert sorted(job.seed for job in generator.jobs.values()) == seeds
 
 
-async def test_a_random_seed_is_reported(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_a_random_seed_is_reported(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     first, second = [(await post(client, n=2)).json()["data"] for _ in range(2)]
     assert first[1]["seed"] == first[0]["seed"] + 1
     assert first[0]["seed"] != second[0]["seed"]
-    assert {clip["seed"] for clip in first + second} == {job.seed for job in engine.jobs.values()}
+    assert {clip["seed"] for clip in first + second} == {job.seed for job in generator.jobs.values()}
 
 
 # Unknown fields
@@ -433,8 +435,8 @@ async def test_an_unknown_name_that_is_not_unicode_does_no_harm(client: httpx.As
     assert response.status_code == 422 or response.json()["warnings"] == ["unknown field '?' has no effect"]
 
 
-async def test_the_server_can_refuse_unknown_fields(engine: FakeEngine) -> None:
-    app: FastAPI = create_app(Settings(unknown_fields="refuse"), engine)
+async def test_the_server_can_refuse_unknown_fields(generator: FakeGenerator) -> None:
+    app: FastAPI = create_app(Settings(unknown_fields="refuse"), generator)
     async with client_of(app) as client:
         response = await post(client, sedd=5, extra_body={"foo": 1})
         assert (await post(client, extra_body={"solver": "euler"})).status_code == 200
@@ -443,4 +445,4 @@ async def test_the_server_can_refuse_unknown_fields(engine: FakeEngine) -> None:
     assert (error["param"], error["code"]) == ("sedd", "unknown_parameter")
     assert "sedd" in error["message"]
     assert "extra_body.foo" in error["message"]
-    assert len(engine.jobs) == 1
+    assert len(generator.jobs) == 1

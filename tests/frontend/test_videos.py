@@ -18,7 +18,7 @@ from frontend.settings import Settings
 from protocol.errors import QueueFull
 from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.media.image_files import IEND, png_chunk, png_header, png_of
 from tests.frontend.test_video_request import error_of, only_job
 from tests.model_cards import image_to_video_card, model_card, text_or_image_to_video_card
@@ -28,9 +28,9 @@ T2V, I2V, TI2V = "toy-wan-t2v", "toy-wan-i2v", "toy-wan-ti2v"
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
+def generator() -> FakeGenerator:
     """Serves a model of each kind."""
-    return FakeEngine([model_card(), image_to_video_card(), text_or_image_to_video_card()])
+    return FakeGenerator([model_card(), image_to_video_card(), text_or_image_to_video_card()])
 
 
 def picture(width: int = 64, height: int = 48, format_name: str = "PNG") -> bytes:
@@ -102,16 +102,16 @@ async def test_the_answer_is_openais_object_with_the_clip_and_what_was_made(
         assert len(list(container.decode(video=0))) == 9
 
 
-async def test_n_clips_from_one_image(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_n_clips_from_one_image(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     body = (await post_form(client, picture(), n="3", seed="5")).json()
     assert [clip["seed"] for clip in body["data"]] == [5, 6, 7]
-    images = [job.image for job in engine.jobs.values()]
+    images = [job.image for job in generator.jobs.values()]
     assert len(images) == 3
     assert all(image is not None and image.shape == (48, 64, 3) for image in images)
 
 
-async def test_errors_of_the_engine_have_their_status(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.error_for = lambda params: QueueFull("32 jobs wait already")
+async def test_errors_of_the_generator_have_their_status(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.error_for = lambda params: QueueFull("32 jobs wait already")
     response = await post_form(client)
     assert (response.status_code, error_of(response)["code"]) == (429, "queue_full")
     assert "Retry-After" in response.headers
@@ -120,7 +120,9 @@ async def test_errors_of_the_engine_have_their_status(client: httpx.AsyncClient,
 # Forms
 
 
-async def test_the_text_of_a_form_is_read_as_what_its_field_is(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_the_text_of_a_form_is_read_as_what_its_field_is(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
     response = await post_form(
         client,
         prompt="7",
@@ -146,7 +148,7 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(client: httpx.Asy
     )
     assert response.status_code == 200, response.text
     assert (response.json()["fps"], response.json()["warnings"]) == (23.976, [])
-    assert only_job(engine).to_json() == {
+    assert only_job(generator).model_dump(mode="json", exclude_none=True) == {
         "prompt": "7",
         "negative_prompt": "null",
         "width": 32,
@@ -155,7 +157,6 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(client: httpx.Asy
         "num_inference_steps": 2,
         "guidance_scale": 1.5,
         "guidance_scale_2": 2.0,
-        "true_cfg_scale": None,
         "seed": MAX_SEED,
         "flow_shift": 3.0,
         "boundary_ratio": 0.9,
@@ -164,11 +165,11 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(client: httpx.Asy
     }
 
 
-async def test_a_form_can_spell_objects_out(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_a_form_can_spell_objects_out(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     fields = {"lora[name]": "5", "lora[scale]": "0.5", "extra_body[solver]": "euler", "extra_body[seed]": "6"}
     response = await post_form(client, **fields, **{"video_params[num_frames]": "5"})
     assert response.status_code == 200, response.text
-    job = only_job(engine)
+    job = only_job(generator)
     assert [(lora.name, lora.scale) for lora in job.lora] == [("5", 0.5)]
     assert (job.solver, job.seed, job.num_frames) == ("euler", 6, 5)
 
@@ -199,14 +200,14 @@ WRONG = [
 
 @pytest.mark.parametrize(("field", "value", "message"), WRONG, ids=[f"{name}={text[:9]}" for name, text, _ in WRONG])
 async def test_a_form_has_the_bounds_and_the_messages_of_json(
-    client: httpx.AsyncClient, engine: FakeEngine, field: str, value: str, message: str
+    client: httpx.AsyncClient, generator: FakeGenerator, field: str, value: str, message: str
 ) -> None:
     prompt = [] if field.startswith("prompt") else [("prompt", (None, "x"))]
     response = await client.post(URL, files=[*prompt, (field, (None, value))])
     error = error_of(response)
     assert (response.status_code, error["message"]) == (422, message)
     assert error["param"] == field.partition("[")[0]
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -326,8 +327,8 @@ async def test_unknown_fields_have_no_effect_and_are_named(client: httpx.AsyncCl
     ]
 
 
-async def test_the_server_can_refuse_unknown_fields(engine: FakeEngine) -> None:
-    async with client_of(create_app(Settings(unknown_fields="refuse"), engine)) as client:
+async def test_the_server_can_refuse_unknown_fields(generator: FakeGenerator) -> None:
+    async with client_of(create_app(Settings(unknown_fields="refuse"), generator)) as client:
         response = await post_form(client, sedd="5")
     assert (response.status_code, error_of(response)["param"]) == (422, "sedd")
 
@@ -336,21 +337,21 @@ async def test_the_server_can_refuse_unknown_fields(engine: FakeEngine) -> None:
 
 
 @pytest.mark.parametrize("post", [post_form, post_json])
-async def test_the_clip_starts_from_the_image(client: httpx.AsyncClient, engine: FakeEngine, post: Any) -> None:
+async def test_the_clip_starts_from_the_image(client: httpx.AsyncClient, generator: FakeGenerator, post: Any) -> None:
     body = (await post(client, picture(64, 48))).json()
     assert (body["model"], body["size"], body["warnings"]) == (I2V, "64x48", [])
-    image = only_job(engine).image
+    image = only_job(generator).image
     assert image.shape == (48, 64, 3)
     assert image[0, 0].tolist() == [255, 0, 0]
     assert image[-1, -1].tolist() == [0, 0, 255]
 
 
-async def test_an_image_can_come_in_a_form_as_a_data_uri(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_an_image_can_come_in_a_form_as_a_data_uri(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     uri = data_uri(picture())
     by_name = await post_form(client, **{"input_reference[image_url]": uri})
     as_json = await post_form(client, input_reference=json.dumps({"image_url": uri}))
     assert [by_name.status_code, as_json.status_code] == [200, 200]
-    assert all(job.image is not None and job.image[0, 0, 0] == 255 for job in engine.jobs.values())
+    assert all(job.image is not None and job.image[0, 0, 0] == 255 for job in generator.jobs.values())
 
 
 async def test_neither_its_name_nor_its_declared_type_say_what_a_file_is(client: httpx.AsyncClient) -> None:
@@ -373,11 +374,11 @@ async def test_neither_its_name_nor_its_declared_type_say_what_a_file_is(client:
     ],
 )
 async def test_the_clip_has_the_size_that_is_asked_or_the_images_aspect(
-    client: httpx.AsyncClient, engine: FakeEngine, fields: dict[str, str], size: str, cut: int
+    client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, str], size: str, cut: int
 ) -> None:
     body = (await post_form(client, picture(300, 100), **fields)).json()
     assert body["size"] == size
-    assert "{1}x{0}".format(*only_job(engine).image.shape) == size
+    assert "{1}x{0}".format(*only_job(generator).image.shape) == size
     warning = f"input_reference: {cut}% of the image was cut off to fill {size}"
     assert body["warnings"] == ([warning] if cut else [])
 
@@ -411,13 +412,13 @@ BAD = [
 
 @pytest.mark.parametrize(("image", "message"), BAD, ids=range(len(BAD)))
 @pytest.mark.parametrize("post", [post_form, post_json])
-async def test_a_bad_image_is_400(engine: FakeEngine, post: Any, image: bytes, message: str) -> None:
-    async with client_of(create_app(Settings(max_image_pixels=1_000_000), engine)) as client:
+async def test_a_bad_image_is_400(generator: FakeGenerator, post: Any, image: bytes, message: str) -> None:
+    async with client_of(create_app(Settings(max_image_pixels=1_000_000), generator)) as client:
         response = await post(client, image)
     error = error_of(response)
     assert (response.status_code, error["code"], error["param"]) == (400, "invalid_image", "input_reference")
     assert error["message"] == f"input_reference: {message}"
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 @pytest.mark.parametrize(
@@ -454,11 +455,11 @@ async def test_a_file_and_a_data_uri_are_one_too_many(client: httpx.AsyncClient)
     [(None, False, T2V), (None, True, I2V), (TI2V, False, TI2V), (TI2V, True, TI2V), (T2V, False, T2V)],
 )
 async def test_the_model_is_one_that_can(
-    client: httpx.AsyncClient, engine: FakeEngine, model: str | None, image: bool, used: str
+    client: httpx.AsyncClient, generator: FakeGenerator, model: str | None, image: bool, used: str
 ) -> None:
     body = (await post_form(client, picture() if image else None, **({"model": model} if model else {}))).json()
     assert body["model"] == used
-    assert (only_job(engine).image is not None) == image
+    assert (only_job(generator).image is not None) == image
 
 
 @pytest.mark.parametrize(
@@ -469,19 +470,19 @@ async def test_the_model_is_one_that_can(
     ],
 )
 async def test_a_model_that_cannot_is_400_naming_those_that_can(
-    client: httpx.AsyncClient, engine: FakeEngine, model: str, image: bool, message: str
+    client: httpx.AsyncClient, generator: FakeGenerator, model: str, image: bool, message: str
 ) -> None:
     response = await post_form(client, picture() if image else None, model=model)
     error = error_of(response)
     assert (response.status_code, error["param"]) == (400, "input_reference")
     assert error["message"] == f"input_reference: {message}"
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 @pytest.mark.parametrize(("card", "image"), [(model_card(), True), (image_to_video_card(), False)])
 async def test_where_no_model_can_it_is_400(card: Any, image: bool) -> None:
-    engine = FakeEngine([card])
-    async with client_of(create_app(engine=engine)) as client:
+    generator = FakeGenerator([card])
+    async with client_of(create_app(generator=generator)) as client:
         unnamed = await post_form(client, picture() if image else None)
         named = await post_form(client, picture() if image else None, model=card.id)
     for response in (unnamed, named):
@@ -521,8 +522,8 @@ async def test_another_variant_is_400(client: httpx.AsyncClient, variant: str) -
     assert (response.status_code, error_of(response)["param"]) == (400, "variant")
 
 
-async def test_older_videos_make_room(engine: FakeEngine) -> None:
-    async with client_of(create_app(Settings(recent_videos_max_bytes=0), engine)) as client:
+async def test_older_videos_make_room(generator: FakeGenerator) -> None:
+    async with client_of(create_app(Settings(recent_videos_max_bytes=0), generator)) as client:
         made = (await post_form(client)).json()
         assert (await client.get(f"{URL}/{made['id']}")).status_code == 404
 
@@ -540,8 +541,8 @@ async def test_a_body_with_an_image_may_be_larger_than_others(app: FastAPI, sett
 
 
 @pytest.mark.parametrize("post", [post_form, post_json])
-async def test_a_body_that_is_too_large_is_413(engine: FakeEngine, post: Any) -> None:
-    async with client_of(create_app(Settings(max_upload_bytes=5000), engine)) as client:
+async def test_a_body_that_is_too_large_is_413(generator: FakeGenerator, post: Any) -> None:
+    async with client_of(create_app(Settings(max_upload_bytes=5000), generator)) as client:
         response = await post(client, b"x" * 5000)
     assert (response.status_code, error_of(response)["code"]) == (413, "payload_too_large")
     assert "5000 bytes" in error_of(response)["message"]

@@ -24,7 +24,7 @@ from protocol.errors import (
     QueueFull,
 )
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL, error_of, post
 from tests.model_cards import image_to_video_card, model_card
 
@@ -72,30 +72,30 @@ async def test_timings_are_of_each_clip_and_of_the_request(client: httpx.AsyncCl
         }
         assert 0 < clip["timings"]["encode_seconds"] < 1
     assert body["timings"]["denoise_seconds"] == pytest.approx(0.6)
-    assert 0 < body["timings"]["total_seconds"] < 1  # by the clock, whatever the engine says
+    assert 0 < body["timings"]["total_seconds"] < 1  # by the clock, whatever the generator says
 
 
 @pytest.mark.parametrize("n", [1, 3])
-async def test_triton_gets_the_request_id(client: httpx.AsyncClient, engine: FakeEngine, n: int) -> None:
+async def test_triton_gets_the_request_id(client: httpx.AsyncClient, generator: FakeGenerator, n: int) -> None:
     response = await client.post(URL, json={"prompt": "x", "n": n}, headers={"X-Request-Id": "abc"})
     assert response.headers["X-Request-Id"] == "abc"
-    assert sorted(engine.jobs) == (["abc"] if n == 1 else ["abc-0", "abc-1", "abc-2"])
+    assert sorted(generator.jobs) == (["abc"] if n == 1 else ["abc-0", "abc-1", "abc-2"])
 
 
-async def test_jobs_get_the_servers_deadline(engine: FakeEngine) -> None:
-    app = create_app(Settings(job_timeout_seconds=12.5), engine)
+async def test_jobs_get_the_servers_deadline(generator: FakeGenerator) -> None:
+    app = create_app(Settings(job_timeout_seconds=12.5), generator)
     async with client_of(app) as client:
         await post(client)
-    assert engine.timeouts == [12.5]
+    assert generator.timeouts == [12.5]
 
 
-async def test_clips_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
+async def test_clips_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
     request = asyncio.create_task(post(client, n=4))
     async with asyncio.timeout(5):
-        while len(engine.jobs) < 4:
+        while len(generator.jobs) < 4:
             await asyncio.sleep(0.01)
-    engine.step_gate.set()
+    generator.step_gate.set()
     assert (await request).status_code == 200
 
 
@@ -113,9 +113,15 @@ ENDINGS = [
 
 @pytest.mark.parametrize(("error", "status", "kind", "code", "message"), ENDINGS, ids=lambda value: str(value)[:30])
 async def test_each_way_to_fail_has_its_status(
-    client: httpx.AsyncClient, engine: FakeEngine, error: Exception, status: int, kind: str, code: str, message: str
+    client: httpx.AsyncClient,
+    generator: FakeGenerator,
+    error: Exception,
+    status: int,
+    kind: str,
+    code: str,
+    message: str,
 ) -> None:
-    engine.error_for = lambda params: error
+    generator.error_for = lambda params: error
     response = await post(client)
     body = error_of(response)
     assert (response.status_code, body["type"], body["code"], body["message"]) == (status, kind, code, message)
@@ -126,9 +132,9 @@ async def test_each_way_to_fail_has_its_status(
     "error", [EngineFailed("secret detail"), RuntimeError("secret detail"), PipelineError("secret")]
 )
 async def test_a_fault_of_ours_is_told_by_its_id_only(
-    client: httpx.AsyncClient, engine: FakeEngine, error: Exception
+    client: httpx.AsyncClient, generator: FakeGenerator, error: Exception
 ) -> None:
-    engine.error_for = lambda params: error
+    generator.error_for = lambda params: error
     response = await client.post(URL, json={"prompt": "x"}, headers={"X-Request-Id": "find-me"})
     assert response.status_code == 500
     assert response.headers["X-Request-Id"] == "find-me"
@@ -140,18 +146,20 @@ async def test_a_fault_of_ours_is_told_by_its_id_only(
     }
 
 
-async def test_a_clip_that_lacks_frames_is_not_handed_out(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.drop_frames = 4
+async def test_a_clip_that_lacks_frames_is_not_handed_out(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.drop_frames = 4
     assert (await post(client)).status_code == 500
 
 
-async def test_when_one_clip_fails_the_others_are_cancelled(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.step_gate.clear()
-    engine.error_for = lambda params: ModelFailed("the third died") if params.seed == 12 else None
+async def test_when_one_clip_fails_the_others_are_cancelled(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    generator.error_for = lambda params: ModelFailed("the third died") if params.seed == 12 else None
     response = await client.post(URL, json={"prompt": "x", "n": 4, "seed": 10}, headers={"X-Request-Id": "r"})
     assert response.status_code == 503
     assert error_of(response)["message"] == "the third died"
-    assert sorted(engine.cancelled) == ["r-0", "r-1", "r-3"]
+    assert sorted(generator.cancelled) == ["r-0", "r-1", "r-3"]
 
 
 # Models
@@ -165,8 +173,8 @@ async def test_an_unknown_model_is_404_naming_those_served(client: httpx.AsyncCl
 
 
 async def test_without_a_name_it_is_the_first_model_that_makes_clips_from_text() -> None:
-    engine = FakeEngine([image_to_video_card(), model_card("one"), model_card("org/two")])
-    async with client_of(create_app(engine=engine)) as client:
+    generator = FakeGenerator([image_to_video_card(), model_card("one"), model_card("org/two")])
+    async with client_of(create_app(generator=generator)) as client:
         unnamed = await post(client)
         named = await post(client, model="org/two")
     assert (unnamed.json()["model"], named.json()["model"]) == ("one", "org/two")
@@ -174,17 +182,19 @@ async def test_without_a_name_it_is_the_first_model_that_makes_clips_from_text()
 
 @pytest.mark.parametrize("reason", [None, EngineUnavailable("connection refused")])
 async def test_without_a_model_it_is_503(reason: Exception | None) -> None:
-    engine = FakeEngine([])
-    engine.describe_error = reason
-    async with client_of(create_app(engine=engine)) as client:
+    generator = FakeGenerator([])
+    generator.describe_error = reason
+    async with client_of(create_app(generator=generator)) as client:
         response = await post(client)
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
     assert error_of(response)["message"] == (reason.args[0] if reason else "no model is loaded")
 
 
-async def test_a_wrong_request_is_told_so_though_triton_is_away(client: httpx.AsyncClient, engine: FakeEngine) -> None:
-    engine.describe_error = EngineUnavailable("connection refused")
+async def test_a_wrong_request_is_told_so_though_triton_is_away(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    generator.describe_error = EngineUnavailable("connection refused")
     assert (await post(client, stream=True)).status_code == 400
     assert (await post(client, n=11)).status_code == 422
 

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.ensemble.admission import Admission
-from pipelines.ensemble.job import Job, Progress
+from pipelines.ensemble.job import Job
 from pipelines.families import Pipelines
 from pipelines.in_process import InProcessRunner
 from pipelines.lora.folder import LoraFolder
 from pipelines.runner import Array, Tensors
 from pipelines.step_batcher import StepBatcher
-from protocol.sampling import SamplingParams, parse, resolve
+from protocol.events import Progress
+from protocol.resolve import parse, resolve
+from protocol.sampling import AnySpec
 from tests.conftest import Exported
 
 
@@ -31,21 +33,21 @@ class InProcess:
         self._model = exported.model
         self.card = self._pipelines().cards[0]
 
-    def params(self, **fields: Any) -> SamplingParams:
+    def params(self, **fields: Any) -> AnySpec:
         return resolve(parse(fields), self.card)
 
-    def frames(self, *jobs: SamplingParams) -> list[NDArray[np.float32]]:
+    def frames(self, *jobs: AnySpec) -> list[NDArray[np.float32]]:
         """Make clips or pictures at the same time; float32 [frames, height, width, 3] each."""
         return asyncio.run(self._make(jobs))
 
-    async def _make(self, jobs: tuple[SamplingParams, ...]) -> list[NDArray[np.float32]]:
+    async def _make(self, jobs: tuple[AnySpec, ...]) -> list[NDArray[np.float32]]:
         pipeline = self._pipelines().get(None)
         admission = Admission(8, 8, lambda running, waiting: None)
 
         async def report(progress: Progress) -> None:
             pass
 
-        async def make(params: SamplingParams) -> NDArray[np.float32]:
+        async def make(params: AnySpec) -> NDArray[np.float32]:
             job = Job(pipeline, params, lambda: False, report)
             return np.concatenate([frames async for frames in job.run(admission)])
 

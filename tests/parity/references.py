@@ -18,8 +18,6 @@ from diffusers import (
 from numpy.typing import NDArray
 from PIL import Image
 
-from protocol.sampling import SamplingParams
-
 
 class Reference(ABC):
     """A checkpoint, sampled by diffusers."""
@@ -31,7 +29,7 @@ class Reference(ABC):
         self._loaded: dict[type[DiffusionPipeline], Any] = {}
 
     @abstractmethod
-    def frames(self, params: SamplingParams, max_sequence_length: int) -> NDArray[np.float32]:
+    def frames(self, params: Any, max_sequence_length: int) -> NDArray[np.float32]:
         """float32 [frames, height, width, 3], 0..1."""
 
     def pipeline(self, kind: type[DiffusionPipeline]) -> Any:
@@ -45,7 +43,7 @@ class Reference(ABC):
 class WanReference(Reference):
     """`WanPipeline`, and `WanImageToVideoPipeline` for requests with an image."""
 
-    def frames(self, params: SamplingParams, max_sequence_length: int) -> NDArray[np.float32]:
+    def frames(self, params: Any, max_sequence_length: int) -> NDArray[np.float32]:
         pipeline = self.pipeline(WanPipeline if params.image is None else WanImageToVideoPipeline)
         config = pipeline.scheduler.config
         pipeline.scheduler = (
@@ -75,7 +73,7 @@ class WanReference(Reference):
 class QwenImageReference(Reference):
     """`QwenImagePipeline`."""
 
-    def frames(self, params: SamplingParams, max_sequence_length: int) -> NDArray[np.float32]:
+    def frames(self, params: Any, max_sequence_length: int) -> NDArray[np.float32]:
         pipeline = self.pipeline(QwenImagePipeline)
         # the class has a constant for it, which holds for Qwen's own tokenizer alone
         before_the_prompt = pipeline.prompt_template_encode.split("{}")[0]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import Sizes, read_targets
-from protocol.sampling import SamplingParams
+from protocol.sampling import AnySpec
 from tests.adapters import Matrices, random_matrices, save, save_diffusers, save_trainer
 from tests.conftest import Exported
 
@@ -107,7 +107,7 @@ class Adapted:
         self.reference = open_reference(exported.checkpoint)
         self.pipeline = self.reference.pipeline(kind)
 
-    def params(self, lora: Any, **fields: Any) -> SamplingParams:
+    def params(self, lora: Any, **fields: Any) -> AnySpec:
         return self.in_process.params(**{"prompt": PROMPT, "seed": 7, "lora": lora, **fields})
 
     def assert_equal(self, lora: Any, loaded: list[Loaded]) -> None:
@@ -128,7 +128,7 @@ class Adapted:
         finally:
             self.pipeline.unload_lora_weights()
 
-    def compare(self, params: SamplingParams, reference: Reference) -> None:
+    def compare(self, params: AnySpec, reference: Reference) -> None:
         expected = reference.frames(params, self.in_process.card.max_sequence_length)
         (made,) = self.in_process.frames(params)
         assert float(np.abs(made - expected).max()) <= TOLERANCE

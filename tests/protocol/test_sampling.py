@@ -9,7 +9,8 @@ import pytest
 
 from protocol.errors import InvalidRequest
 from protocol.model_card import Limits, ModelCard
-from protocol.sampling import MAX_SEED, SamplingParams, parse, resolve, round_frames
+from protocol.resolve import parse, resolve, round_frames
+from protocol.sampling import MAX_SEED, SPECS, WanSpec
 from tests.model_cards import (
     image_to_video_card,
     model_card,
@@ -21,14 +22,14 @@ TWO_EXPERTS = model_card(limits=Limits(size_multiple=16, max_side=4096, max_fram
 ONE_EXPERT = model_card(experts=1)
 
 
-def made_of(card: ModelCard = TWO_EXPERTS, **fields: Any) -> SamplingParams:
+def made_of(card: ModelCard = TWO_EXPERTS, **fields: Any) -> Any:
     return resolve(parse({"prompt": "a cat", **fields}), card)
 
 
 def test_a_prompt_alone_takes_everything_else_from_the_card() -> None:
     params = made_of(seed=5)
 
-    assert params == SamplingParams(
+    assert params == WanSpec(
         prompt="a cat",
         negative_prompt="ugly",
         width=64,
@@ -37,7 +38,6 @@ def test_a_prompt_alone_takes_everything_else_from_the_card() -> None:
         num_inference_steps=3,
         guidance_scale=4.0,
         guidance_scale_2=3.0,
-        true_cfg_scale=None,
         seed=5,
         flow_shift=12.0,
         boundary_ratio=0.875,
@@ -196,8 +196,56 @@ def test_a_text_alone_is_enough_for_a_model_that_does_both() -> None:
     assert made_of(text_or_image_to_video_card()).image is None
 
 
-def test_params_in_json_leave_the_image_out() -> None:
+def test_a_spec_in_json_leaves_the_image_out() -> None:
     params = made_of(image_to_video_card(), image=IMAGE, lora={"name": "ink", "scale": 0.5})
-    said = json.loads(json.dumps(params.to_json()))
-    assert "image" not in said
+    said = json.loads(params.parameters())
+    assert not said.keys() & {"image", "prompt"}
     assert said["lora"] == [{"name": "ink", "scale": 0.5}]
+
+
+def without(card: ModelCard, *names: str) -> ModelCard:
+    """The card as it is read when its file says nothing of these defaults."""
+    said = card.model_dump(mode="json")
+    for name in names:
+        del said["defaults"][name]
+    return ModelCard.model_validate_json(json.dumps(said))
+
+
+def test_a_default_that_a_card_does_not_mention_is_the_fields_own() -> None:
+    params = made_of(without(TWO_EXPERTS, "negative_prompt", "solver"))
+    assert (params.negative_prompt, params.solver) == ("", "unipc")
+    assert made_of(without(TWO_EXPERTS, "negative_prompt"), negative_prompt="blurry").negative_prompt == "blurry"
+
+
+@pytest.mark.parametrize("name", ["guidance_scale_2", "boundary_ratio"])
+def test_an_optional_field_that_a_card_does_not_mention_is_one_that_its_model_lacks(name: str) -> None:
+    card = without(TWO_EXPERTS, name)
+    assert getattr(made_of(card), name) is None
+    with pytest.raises(InvalidRequest, match="has no use for it: it has one transformer") as refused:
+        made_of(card, **{name: 0.5})
+    assert refused.value.field == name
+
+
+def test_a_card_that_lacks_what_its_family_needs_is_refused_by_name() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        made_of(without(TWO_EXPERTS, "flow_shift"))
+    assert refused.value.field == "flow_shift"
+
+
+def test_a_family_that_is_not_known_is_named() -> None:
+    with pytest.raises(InvalidRequest, match="family sora") as refused:
+        made_of(model_card(family="sora"))
+    assert refused.value.field == "model"
+
+
+def test_a_resolved_request_resolves_to_itself() -> None:
+    for card in (TWO_EXPERTS, ONE_EXPERT, text_to_image_card()):
+        params = made_of(card, seed=5, width=32, num_frames=1, lora={"low": "ink"})
+        again = resolve(parse({"prompt": params.prompt, **json.loads(params.parameters())}), card)
+        assert again == params
+
+
+def test_every_field_of_a_spec_says_what_it_is() -> None:
+    for spec in SPECS.values():
+        said = spec.model_json_schema()["properties"]
+        assert [name for name, field in said.items() if not {"description", "examples"} <= field.keys()] == []

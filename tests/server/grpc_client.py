@@ -9,33 +9,32 @@ import numpy as np
 import tritonclient.grpc.aio as grpcclient
 from numpy.typing import NDArray
 
-_TYPES = {
+INPUTS = {
     "task": "BYTES",
     "model": "BYTES",
     "prompt": "BYTES",
-    "negative_prompt": "BYTES",
-    "solver": "BYTES",
-    "lora": "BYTES",
-    "seed": "INT64",
-    "width": "INT32",
-    "height": "INT32",
-    "num_frames": "INT32",
-    "num_inference_steps": "INT32",
+    "sampling_parameters": "BYTES",
+    "timeout_seconds": "FP64",
 }
-_NUMPY = {"BYTES": np.object_, "INT64": np.int64, "INT32": np.int32, "FP64": np.float64}
+_NUMPY = {"BYTES": np.object_, "FP64": np.float64}
 
 
 @dataclass
 class Response:
     """One message of the stream."""
 
-    progress: list[int] | None
+    event: dict[str, Any]
     frames: NDArray[np.uint8] | None
-    info: dict[str, Any] | None
+
+    @property
+    def progress(self) -> list[int]:
+        """Steps done, steps in all, frames decoded, frames in all; empty in other events."""
+        names = ("steps_done", "steps", "frames_done", "frames")
+        return [self.event[name] for name in names] if self.event["type"] == "progress" else []
 
 
 class GenerateError(Exception):
-    """The error that ended a stream."""
+    """The error that ended a stream: `code[field]: message`, or what Triton said."""
 
 
 @dataclass
@@ -50,17 +49,23 @@ class Clip:
 
     @property
     def info(self) -> dict[str, Any]:
-        info = self.responses[-1].info
-        assert info is not None
-        return info
+        """The last event."""
+        return self.responses[-1].event
 
 
 async def stream(url: str, request_id: str = "", **fields: Any) -> AsyncGenerator[Response]:
-    """Send one request and yield what comes back; closing the generator cancels it."""
+    """Send one request and yield what comes back; closing the generator cancels it.
+
+    Args:
+        fields: inputs, and sampling parameters.
+    """
+    inputs = {name: value for name, value in fields.items() if _is_input(name, value)}
+    if parameters := {name: value for name, value in fields.items() if name not in inputs}:
+        inputs["sampling_parameters"] = json.dumps(parameters)
     async with grpcclient.InferenceServerClient(url) as client:
         request = {
             "model_name": "generate",
-            "inputs": [_tensor(name, value) for name, value in fields.items()],
+            "inputs": [_tensor(name, value) for name, value in inputs.items()],
             "request_id": request_id,
             "enable_empty_final_response": True,
         }
@@ -73,7 +78,10 @@ async def stream(url: str, request_id: str = "", **fields: Any) -> AsyncGenerato
             async for result, error in responses:
                 if error is not None:
                     raise GenerateError(error.message())
-                yield _read(result)
+                response = _read(result)
+                if response.event["type"] == "failed":
+                    raise GenerateError(_text(**response.event))
+                yield response
                 if result.get_response().parameters["triton_final_response"].bool_param:
                     return
         finally:
@@ -85,6 +93,10 @@ async def generate(url: str, request_id: str = "", **fields: Any) -> Clip:
     return Clip([response async for response in stream(url, request_id, **fields)])
 
 
+def _is_input(name: str, value: Any) -> bool:
+    return name in (*INPUTS, "image") or isinstance(value, grpcclient.InferInput)
+
+
 def _tensor(name: str, value: Any) -> grpcclient.InferInput:
     if isinstance(value, grpcclient.InferInput):
         return value
@@ -92,16 +104,15 @@ def _tensor(name: str, value: Any) -> grpcclient.InferInput:
         image = grpcclient.InferInput(name, value.shape, "UINT8")
         image.set_data_from_numpy(value)
         return image
-    kind = _TYPES.get(name, "FP64")
+    kind = INPUTS[name]
     tensor = grpcclient.InferInput(name, [1], kind)
     tensor.set_data_from_numpy(np.array([value.encode() if isinstance(value, str) else value], _NUMPY[kind]))
     return tensor
 
 
 def _read(result: Any) -> Response:
-    progress, frames, info = (result.as_numpy(name) for name in ("progress", "frames", "info"))
-    return Response(
-        progress=None if progress is None else progress.tolist(),
-        frames=frames,
-        info=None if info is None else json.loads(info[0]),
-    )
+    return Response(json.loads(result.as_numpy("event")[0]), result.as_numpy("frames"))
+
+
+def _text(code: str, message: str, field: str | None = None, **_: str) -> str:
+    return f"{code}[{field}]: {message}" if field else f"{code}: {message}"

@@ -14,7 +14,7 @@ from openai import OpenAI
 from PIL import Image
 
 from protocol.model_card import CARD_FILE, ModelCard
-from protocol.sampling import parse, resolve
+from protocol.resolve import parse, resolve
 from tests.conftest import Exported
 from tests.parity.compared import picture
 from tests.parity.references import open_reference

@@ -27,22 +27,23 @@ async def until(condition: Any, seconds: float = 30) -> None:
 async def test_progress_comes_after_every_step_and_frames_as_they_are_decoded(server: RunningServer) -> None:
     clip = await generate(server.grpc, prompt=PROMPT, seed=1, num_frames=17, num_inference_steps=6)
 
-    progress = [response.progress for response in clip.responses]
-    steps = sorted({counts[0] for counts in progress if counts})
+    progress = [response.progress for response in clip.responses if response.progress]
+    steps = sorted({counts[0] for counts in progress})
     assert steps == list(range(7))
     assert progress == sorted(progress)
     chunks = [response.frames.shape for response in clip.responses if response.frames is not None]
     assert chunks == [(1, 64, 64, 3)] + [(4, 64, 64, 3)] * 4
     assert progress[-1] == [6, 6, 17, 17]
+    assert [response.event["type"] for response in clip.responses][-2:] == ["progress", "done"]
 
 
-async def test_info_says_what_was_really_used(server: RunningServer) -> None:
+async def test_the_report_says_what_was_really_used(server: RunningServer) -> None:
     info = (await generate(server.grpc, prompt=PROMPT, num_frames=8, guidance_scale=6.5)).info
 
     assert info["model"] == "toy-wan-t2v"
-    assert info["params"]["num_frames"] == 5
-    assert (info["params"]["guidance_scale"], info["params"]["guidance_scale_2"]) == (6.5, 6.5)
-    assert info["params"]["seed"] >= 0
+    assert info["spec"]["num_frames"] == 5
+    assert (info["spec"]["guidance_scale"], info["spec"]["guidance_scale_2"]) == (6.5, 6.5)
+    assert info["spec"]["seed"] >= 0
     timings = info["timings"]
     parts = sum(timings[f"{phase}_seconds"] for phase in ("queue", "text", "denoise", "decode"))
     assert 0 < parts <= timings["total_seconds"] + 1e-3
@@ -68,8 +69,18 @@ async def test_describe_returns_the_cards(server: RunningServer) -> None:
         ({"prompt": "x" * 8001}, "invalid_request[prompt]"),
         ({"prompt": PROMPT, "solver": "magic"}, "invalid_request[solver]"),
         ({"prompt": PROMPT, "image": np.zeros((0, 0, 3), np.uint8)}, "invalid_request[image]"),
-        ({"prompt": PROMPT, "lora": "{"}, "invalid_request[lora]: must be JSON"),
-        ({"prompt": PROMPT, "lora": "[" * 20_000}, "invalid_request[lora]: must be JSON"),
+        ({"prompt": PROMPT, "sampling_parameters": "{"}, "invalid_request[sampling_parameters]: must be JSON"),
+        ({"prompt": PROMPT, "sampling_parameters": "[" * 20_000}, "invalid_request[sampling_parameters]: must be JSON"),
+        (
+            {"prompt": PROMPT, "sampling_parameters": "[]"},
+            "invalid_request[sampling_parameters]: must be a JSON object",
+        ),
+        ({"prompt": PROMPT, "sedd": 1}, "invalid_request[sedd]: is not a known sampling field"),
+        (
+            {"prompt": PROMPT, "sampling_parameters": '{"prompt": "x"}'},
+            "invalid_request[prompt]: is an input of its own",
+        ),
+        ({"prompt": PROMPT, "true_cfg_scale": 4.0}, "invalid_request[true_cfg_scale]: toy-wan-t2v has no use for it"),
         ({"task": "sing"}, "invalid_request[task]: must be generate, describe or loras"),
         ({"prompt": PROMPT, "timeout_seconds": float("nan")}, "invalid_request[timeout_seconds]"),
         ({"prompt": PROMPT, "timeout_seconds": float("inf")}, "invalid_request[timeout_seconds]"),
@@ -93,8 +104,10 @@ async def test_refusals_name_the_field(server: RunningServer, fields: dict[str, 
         ("prompt", "BYTES", [1], b"\xff\xff\xff\xff"),
         ("prompt", "BYTES", [2], b"\x01\0\0\0a\x01\0\0\0b"),
         ("prompt", "INT32", [1], b"\0\0\0\0"),
-        ("width", "INT32", [1], b"\0\0"),
-        ("width", "INT32", [0], b""),
+        ("timeout_seconds", "FP64", [1], b"\0\0"),
+        ("timeout_seconds", "FP64", [0], b""),
+        ("sampling_parameters", "BYTES", [2], b"\x02\0\0\0{}\x02\0\0\0{}"),
+        ("width", "INT32", [1], b"\0\0\0\0"),  # a sampling parameter, and no input
         ("image", "UINT8", [2, 2, 3], b"\0"),
     ],
 )
@@ -122,15 +135,13 @@ async def test_requests_leave_no_errors_in_tritons_log(server: RunningServer) ->
         ({"prompt": "x" * 2_000_000}, "invalid_request[prompt]: must have at most 65,536 bytes"),
         ({"prompt": b"\xff"}, "invalid_request[prompt]: must be UTF-8"),
         ({"prompt": PROMPT, "model": "\x1b[2J" + "x" * 60_000}, "model_not_found[model]: no model '\\x1b[2Jxxx"),
-        ({"prompt": PROMPT, "lora": "[" + "{}," * 500_000 + "{}]"}, "invalid_request[lora]: must have at most 65,536"),
+        ({"prompt": PROMPT, "lora": [{}] * 500_000}, "invalid_request[sampling_parameters]: must have at most 262,144"),
+        ({"prompt": PROMPT, "lora": [{}] * 20_000}, "invalid_request[lora]: must have at most 8 entries"),
+        ({"prompt": PROMPT, "sampling_parameters": "[" * 60_000}, "invalid_request[sampling_parameters]: must be JSON"),
+        ({"prompt": PROMPT, "lora": {"name": "\ud800"}}, "invalid_request[sampling_parameters]: must be JSON"),
+        ({"prompt": PROMPT, "\x1b[2J" + "x" * 60_000: 1}, "invalid_request[\\x1b[2Jxxx"),
         (
-            {"prompt": PROMPT, "lora": "[" + "{}," * 20_000 + "{}]"},
-            "invalid_request[lora]: must have at most 8 entries",
-        ),
-        ({"prompt": PROMPT, "lora": "[" * 60_000}, "invalid_request[lora]: must be JSON"),
-        ({"prompt": PROMPT, "lora": '{"name": "\\ud800"}'}, "invalid_request[lora]"),
-        (
-            {"prompt": PROMPT, "lora": '{"name": "\\u001b[2J\\u0000"}'},
+            {"prompt": PROMPT, "lora": {"name": "\u001b[2J\u0000"}},
             "invalid_request[lora]: no adapter '\\x1b[2J\\x00'",
         ),
         ({"prompt": PROMPT, "solver": "x" * 60_000}, "invalid_request[solver]"),

@@ -1,7 +1,6 @@
 """Adapters through the whole server: applied in the transformers' processes, checked before a job exists."""
 
 import asyncio
-import json
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -49,7 +48,7 @@ def lora_server(exported: Exported, folder: Path, tmp_path_factory: pytest.TempP
 
 
 async def make(server: RunningServer, lora: Any) -> Clip:
-    return await generate(server.grpc, **REQUEST, lora=json.dumps(lora))
+    return await generate(server.grpc, **REQUEST, lora=lora)
 
 
 LORAS: list[list[dict[str, Any]]] = [
@@ -68,7 +67,7 @@ async def test_jobs_with_different_adapters_at_once_are_each_what_they_should_be
     in_process = InProcess(exported, LoraFolder(folder))
     expected = [await asyncio.to_thread(in_process.frames, in_process.params(**REQUEST, lora=lora)) for lora in LORAS]
     for lora, clip, (frames,) in zip(LORAS * 2, clips, expected * 2, strict=True):
-        assert clip.info["params"]["lora"] == [{"scale": 1.0, **one} for one in lora]
+        assert clip.info["spec"]["lora"] == [{"scale": 1.0, **one} for one in lora]
         assert np.abs(clip.frames - (frames * 255).round()).max() <= 1
     for (one,), (other,) in pairwise(expected):
         assert np.abs(one - other).max() > 0.05
@@ -82,7 +81,7 @@ async def test_every_adapter_is_listed_with_what_it_fits(lora_server: RunningSer
         {"name": "foil", "rank": 8, "bytes": sizes["foil"], "models": [MODEL]},
         {"name": "ink", "rank": 4, "bytes": sizes["ink"], "models": [MODEL]},
     ]
-    assert info == {"loras": expected}
+    assert info["loras"] == expected
     listed = httpx.get(f"{lora_server.url}/v1/loras").json()["data"]
     assert listed == [{**one, "object": "lora"} for one in expected]
 
@@ -104,6 +103,6 @@ def test_what_cannot_be_applied_is_a_400_that_says_why(lora: Any, message: str, 
     assert message in error["message"]
 
 
-async def test_a_lora_that_is_no_json_is_refused(lora_server: RunningServer) -> None:
-    with pytest.raises(GenerateError, match=r"invalid_request\[lora\]: must be JSON"):
+async def test_a_lora_that_is_no_object_is_refused(lora_server: RunningServer) -> None:
+    with pytest.raises(GenerateError, match=r"invalid_request\[lora\]: .*valid tuple"):
         await generate(lora_server.grpc, **REQUEST, lora="{")

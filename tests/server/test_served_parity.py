@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from protocol.model_card import ModelCard
-from protocol.sampling import parse, resolve
+from protocol.resolve import parse, resolve
 from tests.conftest import Exported
 from tests.parity.references import open_reference
 

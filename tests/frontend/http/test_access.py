@@ -12,7 +12,7 @@ from frontend.app import create_app
 from frontend.http.access import AccessError, decide_access, is_loopback
 from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 
 LOOPBACK = ["127.0.0.1", "127.8.9.10", "::1", "localhost", "::ffff:127.0.0.1", "127.1"]
 BEYOND = ["0.0.0.0", "::", "192.168.1.5", "fe80::1", "::ffff:0.0.0.0", "0", "", "no.such.host.invalid", "a" * 70]
@@ -85,8 +85,8 @@ def test_it_does_not_start_with_keys_that_cannot_be_read(file: KeyFile, host: st
 
 def test_the_application_decides(file: KeyFile) -> None:
     with pytest.raises(AccessError):
-        create_app(Settings(host="0.0.0.0", keys_file=file.path), FakeEngine())
-    create_app(Settings(host="0.0.0.0", keys_file=file.path, no_auth=True), FakeEngine())
+        create_app(Settings(host="0.0.0.0", keys_file=file.path), FakeGenerator())
+    create_app(Settings(host="0.0.0.0", keys_file=file.path, no_auth=True), FakeGenerator())
 
 
 @pytest.mark.parametrize(

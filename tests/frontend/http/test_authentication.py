@@ -14,7 +14,7 @@ from frontend.http.authentication import KeyMiddleware
 from frontend.http.key_ring import KeyRing
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve, client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
 
@@ -39,8 +39,8 @@ def settings(file: KeyFile) -> Settings:
 
 
 @pytest.fixture
-def app(key: str, settings: Settings, engine: FakeEngine) -> FastAPI:
-    return create_app(settings, engine)
+def app(key: str, settings: Settings, generator: FakeGenerator) -> FastAPI:
+    return create_app(settings, generator)
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -71,10 +71,10 @@ async def test_with_a_key_everything_is(client: httpx.AsyncClient, key: str) -> 
     assert (await client.post(URL, json={"prompt": "x"}, headers=bearer(key))).status_code == 200
 
 
-async def test_no_job_is_made_without(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_no_job_is_made_without(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     for headers in ({}, bearer("tr_" + "a" * 43)):
         assert (await client.post(URL, json={"prompt": "x"}, headers=headers)).status_code == 401
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def test_a_key_must_stand_in_its_place(client: httpx.AsyncClient, key: str) -> None:
@@ -103,25 +103,25 @@ async def test_keys_come_and_go_while_it_runs(client: httpx.AsyncClient, file: K
         assert (await client.get("/v1/models", headers=headers)).status_code == 401
 
 
-async def test_the_first_key_closes_an_open_server(file: KeyFile, settings: Settings, engine: FakeEngine) -> None:
-    async with client_of(create_app(settings, engine)) as client:
+async def test_the_first_key_closes_an_open_server(file: KeyFile, settings: Settings, generator: FakeGenerator) -> None:
+    async with client_of(create_app(settings, generator)) as client:
         assert (await client.get("/v1/models")).status_code == 200
         key = file.add("laptop")
         assert (await client.get("/v1/models")).status_code == 401
         assert (await client.get("/v1/models", headers=bearer(key))).status_code == 200
 
 
-async def test_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> None:
+async def test_a_key_of_the_environment(monkeypatch: pytest.MonkeyPatch, generator: FakeGenerator) -> None:
     monkeypatch.setenv("TRITONREEL_API_KEY", "a-key-for-a-container")
     settings = Settings(triton_metrics_url=NOWHERE)
     assert "container" not in repr(settings)
-    async with client_of(create_app(settings, engine)) as client:
+    async with client_of(create_app(settings, generator)) as client:
         assert (await client.get("/v1/models")).status_code == 401
         assert (await client.get("/v1/models", headers=bearer("a-key-for-a-container"))).status_code == 200
 
 
-async def test_no_auth_asks_for_none(key: str, settings: Settings, engine: FakeEngine) -> None:
-    app = create_app(settings.model_copy(update={"no_auth": True, "host": "0.0.0.0"}), engine)
+async def test_no_auth_asks_for_none(key: str, settings: Settings, generator: FakeGenerator) -> None:
+    app = create_app(settings.model_copy(update={"no_auth": True, "host": "0.0.0.0"}), generator)
     async with client_of(app) as client:
         for headers in ({}, bearer("wrong")):
             assert (await client.get("/v1/models", headers=headers)).status_code == 200
@@ -208,9 +208,9 @@ def written() -> io.StringIO:
 
 
 async def test_the_log_has_the_name_of_the_key_and_never_the_key(
-    client: httpx.AsyncClient, engine: FakeEngine, key: str, written: io.StringIO
+    client: httpx.AsyncClient, generator: FakeGenerator, key: str, written: io.StringIO
 ) -> None:
-    engine.error_for = lambda params: RuntimeError("the cause") if params.prompt == "bad" else None
+    generator.error_for = lambda params: RuntimeError("the cause") if params.prompt == "bad" else None
     await client.post(URL, json={"prompt": "x"}, headers=bearer(key))
     await client.post(URL, json={"prompt": "bad"}, headers=bearer(key))
     await client.get("/v1/models", headers=bearer(key + "a"))

@@ -14,7 +14,7 @@ from frontend.app import create_app
 from frontend.http.body import read_json
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import error_of, only_job
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
@@ -24,13 +24,13 @@ FOX = "🦊"
 
 
 @pytest.fixture
-def engine() -> FakeEngine:
-    return FakeEngine([model_card(), image_to_video_card(), text_to_image_card()])
+def generator() -> FakeGenerator:
+    return FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
 
 
 @pytest.fixture
-def app(engine: FakeEngine) -> FastAPI:
-    return create_app(Settings(triton_metrics_url=NOWHERE), engine)
+def app(generator: FakeGenerator) -> FastAPI:
+    return create_app(Settings(triton_metrics_url=NOWHERE), generator)
 
 
 async def post(client: httpx.AsyncClient, route: str, body: bytes) -> httpx.Response:
@@ -162,11 +162,11 @@ async def test_a_long_value_is_not_repeated(client: httpx.AsyncClient, value: An
 
 @pytest.mark.parametrize("escaped", [True, False])
 async def test_a_prompt_may_have_8000_characters_whatever_they_are(
-    client: httpx.AsyncClient, engine: FakeEngine, escaped: bool
+    client: httpx.AsyncClient, generator: FakeGenerator, escaped: bool
 ) -> None:
     body = json.dumps({"prompt": FOX * 8000, "negative_prompt": FOX * 8000}, ensure_ascii=escaped).encode()
     assert (await post(client, GENERATIONS, body)).status_code == 200
-    assert only_job(engine).prompt == FOX * 8000
+    assert only_job(generator).prompt == FOX * 8000
     too_long = error_of(await post(client, GENERATIONS, with_field("prompt", FOX * 8001)))
     assert too_long["message"] == "prompt must have at most 8000 characters"
 
@@ -176,16 +176,16 @@ async def test_a_byte_order_mark_is_no_part_of_a_body(client: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("text", ["\0", "\x1b[2J", "\u202e", "\u2028", "\x9b2J", "\x7f"])
-async def test_odd_characters_reach_the_model(client: httpx.AsyncClient, engine: FakeEngine, text: str) -> None:
+async def test_odd_characters_reach_the_model(client: httpx.AsyncClient, generator: FakeGenerator, text: str) -> None:
     prompt = f"a {text} fox"
     response = await post(client, VIDEOS, json.dumps({"prompt": prompt, "negative_prompt": text}).encode())
-    assert response.json()["prompt"] == only_job(engine).prompt == prompt
-    assert only_job(engine).negative_prompt == text
+    assert response.json()["prompt"] == only_job(generator).prompt == prompt
+    assert only_job(generator).negative_prompt == text
 
 
 @pytest.mark.parametrize("name", ["\x1b[2J\r\n\u2028", "k" * 60_000, "\0"])
-async def test_an_unknown_field_is_told_shortly(engine: FakeEngine, name: str) -> None:
-    async with client_of(create_app(Settings(unknown_fields="refuse"), engine)) as client:
+async def test_an_unknown_field_is_told_shortly(generator: FakeGenerator, name: str) -> None:
+    async with client_of(create_app(Settings(unknown_fields="refuse"), generator)) as client:
         for body in (with_field(name, 1), with_field("extra_body", {name: 1}), with_field(f"{name}.", [1])):
             response = await post(client, GENERATIONS, body)
             assert (response.status_code, error_of(response)["code"]) == (422, "unknown_parameter")
@@ -243,12 +243,12 @@ async def test_a_hostile_form_gets_a_short_answer(
     assert "internal error" not in caplog.text
 
 
-async def test_the_text_of_a_form_is_utf8(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_the_text_of_a_form_is_utf8(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     response = await client.post(
         VIDEOS, **form_of(("prompt", f"ein Fuchs läuft {FOX}\0".encode()), ("_charset_", b"UTF-8"))
     )
     assert response.json()["warnings"] == []
-    assert only_job(engine).prompt == f"ein Fuchs läuft {FOX}\0"
+    assert only_job(generator).prompt == f"ein Fuchs läuft {FOX}\0"
 
 
 # Paths and queries
@@ -296,5 +296,8 @@ async def test_a_large_body_is_read_beside_the_event_loop(size: int, here: bool)
         body = next(messages)
         return {"type": "http.request", "body": body, "more_body": len(body) == 500}
 
-    read = await read_json(Request({"type": "http", "method": "POST", "headers": []}, receive), Witness)
+    read = await read_json(
+        Request({"type": "http", "method": "POST", "headers": [(b"content-type", b"application/json")]}, receive),
+        Witness,
+    )
     assert (read.thread == threading.get_ident()) == here

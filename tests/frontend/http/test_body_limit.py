@@ -15,15 +15,15 @@ from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
 from frontend.http.held_bodies import HeldBodies
 from frontend.settings import Settings
 from tests.frontend.conftest import client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL, error_of
 
 LIMIT = 1000
 
 
 @pytest.fixture
-def app(engine: FakeEngine) -> FastAPI:
-    return create_app(Settings(max_body_bytes=LIMIT), engine)
+def app(generator: FakeGenerator) -> FastAPI:
+    return create_app(Settings(max_body_bytes=LIMIT), generator)
 
 
 def body_of(size: int) -> bytes:
@@ -70,7 +70,7 @@ async def test_reading_stops_at_the_limit(client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=b"])
 async def test_an_upload_has_a_limit_of_its_own(
-    engine: FakeEngine, caplog: pytest.LogCaptureFixture, content_type: str
+    generator: FakeGenerator, caplog: pytest.LogCaptureFixture, content_type: str
 ) -> None:
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
@@ -80,7 +80,7 @@ async def test_an_upload_has_a_limit_of_its_own(
             yield b" " * 100
 
     sent = 0
-    app = create_app(Settings(max_body_bytes=LIMIT, max_upload_bytes=5 * LIMIT), engine)
+    app = create_app(Settings(max_body_bytes=LIMIT, max_upload_bytes=5 * LIMIT), generator)
     async with client_of(app) as client:
         response = await client.post("/v1/videos", content=endless(), headers={"Content-Type": content_type})
     assert (response.status_code, error_of(response)["code"]) == (413, "payload_too_large")

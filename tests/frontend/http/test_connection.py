@@ -14,9 +14,9 @@ from fastapi.responses import Response, StreamingResponse
 from frontend.app import create_app
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
-from tests.frontend.test_disconnect import wait_for
+from tests.frontend.http.test_disconnect import wait_for
 from tests.frontend.test_video_request import URL
 
 MIB = 1024 * 1024
@@ -25,12 +25,12 @@ PROMPT = b'{"prompt": "x"}'
 
 
 @pytest.fixture(scope="module")
-def engine() -> FakeEngine:
-    return FakeEngine()
+def generator() -> FakeGenerator:
+    return FakeGenerator()
 
 
 @pytest.fixture(scope="module")
-def app(engine: FakeEngine) -> FastAPI:
+def app(generator: FakeGenerator) -> FastAPI:
     """With short deadlines, and two routes with large answers."""
     settings = Settings(
         triton_metrics_url=NOWHERE,
@@ -40,7 +40,7 @@ def app(engine: FakeEngine) -> FastAPI:
         transfer_stall_seconds=STALL_SECONDS,
         transfer_min_bytes_per_second=1000,
     )
-    app = create_app(settings, engine)
+    app = create_app(settings, generator)
 
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(20):
@@ -64,9 +64,9 @@ def url(serve: Serve, app: FastAPI) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def fresh(engine: FakeEngine) -> None:
-    engine.jobs.clear()
-    engine.cancelled.clear()
+def fresh(generator: FakeGenerator) -> None:
+    generator.jobs.clear()
+    generator.cancelled.clear()
 
 
 def drip(client: RawClient, data: bytes, until: Callable[[], bool]) -> None:
@@ -148,14 +148,14 @@ class TestHead:
 class TestBody:
     @pytest.mark.parametrize("path", [URL, "/v1/videos"])
     @pytest.mark.parametrize("size", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
-    def test_a_body_that_stops_is_answered(self, url: str, engine: FakeEngine, path: str, size: str) -> None:
+    def test_a_body_that_stops_is_answered(self, url: str, generator: FakeGenerator, path: str, size: str) -> None:
         with RawClient(url) as client:
             client.send(post(path, size) + b'9\r\n{"prompt"\r\n')
             answer = client.answer()
             assert (answer.status, answer.error["code"]) == (408, "request_timeout")
             assert answer.headers["Connection"] == "close"
             assert client.is_closed_within()
-        assert engine.jobs == {}
+        assert generator.jobs == {}
 
     @pytest.mark.parametrize("chunked", [False, True])
     def test_a_dripping_body_is_answered(self, url: str, chunked: bool) -> None:
@@ -199,16 +199,16 @@ class TestBody:
                 time.sleep(0.25)
             assert client.answer().status == 200
 
-    def test_no_clock_runs_while_a_job_does(self, url: str, engine: FakeEngine) -> None:
-        engine.step_gate.clear()
+    def test_no_clock_runs_while_a_job_does(self, url: str, generator: FakeGenerator) -> None:
+        generator.step_gate.clear()
         with RawClient(url) as client:
             client.send(post(URL, f"Content-Length: {len(PROMPT)}") + PROMPT)
             assert not client.is_closed_within(2 * STALL_SECONDS)
-            engine.step_gate.set()
+            generator.step_gate.set()
             client.socket.settimeout(GENEROUS)
             assert client.answer().status == 200
             assert client.send(GET).answer().status == 200
-        assert engine.cancelled == []
+        assert generator.cancelled == []
 
     def test_a_body_that_nobody_reads_ends_the_connection(self, url: str) -> None:
         with RawClient(url) as client:
@@ -217,13 +217,13 @@ class TestBody:
             assert client.is_closed_within()
 
     @pytest.mark.parametrize("size", [b"nonsense", b"-1", b"fffffffffffffffffffffff"])
-    def test_a_broken_chunk_ends_the_request(self, url: str, engine: FakeEngine, size: bytes) -> None:
+    def test_a_broken_chunk_ends_the_request(self, url: str, generator: FakeGenerator, size: bytes) -> None:
         with RawClient(url) as client:
             client.send(post(URL, "Transfer-Encoding: chunked") + b"1\r\n{\r\n")
             answer = client.send(size + b"\r\n").answer()
             assert (answer.status, answer.error["code"]) == (400, "malformed_request")
             assert client.is_closed_within()
-        assert engine.jobs == {}
+        assert generator.jobs == {}
 
     def test_small_chunks_without_end_are_given_up(self, url: str) -> None:
         with RawClient(url) as client:

@@ -12,20 +12,20 @@ from frontend.app import create_app
 from frontend.http.hosts import HostMiddleware
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve, client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
 
 PATHS = ["/health", "/health/live", "/health/ready", "/metrics", "/docs", "/openapi.json", "/v1/models", "/nowhere"]
 
 
-def app_with(engine: FakeEngine, **settings: object) -> FastAPI:
-    return create_app(Settings.model_validate({"triton_metrics_url": NOWHERE, "no_auth": True} | settings), engine)
+def app_with(generator: FakeGenerator, **settings: object) -> FastAPI:
+    return create_app(Settings.model_validate({"triton_metrics_url": NOWHERE, "no_auth": True} | settings), generator)
 
 
 async def statuses_at(*names: str, **settings: object) -> set[int]:
     """Of /health, asked for at 127.0.0.1 by these names."""
-    async with client_of(app_with(FakeEngine(), **settings)) as client:
+    async with client_of(app_with(FakeGenerator(), **settings)) as client:
         return {(await client.get("/health", headers={"Host": name})).status_code for name in names}
 
 
@@ -54,10 +54,10 @@ async def test_no_path_is_answered_to_a_rebound_page(client: httpx.AsyncClient, 
     assert "TRITONREEL_ALLOWED_HOSTS" in error["message"]
 
 
-async def test_no_job_is_made_for_one(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_no_job_is_made_for_one(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     response = await client.post(URL, json={"prompt": "x"}, headers={"Host": "evil.example"})
     assert response.status_code == 421
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def test_a_refusal_is_counted(client: httpx.AsyncClient) -> None:
@@ -149,7 +149,7 @@ async def test_web_sockets_are_refused_alike() -> None:
 
 @pytest.fixture(scope="module")
 def url(serve: Serve) -> Iterator[str]:
-    with serve(app_with(FakeEngine())) as url:
+    with serve(app_with(FakeGenerator())) as url:
         yield url
 
 

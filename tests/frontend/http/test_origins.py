@@ -12,7 +12,7 @@ from frontend.app import create_app
 from frontend.http.origins import OriginMiddleware
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve, client_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
 from tests.frontend.test_videos import picture
@@ -45,7 +45,7 @@ def settings() -> Settings:
     ("method", "path"), [("GET", "/v1/models"), ("POST", URL), ("OPTIONS", URL), ("GET", "/health")]
 )
 async def test_pages_of_other_origins_are_refused(
-    client: httpx.AsyncClient, engine: FakeEngine, method: str, path: str
+    client: httpx.AsyncClient, generator: FakeGenerator, method: str, path: str
 ) -> None:
     for origin in FOREIGN:
         response = await client.request(method, path, headers={"Origin": origin, "X-Request-Id": "me"})
@@ -55,11 +55,11 @@ async def test_pages_of_other_origins_are_refused(
         assert "--allowed-origin" in error["message"]
         assert "TRITONREEL_ALLOWED_ORIGINS" in error["message"]
         assert [name for name in response.headers if name.startswith("access-control")] == []
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 @pytest.mark.parametrize("path", ["/v1/videos", URL, "/v1/images/generations"])
-async def test_no_form_makes_a_job(client: httpx.AsyncClient, engine: FakeEngine, path: str) -> None:
+async def test_no_form_makes_a_job(client: httpx.AsyncClient, generator: FakeGenerator, path: str) -> None:
     bodies: list[dict[str, Any]] = [
         {"files": {"prompt": (None, "x")}},
         {"files": {"prompt": (None, "x"), "input_reference": ("a.png", picture())}},
@@ -70,7 +70,7 @@ async def test_no_form_makes_a_job(client: httpx.AsyncClient, engine: FakeEngine
     for body, origin in itertools.product(bodies, ["https://evil.example", "null"]):
         headers = body.get("headers", {}) | {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
         assert (await client.post(path, **{**body, "headers": headers})).status_code == 403
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def test_preflights_of_others_are_refused(client: httpx.AsyncClient) -> None:
@@ -106,11 +106,11 @@ async def test_a_link_may_be_followed(client: httpx.AsyncClient) -> None:
     assert (await client.head("/docs", headers=LINK)).status_code != 403
 
 
-async def test_but_a_form_is_not_a_link(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_but_a_form_is_not_a_link(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     assert (await client.post(URL, json={"prompt": "x"}, headers=LINK)).status_code == 403
     assert (await client.delete("/v1/videos/video_1", headers=LINK)).status_code == 403
     assert (await client.get("/docs", headers=LINK | {"Origin": "https://evil.example"})).status_code == 403
-    assert engine.jobs == {}
+    assert generator.jobs == {}
 
 
 async def test_a_refusal_is_counted(client: httpx.AsyncClient) -> None:
@@ -161,8 +161,8 @@ async def test_its_own_origin_is_what_the_request_calls_it(
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-async def test_behind_tls_its_own_origin_is_https(engine: FakeEngine, settings: Settings) -> None:
-    transport = httpx.ASGITransport(create_app(settings, engine))
+async def test_behind_tls_its_own_origin_is_https(generator: FakeGenerator, settings: Settings) -> None:
+    transport = httpx.ASGITransport(create_app(settings, generator))
     async with httpx.AsyncClient(transport=transport, base_url="https://127.0.0.1") as client:
         for origin, status in (("https://127.0.0.1", 200), ("http://127.0.0.1", 403), ("https://127.0.0.1:80", 403)):
             assert (await client.get("/v1/models", headers={"Origin": origin})).status_code == status
@@ -187,7 +187,7 @@ async def test_it_may_read_errors_too(client: httpx.AsyncClient) -> None:
     assert response.headers["Access-Control-Allow-Origin"] == APP
 
 
-async def test_its_preflight_is_answered(client: httpx.AsyncClient, engine: FakeEngine) -> None:
+async def test_its_preflight_is_answered(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     asked = {"Origin": APP, "Access-Control-Request-Method": "POST"}
     asked |= {"Access-Control-Request-Headers": "authorization,content-type,x-request-id,x-stainless-lang"}
     response = await client.options(URL, headers=asked | CROSS_ORIGIN_FETCH)
@@ -198,10 +198,10 @@ async def test_its_preflight_is_answered(client: httpx.AsyncClient, engine: Fake
     assert response.headers["Access-Control-Allow-Headers"] == asked["Access-Control-Request-Headers"]
 
 
-async def test_its_preflight_needs_no_key_but_its_requests_do(engine: FakeEngine) -> None:
+async def test_its_preflight_needs_no_key_but_its_requests_do(generator: FakeGenerator) -> None:
     key = "k" * 32
     settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "allowed_origins": APP, "api_key": key})
-    async with client_of(create_app(settings, engine)) as client:
+    async with client_of(create_app(settings, generator)) as client:
         preflight = await client.options(URL, headers={"Origin": APP, "Access-Control-Request-Method": "POST"})
         without = await client.post(URL, json={"prompt": "x"}, headers={"Origin": APP})
         with_key = {"Origin": APP, "Authorization": f"Bearer {key}"}
@@ -210,8 +210,8 @@ async def test_its_preflight_needs_no_key_but_its_requests_do(engine: FakeEngine
     assert without.headers["Access-Control-Allow-Origin"] == APP
 
 
-async def test_nobody_is_allowed_by_default(engine: FakeEngine) -> None:
-    async with client_of(create_app(Settings(triton_metrics_url=NOWHERE), engine)) as client:
+async def test_nobody_is_allowed_by_default(generator: FakeGenerator) -> None:
+    async with client_of(create_app(Settings(triton_metrics_url=NOWHERE), generator)) as client:
         assert (await client.get("/v1/models", headers={"Origin": APP})).status_code == 403
 
 
@@ -246,7 +246,7 @@ async def test_web_sockets_are_refused_alike(origin: str | None, passes: bool) -
 
 @pytest.fixture(scope="module")
 def url(serve: Serve) -> Iterator[str]:
-    with serve(create_app(Settings(triton_metrics_url=NOWHERE), FakeEngine())) as url:
+    with serve(create_app(Settings(triton_metrics_url=NOWHERE), FakeGenerator())) as url:
         yield url
 
 

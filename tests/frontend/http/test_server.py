@@ -20,7 +20,7 @@ from frontend.app import create_app
 from frontend.http.server import Server
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, running, url_of
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
 from tests.frontend.test_video_request import URL
 
@@ -41,12 +41,12 @@ class InThread:
     """A server in this process, whose jobs hang."""
 
     server: Server
-    engine: FakeEngine
+    generator: FakeGenerator
     url: str
 
     @property
     def jobs(self) -> int:
-        return len(self.engine.jobs)
+        return len(self.generator.jobs)
 
     def stop(self) -> None:
         self.server.should_exit = True
@@ -75,11 +75,11 @@ class Process:
 
 @contextmanager
 def in_thread(**settings: object) -> Iterator[InThread]:
-    engine = FakeEngine()
-    engine.step_gate.clear()
+    generator = FakeGenerator()
+    generator.step_gate.clear()
     options = {"triton_metrics_url": NOWHERE, "shutdown_timeout_seconds": 1} | settings
-    with running(create_app(Settings.model_validate(options), engine), **options) as server:
-        yield InThread(server, engine, url_of(server))
+    with running(create_app(Settings.model_validate(options), generator), **options) as server:
+        yield InThread(server, generator, url_of(server))
 
 
 @contextmanager
@@ -144,7 +144,7 @@ class TestStop:
             wait_for(lambda: server.jobs == 20)
             server.stop()
             assert [request.result().status_code for request in requests] == [503] * 20
-        assert len(server.engine.cancelled) == 20
+        assert len(server.generator.cancelled) == 20
 
     def test_a_body_that_is_not_complete_is_answered(self) -> None:
         with in_thread() as server, RawClient(server.url) as client:
@@ -207,7 +207,7 @@ class TestManyConnections:
                 stack.enter_context(RawClient(server.url))
             for client in busy:
                 assert not client.is_closed_within(0.01)
-            assert server.engine.cancelled == []
+            assert server.generator.cancelled == []
 
     def test_when_all_are_at_work_the_next_is_told_so(self, capsys: pytest.CaptureFixture[str]) -> None:
         with ExitStack() as stack:
@@ -282,6 +282,6 @@ class TestManyUploads:
             with self.upload(server) as client:
                 client.send(b" ")
                 wait_for(lambda: server.jobs == 1)
-            wait_for(lambda: len(server.engine.cancelled) == 1)
-            server.engine.jobs.clear()
-            server.engine.cancelled.clear()
+            wait_for(lambda: len(server.generator.cancelled) == 1)
+            server.generator.jobs.clear()
+            server.generator.cancelled.clear()

@@ -24,7 +24,7 @@ from frontend.media.image_decoder import ImageDecoder
 from frontend.media.image_process import ImageProcess, ImageProcessDied
 from frontend.media.reference_image import ReferenceImage
 from tests.frontend.conftest import Serve
-from tests.frontend.fake_engine import FakeEngine
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.media.image_files import IEND, NOISE, file_of, png_chunk, png_header, png_of
 from tests.frontend.test_videos import I2V, picture
 from tests.model_cards import image_to_video_card
@@ -254,7 +254,7 @@ async def test_closing_ends_them_all(large: ReferenceImage) -> None:
 
 
 def test_they_end_with_the_application(serve: Serve) -> None:
-    app = create_app(engine=FakeEngine([image_to_video_card()]))
+    app = create_app(generator=FakeGenerator([image_to_video_card()]))
     with serve(app) as url:
         files = [("prompt", (None, "x")), ("input_reference", ("photo.png", picture(), "image/png"))]
         assert httpx.post(f"{url}/v1/videos", files=files, timeout=60).json()["model"] == I2V

@@ -13,9 +13,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-STRINGS = ("task", "model", "prompt", "negative_prompt", "solver", "lora")
-NUMBERS = ("seed", "width", "height", "num_frames", "num_inference_steps", "timeout_seconds")
-NUMBERS += ("guidance_scale", "guidance_scale_2", "true_cfg_scale", "flow_shift", "boundary_ratio")
+INPUTS = ("task", "model", "prompt", "sampling_parameters", "timeout_seconds")
 TIMINGS = {
     "queue_seconds": 0.1,
     "text_seconds": 0.2,
@@ -35,11 +33,10 @@ class TritonPythonModel:
 
     async def execute(self, requests):
         for request in requests:
-            tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in STRINGS + NUMBERS}
+            tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in INPUTS}
             fields = {name: tensor.as_numpy()[0] for name, tensor in tensors.items() if tensor is not None}
             fields = {name: v.decode() if isinstance(v, bytes) else v.item() for name, v in fields.items()}
-            if "lora" in fields:
-                fields["lora"] = json.loads(fields["lora"])
+            fields |= json.loads(fields.pop("sampling_parameters", "{}"))
             image = pb_utils.get_input_tensor_by_name(request, "image")
             if image is not None:
                 fields["image"] = image.as_numpy().tolist()
@@ -50,33 +47,41 @@ class TritonPythonModel:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self, request_id, fields, sender):
-        if fields.get("task") == "describe":
-            send(sender, flags=FINAL, info={"models": self._cards})
-            return
-        if fields.get("task") == "loras":
-            send(sender, flags=FINAL, info={"loras": ADAPTERS})
-            return
+        match fields.get("task"):
+            case "describe":
+                send(sender, FINAL, type="models", models=self._cards)
+                return
+            case "loras":
+                send(sender, FINAL, type="loras", loras=ADAPTERS)
+                return
         prompt, frames, steps = fields["prompt"], fields["num_frames"], fields["num_inference_steps"]
+        counts = {"type": "progress", "steps": steps, "frames": frames}
+        if prompt.startswith("failed "):
+            send(sender, **counts, steps_done=0, frames_done=0)
+            send(sender, FINAL, type="failed", **json.loads(prompt.removeprefix("failed ")))
+            return
         if prompt.startswith("error "):
-            send(sender, progress=[0, steps, 0, frames])
+            send(sender, **counts, steps_done=0, frames_done=0)
             error = pb_utils.TritonError(prompt.removeprefix("error "))
             sender.send(pb_utils.InferenceResponse(error=error), flags=FINAL)
             return
         if prompt == "short progress":
-            send(sender, progress=[0])
+            send(sender, type="progress", steps_done=0)
+        if prompt == "other event":
+            send(sender, type="models", models=[])
         for step in range(steps + 1):
-            send(sender, progress=[step, steps, 0, frames])
+            send(sender, **counts, steps_done=step, frames_done=0)
             if step == 1:
                 if prompt == "die":
                     os.kill(os.getpid(), signal.SIGKILL)
                 while prompt in ("silence", "slow"):
                     if sender.is_cancelled():
                         self._write(cancelled=request_id)
-                        send(sender, flags=FINAL, progress=[step, steps, 0, frames])
+                        send(sender, FINAL, **counts, steps_done=step, frames_done=0)
                         return
                     await asyncio.sleep(0.05)
                     if prompt == "slow":
-                        send(sender, progress=[step, steps, 0, frames])
+                        send(sender, **counts, steps_done=step, frames_done=0)
         for done in range(1, frames + 1, 4):
             count = 1 if done == 1 else 4
             first = 0 if done == 1 else done - 4
@@ -84,24 +89,25 @@ class TritonPythonModel:
                 [np.full((fields["height"], fields["width"], 3), first + i, np.uint8) for i in range(count)]
             )
             last = done == frames
-            info = {"model": fields["model"], "params": fields, "timings": TIMINGS} if last else None
-            if last and prompt == "no report":
-                info = None
-            if last and prompt == "bad report":
-                info = {"model": fields["model"]}
-            send(sender, flags=FINAL if last else 0, frames=chunk, progress=[steps, steps, done, frames], info=info)
+            flags = FINAL if last and prompt == "no report" else 0
+            send(sender, flags, chunk, **counts, steps_done=steps, frames_done=done)
+        report = {"model": fields["model"], "spec": used(fields), "timings": TIMINGS}
+        if prompt == "bad report":
+            report = {"model": fields["model"]}
+        if prompt != "no report":
+            send(sender, FINAL, type="done", **report)
 
     def _write(self, **entry):
         with self._log.open("a") as log:
             log.write(json.dumps(entry) + "\n")
 
 
-def send(sender, *, flags=0, progress=None, frames=None, info=None):
-    tensors = []
-    if progress is not None:
-        tensors.append(pb_utils.Tensor("progress", np.array(progress, np.int32)))
-    if frames is not None:
-        tensors.append(pb_utils.Tensor("frames", frames))
-    if info is not None:
-        tensors.append(pb_utils.Tensor("info", np.array([json.dumps(info).encode()], np.object_)))
+def used(fields):
+    return {name: value for name, value in fields.items() if name not in ("model", "image", "timeout_seconds")}
+
+
+def send(sender, flags=0, pixels=None, **event):
+    tensors = [pb_utils.Tensor("event", np.array([json.dumps(event).encode()], np.object_))]
+    if pixels is not None:
+        tensors.append(pb_utils.Tensor("frames", pixels))
     sender.send(pb_utils.InferenceResponse(tensors), flags=flags)

@@ -10,10 +10,12 @@ import torch
 
 from pipelines.conditions import TextConditions
 from pipelines.ensemble.admission import Admission
-from pipelines.ensemble.job import WATCH_SECONDS, Job, Progress
+from pipelines.ensemble.job import WATCH_SECONDS, Job
 from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
-from protocol.sampling import SamplingParams, parse, resolve
+from protocol.events import Progress
+from protocol.resolve import parse, resolve
+from protocol.sampling import WanSpec
 from tests.protocol.test_sampling import TWO_EXPERTS
 
 
@@ -27,15 +29,15 @@ class CountingPipeline:
         self.steps = 0
         self.closed = False
 
-    async def encode_text(self, params: SamplingParams) -> TextConditions:
+    async def encode_text(self, params: WanSpec) -> TextConditions:
         return TextConditions(np.zeros((1, 1, 1), np.float32), None)
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         return None
 
     async def sample(
         self,
-        params: SamplingParams,
+        params: WanSpec,
         text: TextConditions,
         image: torch.Tensor | None,
         after_step: Callable[[int], Awaitable[None]],
@@ -155,11 +157,11 @@ class StuckPipeline(CountingPipeline):
                 await self.may_end.wait()
                 self.ended = True
 
-    async def encode_text(self, params: SamplingParams) -> TextConditions:
+    async def encode_text(self, params: WanSpec) -> TextConditions:
         await self._pass("text")
         return await super().encode_text(params)
 
-    async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
+    async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         await self._pass("image")
         return None
 

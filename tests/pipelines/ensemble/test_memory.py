@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate, MemoryNeed, available_bytes, vae_bytes
 from protocol.model_card import MemoryUse, ModelCard
-from protocol.sampling import parse, resolve
+from protocol.resolve import parse, resolve
 from runtime.bands import BandPlan
 from tests.conftest import ROOT, Exported
 from tests.model_cards import model_card

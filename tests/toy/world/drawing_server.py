@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from PIL import Image
 
-from frontend.video_encoder import VideoEncoder
+from frontend.media.video_encoder import VideoEncoder
 from toy.world.draw import Clip, draw
 from toy.world.phrases import HELD_OUT, SHAPE_WORDS, TRAINING, Phrasings
 from toy.world.scene import COLOURS, Scene, place_scene

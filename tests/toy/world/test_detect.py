@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from frontend.video_encoder import VideoEncoder
+from frontend.media.video_encoder import VideoEncoder
 from toy.world.detect import Seen, detect
 from toy.world.draw import Clip, draw
 from toy.world.palette import BACKGROUND_RGB, COLOUR_RGB

@@ -1,0 +1,1 @@
+"""What makes videos and images; one file per way to have them made."""

@@ -1,0 +1,72 @@
+"""What jobs need of the thing that makes videos and images. `TritonGenerator` is the first."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.events import Done, Progress
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import AnySpec
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The next decoded frames, in display order."""
+
+    pixels: NDArray[np.uint8]
+    """[frames, height, width, RGB]"""
+
+
+Event = Progress | Frames | Done
+
+
+class Generator(Protocol):
+    """Makes videos and images. Its methods may be called concurrently between `open` and `close`."""
+
+    async def open(self) -> None:
+        """Get ready to be called. Does not wait for the models: they may start later."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what `open` acquired."""
+        ...
+
+    async def models(self) -> list[ModelCard]:
+        """The cards of what is served now.
+
+        Raises:
+            EngineUnavailable: within a few seconds when nobody answers.
+        """
+        ...
+
+    async def loras(self) -> list[LoraInfo]:
+        """The adapters that jobs can use now.
+
+        Raises:
+            EngineUnavailable: as `models`.
+        """
+        ...
+
+    async def check_ready(self) -> None:
+        """Return within a few seconds if a job would run now.
+
+        Raises:
+            EngineUnavailable: with the reason why not.
+        """
+        ...
+
+    def generate(
+        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
+    ) -> AsyncGenerator[Event, None]:
+        """Run one job and yield its events; `Done` is the last. Closing the generator stops the job.
+
+        Raises:
+            PipelineError: as the job ended.
+            EngineUnavailable: the connection or the model died, or stopped talking.
+            EngineFailed: the answer breaks the contract.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Jobs: what a request comes to, from its submission to its result."""

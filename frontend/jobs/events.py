@@ -1,0 +1,88 @@
+"""What whoever listens to a job hears, and how it gets there."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass
+
+from frontend.generators.generator import Frames
+from frontend.jobs.state import Job
+from protocol.events import Progress
+
+MAX_BACKLOG = 16
+"""events that wait for a slow listener; the oldest are dropped, as each may hold the pixels of some frames"""
+
+
+@dataclass(frozen=True)
+class Queued:
+    """The job was submitted."""
+
+
+@dataclass(frozen=True)
+class PartEvent:
+    """The generator told something of one of the job's videos or images."""
+
+    part: int
+    """which, counted from 0"""
+    event: Progress | Frames
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event: `job.state` says whether it is completed, failed or cancelled, and why."""
+
+    job: Job
+
+
+JobEvent = Queued | PartEvent | Ended
+
+
+class Broadcast:
+    """Tells the events of one job to its listeners, and to late ones first how far it is."""
+
+    def __init__(self) -> None:
+        self._listeners: set[_Backlog] = set()
+        self._so_far: dict[int | None, JobEvent] = {}
+        """the latest progress of each part, and under None the event that says what state the job is in"""
+
+    def publish(self, event: JobEvent) -> None:
+        match event:
+            case Queued():
+                self._so_far[None] = event
+            case PartEvent(part, Progress()):
+                self._so_far[part] = event
+            case Ended():
+                self._so_far = {None: event}
+        for listener in self._listeners:
+            listener.put(event)
+
+    async def listen(self) -> AsyncGenerator[JobEvent, None]:
+        """The events from now on; `Ended` is the last. A listener that is too slow misses some of the others."""
+        backlog = _Backlog(self._so_far.values())
+        self._listeners.add(backlog)
+        try:
+            ended = False
+            while not ended:
+                event = await backlog.get()
+                ended = isinstance(event, Ended)
+                yield event
+        finally:
+            self._listeners.discard(backlog)
+
+
+class _Backlog:
+    """Events that a listener has not taken yet."""
+
+    def __init__(self, events: Iterable[JobEvent]) -> None:
+        self._events = deque(events, maxlen=MAX_BACKLOG)
+        self._filled = asyncio.Event()
+
+    def put(self, event: JobEvent) -> None:
+        self._events.append(event)
+        self._filled.set()
+
+    async def get(self) -> JobEvent:
+        while not self._events:
+            self._filled.clear()
+            await self._filled.wait()
+        return self._events.popleft()

@@ -1,0 +1,101 @@
+"""Makes the videos or images of a job on a generator."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frontend.errors import EngineFailed
+from frontend.generators.generator import Frames, Generator
+from frontend.jobs.events import PartEvent
+from frontend.jobs.product import Encoder
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Output
+from frontend.metrics import Metrics
+from protocol.events import Done, Progress
+from protocol.sampling import AnySpec
+
+T = TypeVar("T")
+Tell = Callable[[PartEvent], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """Runs jobs on `generator`; each of their parts may take `timeout_seconds`."""
+
+    generator: Generator
+    metrics: Metrics
+    timeout_seconds: float
+
+    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+        """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
+
+        When one fails, the others are cancelled and its error is raised. Cancelling this stops all of them.
+
+        Raises:
+            PipelineError, EngineUnavailable, EngineFailed: see `Generator.generate`.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                parts = [group.create_task(self._make(spec, part, tell)) for part in range(len(spec.samples))]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [part.result() for part in parts]
+
+    async def _make(self, spec: JobSpec, part: int, tell: Tell) -> tuple[bytes, Output]:
+        """One video or image, encoded while its later frames are decoded."""
+        sampling = spec.sampling_of(part)
+        encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
+        report: Done | None = None
+        with self.metrics.jobs_in_flight.track_inprogress():
+            events = self.generator.generate(
+                spec.model, sampling, request_id=spec.request_id_of(part), timeout_seconds=self.timeout_seconds
+            )
+            async with aclosing(events):
+                async for event in events:
+                    match event:
+                        case Done():
+                            report = event
+                        case Frames(pixels):
+                            await encoding.add(pixels)
+                            await tell(PartEvent(part, event))
+                        case Progress():
+                            await tell(PartEvent(part, event))
+        if report is None:
+            raise EngineFailed("the generator ended without its report")
+        file = await encoding.finish()
+        self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
+        return file, Output(report=report, encode_seconds=encoding.seconds)
+
+
+class _Encoding:
+    """Feeds an encoder in a thread, so that the next frames are received, and decoded, meanwhile."""
+
+    def __init__(self, sampling: AnySpec, encoder: Encoder) -> None:
+        self.seconds = 0.0
+        self._sampling = sampling
+        self._encoder = encoder
+
+    async def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Raises EngineFailed where the frames are of another size than was asked for."""
+        expected = (self._sampling.height, self._sampling.width, 3)
+        if pixels.shape[1:] != expected:
+            raise EngineFailed(f"frames of {pixels.shape[1:]} arrived, not of {expected}")
+        await self._timed(lambda: self._encoder.add(pixels))
+
+    async def finish(self) -> bytes:
+        """The file. Raises EngineFailed where frames are missing, or too many."""
+        if self._encoder.num_frames != self._sampling.num_frames:
+            raise EngineFailed(f"{self._encoder.num_frames} of {self._sampling.num_frames} frames arrived")
+        return await self._timed(self._encoder.finish)
+
+    async def _timed(self, work: Callable[[], T]) -> T:
+        started = time.monotonic()
+        result = await asyncio.to_thread(work)
+        self.seconds += time.monotonic() - started
+        return result

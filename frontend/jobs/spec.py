@@ -1,0 +1,72 @@
+"""What a job is to make, with nothing left open."""
+
+import base64
+import io
+import uuid
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+
+from frontend.jobs.product import Product
+from frontend.media.image_encoder import ImageEncoder
+from protocol.sampling import AnySpec
+
+
+def _read_image(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(value))))
+
+
+def _write_image(pixels: NDArray[np.uint8] | None) -> str | None:
+    """PNG, which keeps every pixel exactly."""
+    return None if pixels is None else base64.b64encode(ImageEncoder("png").encode(pixels)).decode()
+
+
+Pixels = Annotated[NDArray[np.uint8] | None, PlainValidator(_read_image), PlainSerializer(_write_image)]
+
+
+class JobSpec(BaseModel):
+    """The videos or images of one request. `model_dump_json` and `model_validate_json` keep all of it."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    id: str
+    """`video_...` or `image_...`"""
+    product: Product
+    model: str
+    samples: tuple[AnySpec, ...] = Field(min_length=1)
+    """what each video or image is made with; they differ in their seeds only"""
+    image: Pixels = None
+    """what they start from: uint8 [height, width, RGB] of their size; None where they start from a text alone"""
+    warnings: tuple[str, ...] = ()
+    """what of the request was not done as written"""
+    keep: bool = False
+    """whether the result can be fetched after it was answered"""
+    request_id: str
+    created_at: float
+    """unix time of the request"""
+
+    @property
+    def prompt(self) -> str:
+        return self.samples[0].prompt
+
+    def sampling_of(self, part: int) -> AnySpec:
+        """What the video or image number `part`, from 0, is made with; its image too."""
+        return self.samples[part].model_copy(update={"image": self.image})
+
+    def request_id_of(self, part: int) -> str:
+        """What the generator calls it: a lone one has the id of its request, several have it numbered from 0."""
+        return self.request_id if len(self.samples) == 1 else f"{self.request_id}-{part}"
+
+    def starting_from(self, image: NDArray[np.uint8]) -> "JobSpec":
+        """The same videos, from `image`: uint8 [height, width, RGB] of their size."""
+        return self.model_copy(update={"image": image})
+
+
+def new_job_id(kind: str) -> str:
+    """An id that nobody can guess, of a job that makes `kind`."""
+    return f"{kind}_{uuid.uuid4().hex}"

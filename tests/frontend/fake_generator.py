@@ -1,0 +1,80 @@
+"""A generator in this process, which keeps the `Generator` protocol: it makes grey frames, and records its jobs."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+
+import numpy as np
+
+from frontend.generators.generator import Event, Frames
+from protocol.events import Done, JobTimings, Progress
+from protocol.lora import LoraInfo
+from protocol.model_card import ModelCard
+from protocol.sampling import AnySpec
+from tests.model_cards import model_card
+
+CHUNK_FRAMES = 4
+TIMINGS = JobTimings(queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0)
+
+
+class FakeGenerator:
+    """Makes every video at once, unless told otherwise by its public attributes."""
+
+    def __init__(self, cards: list[ModelCard] | None = None) -> None:
+        self.cards = [model_card()] if cards is None else cards
+        self.adapters: list[LoraInfo] = []
+        self.describe_error: Exception | None = None
+        self.error_for: Callable[[AnySpec], Exception | None] = lambda params: None
+        """what a job fails with after its first step"""
+        self.step_gate = asyncio.Event()
+        """jobs wait for it before their second step"""
+        self.step_gate.set()
+        self.drop_frames = 0
+        self.reports = True
+        """whether a job that goes well ends with its report"""
+        self.opened = False
+        self.describe_calls = 0
+        self.jobs: dict[str, AnySpec] = {}
+        """by request id"""
+        self.timeouts: list[float] = []
+        self.cancelled: list[str] = []
+
+    async def open(self) -> None:
+        self.opened = True
+
+    async def close(self) -> None:
+        self.opened = False
+
+    async def models(self) -> list[ModelCard]:
+        self.describe_calls += 1
+        if self.describe_error is not None:
+            raise self.describe_error
+        return self.cards
+
+    async def loras(self) -> list[LoraInfo]:
+        if self.describe_error is not None:
+            raise self.describe_error
+        return self.adapters
+
+    async def check_ready(self) -> None:
+        await self.models()
+
+    async def generate(
+        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
+    ) -> AsyncGenerator[Event, None]:
+        self.jobs[request_id] = params = spec
+        self.timeouts.append(timeout_seconds)
+        try:
+            yield Progress(steps_done=1, steps=params.num_inference_steps, frames_done=0, frames=params.num_frames)
+            error = self.error_for(params)
+            if error is not None:
+                raise error
+            await self.step_gate.wait()
+            frames = params.num_frames - self.drop_frames
+            for first in range(0, frames, CHUNK_FRAMES):
+                count = min(CHUNK_FRAMES, frames - first)
+                yield Frames(np.full((count, params.height, params.width, 3), first, np.uint8))
+            if self.reports:
+                yield Done(model=model, spec=params, timings=TIMINGS)
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled.append(request_id)
+            raise

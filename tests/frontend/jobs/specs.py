@@ -1,0 +1,35 @@
+"""Jobs for the tests: of videos, or of images, as small as the test card allows."""
+
+from fractions import Fraction
+from typing import Any
+
+from frontend.jobs.product import ImageProduct, VideoProduct
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Job, Output
+from protocol.events import Done
+from protocol.resolve import parse, resolve
+from tests.frontend.fake_generator import TIMINGS
+from tests.model_cards import model_card, text_to_image_card
+
+SIZE = {"width": 32, "height": 16, "num_inference_steps": 2}
+
+
+def video_spec(n: int = 1, job_id: str = "video_1", **changes: Any) -> JobSpec:
+    """`n` videos of 9 frames, with the seeds from 5."""
+    samples = [resolve(parse({"prompt": "a fox", "seed": 5 + i, **SIZE}), model_card()) for i in range(n)]
+    fields = {"id": job_id, "product": VideoProduct(fps=Fraction(8)), "model": "toy-wan-t2v", "samples": tuple(samples)}
+    return JobSpec(**{**fields, "request_id": "r", "created_at": 1000.0, **changes})
+
+
+def image_spec(n: int = 1) -> JobSpec:
+    """`n` images, with the seeds from 5."""
+    samples = [resolve(parse({"prompt": "a fox", "seed": 5 + i, **SIZE}), text_to_image_card()) for i in range(n)]
+    fields = {"id": "image_1", "product": ImageProduct(), "model": "toy-qwen-image", "samples": tuple(samples)}
+    return JobSpec(**fields, request_id="r", created_at=1000.0)
+
+
+def completed(spec: JobSpec) -> Job:
+    """A job that has made what `spec` says, at 1010 s."""
+    reports = [Done(model=spec.model, spec=sample, timings=TIMINGS) for sample in spec.samples]
+    job = Job(spec=spec, outputs=tuple(Output(report=report, encode_seconds=0.1) for report in reports))
+    return job.with_state(job.state.completed(1010.0))
