@@ -7,6 +7,7 @@ import pytest
 
 from export.errors import CheckpointError, UnknownFamily
 from export.families import FAMILIES, get_family, recognise_family
+from protocol.sampling import SPECS
 
 
 def index(folder: Path, **entries: object) -> Path:
@@ -46,3 +47,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
 def test_every_triton_model_of_a_family_is_its_own(name: str) -> None:
     models = [part.model for part in get_family(name).parts]
     assert len(set(models)) == len(models)
+
+
+def test_every_family_has_a_spec() -> None:
+    assert list(FAMILIES) == list(SPECS)
