@@ -51,12 +51,12 @@ class TritonPythonModel:
     def finalize(self) -> None:
         self._heartbeat.stop()
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         if isinstance(self._engine, StreamingEngine):
             self._engine.forget_idle(self._idle_seconds)
         return [self._respond(request) for request in requests]
 
-    def _respond(self, request: Any) -> Any:
+    def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
         inputs = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
         started = time.perf_counter()
@@ -70,7 +70,7 @@ class TritonPythonModel:
             [pb_utils.Tensor(name, np.ascontiguousarray(outputs[name])) for name in wanted]
         )
 
-    def _run(self, inputs: dict[str, Any], request: Any) -> dict[str, Any]:
+    def _run(self, inputs: dict[str, Any], request: pb_utils.InferenceRequest) -> dict[str, Any]:
         if isinstance(self._engine, StreamingEngine):
             flags = request.flags()
             return self._engine.run(inputs, request.correlation_id(), bool(flags & START), bool(flags & END))

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -52,7 +51,7 @@ class BlsRunner:
         return array
 
 
-async def _execute(request: Any, model: str) -> Any:
+async def _execute(request: pb_utils.InferenceRequest, model: str) -> pb_utils.InferenceResponse:
     """The response to one call."""
     try:
         return await until_done(request.async_exec())

@@ -1,7 +1,6 @@
 """Reads a request's tensors, and writes the responses that config.pbtxt describes."""
 
 import asyncio
-import functools
 import json
 from typing import Any
 
@@ -20,14 +19,14 @@ LONGEST_ERROR = 4_000
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
-def read_fields(request: Any) -> dict[str, Any]:
+def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
     """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
         InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not JSON where it should
             be.
     """
-    fields = {}
+    fields: dict[str, Any] = {}
     for tensor in request.inputs():
         array = tensor.as_numpy()
         if tensor.name() == "image":
@@ -50,7 +49,7 @@ class Responder:
     A send waits for Triton to take the tensors, so it runs in a thread.
     """
 
-    def __init__(self, sender: Any) -> None:
+    def __init__(self, sender: "pb_utils.InferenceResponseSender") -> None:
         self._sender = sender
         self._lock = asyncio.Lock()  # hands itself on in the order of asking
         self._finished = False
@@ -62,7 +61,7 @@ class Responder:
         return bool(self._under_way) or self._lock.locked()
 
     def is_cancelled(self) -> bool:
-        return bool(self._sender.is_cancelled())
+        return self._sender.is_cancelled()
 
     async def progress(self, progress: Progress) -> None:
         """Send how far the job is now; the job goes on meanwhile."""
@@ -91,22 +90,24 @@ class Responder:
         )
         await self._respond(response, final=True)
 
-    async def _send(self, tensors: list[Any], final: bool = False) -> None:
+    async def _send(self, tensors: list[pb_utils.Tensor], final: bool = False) -> None:
         await self._respond(pb_utils.InferenceResponse(tensors), final)
 
-    async def _respond(self, response: Any, final: bool) -> None:
+    async def _respond(self, response: pb_utils.InferenceResponse, final: bool) -> None:
         async with self._lock:
             if self._finished:
                 return
-            self._finished = final
-            send = functools.partial(self._sender.send, response, flags=FINAL if final else 0)
-            await until_done(asyncio.get_running_loop().run_in_executor(None, send))
+            await until_done(asyncio.get_running_loop().run_in_executor(None, self._send_now, response, final))
+
+    def _send_now(self, response: pb_utils.InferenceResponse, final: bool) -> None:
+        self._sender.send(response, flags=FINAL if final else 0)
+        self._finished = final  # not before: where a last response cannot be sent, an error is one in its place
 
 
-def _progress_tensor(progress: Progress) -> Any:
+def _progress_tensor(progress: Progress) -> pb_utils.Tensor:
     counts = [progress.steps_done, progress.steps, progress.frames_done, progress.frames]
     return pb_utils.Tensor("progress", np.array(counts, np.int32))
 
 
-def _info_tensor(info: dict[str, Any]) -> Any:
+def _info_tensor(info: dict[str, Any]) -> pb_utils.Tensor:
     return pb_utils.Tensor("info", np.array([json.dumps(info).encode()], np.object_))
