@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ HEARTBEAT_SECONDS = 1.0
 GPU = Path("/dev/nvidiactl")
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 32
+FINALIZE_SECONDS = 2.0
 
 
 class TritonPythonModel:
@@ -84,7 +85,11 @@ class TritonPythonModel:
             self._loop.call_soon_threadsafe(self._start, request)
 
     def finalize(self) -> None:
+        """Called when the model is unloaded: requests that are still there end with an error."""
         self._heartbeat.stop()
+        ended = asyncio.run_coroutine_threadsafe(self._end_all(), self._loop)
+        with suppress(TimeoutError):  # a call of another model is under way
+            ended.result(FINALIZE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run_jobs(self) -> None:
@@ -95,6 +100,11 @@ class TritonPythonModel:
         task = self._loop.create_task(self._respond(request, Responder(request.get_response_sender())))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _end_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _respond(self, request: pb_utils.InferenceRequest, responder: Responder) -> None:
         """Serve one request; whatever happens, its client gets a final response."""

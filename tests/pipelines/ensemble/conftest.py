@@ -127,9 +127,9 @@ def generate(
             "model_version": "1",
         }
     )
+    (loop_thread,) = (thread for thread in threading.enumerate() if thread.name == "jobs")
     yield model
-    model.finalize()
-    for thread in threading.enumerate():
-        if thread.name == "jobs":
-            thread.join(30)
+    if loop_thread.is_alive():
+        model.finalize()
+        loop_thread.join(30)
     torch.set_num_threads(threads)

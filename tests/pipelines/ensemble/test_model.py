@@ -35,6 +35,13 @@ def wait_for_end(one: InferenceRequest) -> None:
     assert one.sender.finished.wait(SECONDS), "the request never ended"
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def error_of(one: InferenceRequest) -> TritonError | None:
     """The error that a request ended with, which has one end."""
     finals = [flags & FINAL for _, flags in one.sender.sent]
@@ -84,7 +91,7 @@ def test_a_video_ends_with_its_last_frames(generate: "TritonPythonModel") -> Non
     names = [{tensor.name() for tensor in response.output_tensors()} for response, _ in made.sender.sent]
     assert "frames" in names[-1]
     assert sum("frames" in one for one in names) == 3
-    assert MetricFamily.made["job_seconds"].observed
+    wait_until(lambda: len(MetricFamily.made["job_seconds"].observed) == 1)
 
 
 @pytest.mark.parametrize("task", ["describe", "loras"])
@@ -107,7 +114,7 @@ def test_whatever_is_raised_in_whatever_phase_ends_the_request_once(
     assert ended is not None
     assert ended.code() == (TritonError.INVALID_ARG if isinstance(error, InvalidRequest) else TritonError.INTERNAL)
     assert type(error).__name__ in ended.message() or "too wide" in ended.message()
-    assert MetricFamily.made["failed_total"].value == 1
+    wait_until(lambda: MetricFamily.made["failed_total"].value == 1)
 
     scripted.hooks.clear()
     after = request()
@@ -230,3 +237,16 @@ def test_a_job_that_does_not_advance_says_each_second_that_it_lives_and_nothing_
     sent = len(made.sender.sent)
     time.sleep(0.2)  # twenty heartbeats
     assert (len(made.sender.sent), made.sender.refused) == (sent, 0)
+
+
+def test_unloading_the_model_ends_what_it_still_does(generate: "TritonPythonModel", scripted: Scripted) -> None:
+    scripted.hooks["step"] = gate = Gate()
+    running, waiting = request(), request()
+    generate.execute([running, waiting])  # type: ignore[list-item]
+    gate.wait()
+    generate.finalize()
+    for one in (running, waiting):
+        wait_for_end(one)
+        assert error_of(one) is not None
+    assert gate.stopped.is_set()
+    wait_until(lambda: all(thread.name != "jobs" for thread in threading.enumerate()))
