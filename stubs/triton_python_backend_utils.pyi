@@ -1,6 +1,7 @@
 """What Tritonreel uses of the module that exists only inside of Triton's Python backend.
 
-`InferenceResponseSender`, `Metric` and `MetricKind` have no names there: quote them in annotations.
+Triton adds its classes after it has imported a model's modules, and gives some no name at all: annotations must not be
+evaluated.
 """
 
 import asyncio

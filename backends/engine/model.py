@@ -10,6 +10,8 @@ config.pbtxt parameters (optional):
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
 """
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import json
 import os
 import time

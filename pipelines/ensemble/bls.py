@@ -1,5 +1,7 @@
 """Runs the leaf models through Triton's business logic scripting (BLS)."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
 import time
 

@@ -1,5 +1,7 @@
 """The ensemble as a Triton model: takes requests from Triton, runs them as jobs, and streams what they make."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
 import json
 import math

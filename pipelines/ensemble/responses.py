@@ -1,5 +1,7 @@
 """Reads a request's tensors, and writes the responses that config.pbtxt describes."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
 import json
 from typing import Any
@@ -49,7 +51,7 @@ class Responder:
     A send waits for Triton to take the tensors, so it runs in a thread.
     """
 
-    def __init__(self, sender: "pb_utils.InferenceResponseSender") -> None:
+    def __init__(self, sender: pb_utils.InferenceResponseSender) -> None:
         self._sender = sender
         self._lock = asyncio.Lock()  # hands itself on in the order of asking
         self._finished = False
