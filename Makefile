@@ -77,9 +77,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-$(TOYS_EXPORTED): $(shell find export -name "*.py") protocol/model_card.py $(SOURCES) constraints.txt \
+$(TOYS_EXPORTED): $(shell find export -name "*.py") protocol/model_card.py protocol/repository.py $(SOURCES) constraints.txt \
 		$(shell find toy/checkpoints -type f) | $(INSTALLED)
-	@mkdir -p $(TOYS)
-	@cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
 	@for checkpoint in $(CHECKPOINTS); do $(BIN)/python -m export $$checkpoint --to $(TOYS) || exit 1; done
 	@touch $@
