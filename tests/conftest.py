@@ -18,8 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
 """layouts that share one repository, as they would in production"""
 
-_KINDS = {"launcher": "server", "server": "server", "torture": "server", "parity": "parity", "toy": "train"}
-_SLOW_FIXTURES = {"exports", "exported", "tiny_checkpoint", "qwen_checkpoint", "triton"}
+_KINDS = {
+    "export": "parity",
+    "launcher": "server",
+    "server": "server",
+    "torture": "server",
+    "parity": "parity",
+    "toy": "train",
+}
+_SLOW_FIXTURES = {"exports", "triton"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
