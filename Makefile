@@ -38,6 +38,14 @@ stop: ## Stop what `make serve` started
 test: lint ## Lint, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: check
+check: lint ## Lint, then run the unit tests: within a minute
+	$(BIN)/python -m pytest -m "unit and not slow" $(ARGS)
+
+.PHONY: coverage
+coverage: $(INSTALLED) ## Measure what the unit tests cover of the code that they run in their own process
+	$(BIN)/python -m pytest -m unit --cov --cov-report=term:skip-covered $(ARGS)
+
 .PHONY: torture
 torture: $(INSTALLED) ## Attack a server of all families for about an hour
 	$(BIN)/python -m pytest tests/torture --torture $(ARGS)
@@ -77,9 +85,7 @@ $(INSTALLED_BENCH): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
 	@touch $@
 
-$(TOYS_EXPORTED): $(shell find export -name "*.py") protocol/model_card.py $(SOURCES) constraints.txt \
+$(TOYS_EXPORTED): $(shell find export -name "*.py") protocol/model_card.py protocol/repository.py $(SOURCES) constraints.txt \
 		$(shell find toy/checkpoints -type f) | $(INSTALLED)
-	@mkdir -p $(TOYS)
-	@cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
 	@for checkpoint in $(CHECKPOINTS); do $(BIN)/python -m export $$checkpoint --to $(TOYS) || exit 1; done
 	@touch $@

@@ -16,6 +16,7 @@ from export.source import component_fingerprint, exporter_fingerprint, read_sour
 from export.staging import staged
 from pipelines.lora.targets import write_targets
 from protocol.model_card import CARD_FILE, ModelCard
+from protocol.repository import REPOSITORY_FILE, RepositoryStamp, companions, differing, stamp
 
 OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
 """the project's own, which holds the configuration of every Triton model"""
@@ -47,7 +48,11 @@ def export_checkpoint(
     checkpoint = open_checkpoint(folder, family.layout)
     own = read_defaults(folder)
     card = family.card(checkpoint, own.model_copy(update={"id": options.model_id or own.id}))
-    companions = _missing_companions(family, repository)
+    try:
+        found = RepositoryStamp.read(repository)
+    except OSError as error:
+        raise RepositoryError(f"cannot read {repository}: {error}") from error
+    to_write = _companions_to_write(family, repository, found)
     parts = [part for part in family.parts if part.source in checkpoint.models]
     on_stage("reading the weights")
     of_source = {source: component_fingerprint(folder / source) for source in checkpoint.models}
@@ -76,10 +81,13 @@ def export_checkpoint(
         write_targets(generate, {component: layers for component, layers in targets.items() if layers})
         for component in ("tokenizer", "scheduler"):
             shutil.copytree(folder / component, generate / component)
-        for companion in companions:
+        for companion in to_write:
+            if (repository / companion).is_file() and not found.is_current:
+                shutil.copyfile(repository / companion, staging.new(f"{companion}.old"))  # nobody knows who wrote it
             shutil.copyfile(OWN_REPOSITORY / companion, staging.new(companion))
-        absent = (part.model for part in family.parts if part.source not in checkpoint.models)
-        staging.publish(remove=[f"{model}/{_VERSION}" for model in absent])
+        staging.new(REPOSITORY_FILE).write_bytes(stamp(repository, OWN_REPOSITORY, to_write).to_bytes())
+        absent = [f"{part.model}/{_VERSION}" for part in family.parts if part.source not in checkpoint.models]
+        staging.publish(remove=[*absent, *_left_by_another_format(repository, family, found)])
     return results
 
 
@@ -106,8 +114,11 @@ def _check_shared(repository: Path, card: ModelCard, fingerprints: Mapping[str, 
                 )
 
 
-def _missing_companions(family: Family, repository: Path) -> list[str]:
-    """What else Triton needs and the repository lacks: each model's config.pbtxt, and generate's code."""
+def _companions_to_write(family: Family, repository: Path, found: RepositoryStamp) -> list[str]:
+    """What else Triton needs and the repository lacks, or has of an older release, or of another format.
+
+    That is each model's config.pbtxt, and generate's code. One that somebody has edited stays as it is.
+    """
     models = [_GENERATE, *(part.model for part in family.parts)]
     configurations = [f"{model}/config.pbtxt" for model in models]
     for configuration in configurations:
@@ -115,8 +126,19 @@ def _missing_companions(family: Family, repository: Path) -> list[str]:
             raise RepositoryError(f"there is no {configuration}, neither in {repository} nor in {OWN_REPOSITORY}")
     code = OWN_REPOSITORY / _GENERATE / _VERSION
     modules = [f"{_GENERATE}/{_VERSION}/{path.name}" for path in sorted(code.glob("*.py"))]
+    stale = found.outdated(repository, OWN_REPOSITORY) if found.is_current else differing(repository, OWN_REPOSITORY)
     return [
         path
         for path in (*configurations, *modules)
-        if not (repository / path).is_file() and (OWN_REPOSITORY / path).is_file()
+        if (OWN_REPOSITORY / path).is_file() and (not (repository / path).is_file() or path in stale)
     ]
+
+
+def _left_by_another_format(repository: Path, family: Family, found: RepositoryStamp) -> list[str]:
+    """Checkpoints of other families, and code, that this release cannot serve: they must be exported again."""
+    if found.is_current:
+        return []
+    version = repository / _GENERATE / _VERSION
+    checkpoints = [path.parent for path in version.glob(f"*/{CARD_FILE}") if path.parent.name != family.name]
+    left = [str(path.relative_to(repository)) for path in (*checkpoints, *version.glob("*.py"))]
+    return [path for path in left if path not in companions(OWN_REPOSITORY)]

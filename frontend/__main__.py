@@ -1,5 +1,6 @@
 """`python -m frontend`: serve HTTP alone, for a Triton server that something else runs."""
 
+import argparse
 import sys
 from contextlib import suppress
 
@@ -10,6 +11,12 @@ from frontend.settings import Settings
 
 
 def main() -> None:
+    prefix = Settings.model_config["env_prefix"]
+    argparse.ArgumentParser(
+        prog="python -m frontend",
+        description="Serve the HTTP API in front of a Triton server that something else runs. "
+        f"Settings come from the environment: {prefix}PORT, {prefix}TRITON_URL and others, see frontend/settings.py.",
+    ).parse_args()
     settings = Settings()
     try:
         app = create_app(settings)

@@ -1,5 +1,6 @@
 """Which models of a repository folder can be loaded, and which checkpoints they make up."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from launcher.errors import SetupError, in_words
+from launcher.release_check import check_release, export_command
 from protocol.model_card import CARD_FILE, ModelCard
+
+logger = logging.getLogger(__name__)
 
 ENSEMBLE = "generate"
 """The model that calls all others, and is of no use without them."""
@@ -55,9 +59,20 @@ def _read_repository(folder: Path, chosen: Sequence[str]) -> RepositoryModels:
             f"No model in {folder} has its weights yet. Serve the toy checkpoints with `make serve`, or export yours:\n"
             "  python -m export PATH/TO/CHECKPOINT"
         )
+    check_release(folder)
     versions = _subfolders(folder / ENSEMBLE) if (folder / ENSEMBLE).is_dir() else []
     checkpoints = [checkpoint for version in versions for checkpoint in _subfolders(version)]
-    cards = [_read_card(checkpoint) for checkpoint in checkpoints if (checkpoint / CARD_FILE).is_file()]
+    cards, errors = [], []
+    for checkpoint in checkpoints:
+        if (checkpoint / CARD_FILE).is_file():
+            try:
+                cards.append(_read_card(checkpoint, folder))
+            except SetupError as error:
+                errors.append(str(error))
+    if errors and not cards:
+        raise SetupError("\n".join(errors))
+    for message in errors:
+        logger.warning("one checkpoint is not served: %s", message)
     served = tuple(_find(model_id, cards, folder) for model_id in chosen) if chosen else tuple(cards)
     needed = {name for card in served for name in (ENSEMBLE, *card.components.names())}
     missing = tuple(sorted(needed.difference(exported)))
@@ -71,7 +86,7 @@ def _subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name != "lost+found")
 
 
-def _read_card(checkpoint: Path) -> ModelCard:
+def _read_card(checkpoint: Path, repository: Path) -> ModelCard:
     try:
         return ModelCard.read(checkpoint)
     except ValueError as error:  # not UTF-8, not JSON, or not what a card says
@@ -80,7 +95,8 @@ def _read_card(checkpoint: Path) -> ModelCard:
             first = error.errors(include_url=False, include_input=False)[0]
             reason = ": ".join([*(str(part) for part in first["loc"]), first["msg"]])
         raise SetupError(
-            f"{checkpoint / CARD_FILE} is not a model card of this release ({reason}). Export the checkpoint again."
+            f"{checkpoint / CARD_FILE} is not a model card of this release ({reason}). Export the checkpoint again. "
+            f"Run: {export_command(repository)}"
         ) from error
 
 

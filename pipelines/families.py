@@ -74,7 +74,7 @@ class Pipelines:
         checkpoints = {
             card.id: (card, file.parent)
             for file in folder.glob(f"*/{CARD_FILE}")
-            for card in [ModelCard.read(file.parent)]
+            if (card := _readable_card(file.parent)) is not None
         }
         if not checkpoints:
             raise FileNotFoundError(f"no exported checkpoint in {folder}: run `python -m export`")
@@ -126,3 +126,12 @@ class Pipelines:
             what = "say which model" if model is None else f"no model {quoted(str(model))}"
             raise ModelNotFound(f"{what}; served: {', '.join(self._by_id)}", "model")
         return self._by_id[model]
+
+
+def _readable_card(checkpoint: Path) -> ModelCard | None:
+    """The card of a checkpoint; None for one of another release, of which the launcher has told and which keeps none of
+    the others from being served."""
+    try:
+        return ModelCard.read(checkpoint)
+    except ValueError:
+        return None

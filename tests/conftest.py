@@ -18,9 +18,28 @@ ROOT = Path(__file__).resolve().parent.parent
 ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
 """layouts that share one repository, as they would in production"""
 
+_KINDS = {
+    "export": "parity",
+    "launcher": "server",
+    "server": "server",
+    "torture": "server",
+    "parity": "parity",
+    "toy": "train",
+}
+_SLOW_FIXTURES = {"exports", "triton"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", action="store_true", help="go on with the attacks of tests/torture for long")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its kind, by its folder; one that uses exported models is no unit test wherever it is."""
+    for item in items:
+        kind = _KINDS.get(item.path.relative_to(ROOT / "tests").parts[0], "unit")
+        if kind == "unit" and _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            kind = "server"
+        item.add_marker(kind)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ config.pbtxt parameters (optional):
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
 """
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import json
 import os
 import time
@@ -51,12 +53,12 @@ class TritonPythonModel:
     def finalize(self) -> None:
         self._heartbeat.stop()
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         if isinstance(self._engine, StreamingEngine):
             self._engine.forget_idle(self._idle_seconds)
         return [self._respond(request) for request in requests]
 
-    def _respond(self, request: Any) -> Any:
+    def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
         inputs = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
         started = time.perf_counter()
@@ -70,7 +72,7 @@ class TritonPythonModel:
             [pb_utils.Tensor(name, np.ascontiguousarray(outputs[name])) for name in wanted]
         )
 
-    def _run(self, inputs: dict[str, Any], request: Any) -> dict[str, Any]:
+    def _run(self, inputs: dict[str, Any], request: pb_utils.InferenceRequest) -> dict[str, Any]:
         if isinstance(self._engine, StreamingEngine):
             flags = request.flags()
             return self._engine.run(inputs, request.correlation_id(), bool(flags & START), bool(flags & END))

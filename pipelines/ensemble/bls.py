@@ -1,8 +1,9 @@
 """Runs the leaf models through Triton's business logic scripting (BLS)."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
 import time
-from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -52,7 +53,7 @@ class BlsRunner:
         return array
 
 
-async def _execute(request: Any, model: str) -> Any:
+async def _execute(request: pb_utils.InferenceRequest, model: str) -> pb_utils.InferenceResponse:
     """The response to one call."""
     try:
         return await until_done(request.async_exec())

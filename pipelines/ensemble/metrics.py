@@ -1,8 +1,9 @@
 """What Triton cannot know of a decoupled model: its queue, its steps and its batches, on Triton's metrics port."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -16,7 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         family = pb_utils.MetricFamily
-        self._families: list[Any] = []  # a metric dies with its family
+        self._families: list[pb_utils.MetricFamily] = []  # a metric dies with its family
         self._waiting = self._metric("jobs_waiting", "Jobs that wait for a place", family.GAUGE)
         self._running = self._metric(
             "jobs_running",
@@ -59,13 +60,15 @@ class Metrics:
     def job_failed(self) -> None:
         self._failed.increment(1)
 
-    def _by_model(self, name: str, description: str) -> Callable[[str], Any]:
+    def _by_model(self, name: str, description: str) -> Callable[[str], pb_utils.Metric]:
         """A counter for each of the leaf models that are asked for."""
         family = pb_utils.MetricFamily(name=name, description=description, kind=pb_utils.MetricFamily.COUNTER)
         self._families.append(family)
         return cache(lambda model: family.Metric(labels={"model": model}))
 
-    def _metric(self, name: str, description: str, kind: Any, buckets: Sequence[float] | None = None) -> Any:
+    def _metric(
+        self, name: str, description: str, kind: pb_utils.MetricKind, buckets: Sequence[float] | None = None
+    ) -> pb_utils.Metric:
         family = pb_utils.MetricFamily(name=name, description=description, kind=kind)
         self._families.append(family)
         return family.Metric(labels={}, buckets=buckets) if buckets else family.Metric(labels={})

@@ -1,14 +1,15 @@
 """The ensemble as a Triton model: takes requests from Triton, runs them as jobs, and streams what they make."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
-import dataclasses
 import json
 import math
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
 from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.responses import Responder, read_fields
+from pipelines.ensemble.settings import Settings
 from pipelines.frames import to_uint8
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.runner import Array, Tensors
@@ -43,29 +45,7 @@ HEARTBEAT_SECONDS = 1.0
 GPU = Path("/dev/nvidiactl")
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The `parameters` of config.pbtxt."""
-
-    max_running_jobs: int
-    max_waiting_jobs: int
-    max_step_batch: int
-    max_step_elements: int
-    memory_mib: int
-    condition_cache_mib: int
-
-    @classmethod
-    def read(cls, config: dict[str, Any]) -> "Settings":
-        """Raises ValueError naming the key that is missing or not a whole number."""
-        values = {}
-        for field in dataclasses.fields(cls):
-            try:
-                values[field.name] = int(config["parameters"][field.name]["string_value"])
-            except (KeyError, ValueError):
-                raise ValueError(f"config.pbtxt: parameter {field.name!r} must be a whole number") from None
-        return cls(**values)
+FINALIZE_SECONDS = 2.0
 
 
 class TritonPythonModel:
@@ -98,25 +78,38 @@ class TritonPythonModel:
         # those that end early before it has put them in. It logs an error then, and keeps them for good.
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(IO_THREADS, thread_name_prefix="io"))
-        threading.Thread(target=self._loop.run_forever, name="jobs", daemon=True).start()
+        threading.Thread(target=self._run_jobs, name="jobs", daemon=True).start()
         self._heartbeat = Heartbeat()
         self._heartbeat.start()
         self._beating = asyncio.run_coroutine_threadsafe(self._heartbeat.take_over(), self._loop)
 
-    def execute(self, requests: list[Any]) -> None:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         for request in requests:
             self._loop.call_soon_threadsafe(self._start, request)
 
     def finalize(self) -> None:
+        """Called when the model is unloaded: requests that are still there end with an error."""
         self._heartbeat.stop()
+        ended = asyncio.run_coroutine_threadsafe(self._end_all(), self._loop)
+        with suppress(TimeoutError):  # a call of another model is under way
+            ended.result(FINALIZE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    def _start(self, request: Any) -> None:
+    def _run_jobs(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+    def _start(self, request: pb_utils.InferenceRequest) -> None:
         task = self._loop.create_task(self._respond(request, Responder(request.get_response_sender())))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _respond(self, request: Any, responder: Responder) -> None:
+    async def _end_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _respond(self, request: pb_utils.InferenceRequest, responder: Responder) -> None:
         """Serve one request; whatever happens, its client gets a final response."""
         # Any client of Triton chooses it, and Triton writes log lines as they are.
         request_id = printable(request.request_id(), LONGEST)

@@ -1,7 +1,8 @@
 """Reads a request's tensors, and writes the responses that config.pbtxt describes."""
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
-import functools
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from protocol.events import Event, Failed, Progress
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
-def read_fields(request: Any) -> dict[str, Any]:
+def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
     """The request's tensors as Python values, by name; the image stays an array.
 
     Raises:
@@ -46,7 +47,7 @@ class Responder:
     A send waits for Triton to take the tensors, so it runs in a thread.
     """
 
-    def __init__(self, sender: Any) -> None:
+    def __init__(self, sender: pb_utils.InferenceResponseSender) -> None:
         self._sender = sender
         self._lock = asyncio.Lock()  # hands itself on in the order of asking
         self._finished = False
@@ -58,7 +59,7 @@ class Responder:
         return bool(self._under_way) or self._lock.locked()
 
     def is_cancelled(self) -> bool:
-        return bool(self._sender.is_cancelled())
+        return self._sender.is_cancelled()
 
     async def progress(self, progress: Progress) -> None:
         """Send how far the job is now; the job goes on meanwhile."""
@@ -82,14 +83,16 @@ class Responder:
         else:
             await self.last(Failed.of(error))
 
-    async def _send(self, event: Event, *tensors: Any, final: bool = False) -> None:
+    async def _send(self, event: Event, *tensors: pb_utils.Tensor, final: bool = False) -> None:
         said = pb_utils.Tensor("event", np.array([event.to_json().encode()], np.object_))
         await self._respond(pb_utils.InferenceResponse([said, *tensors]), final)
 
-    async def _respond(self, response: Any, final: bool) -> None:
+    async def _respond(self, response: pb_utils.InferenceResponse, final: bool) -> None:
         async with self._lock:
             if self._finished:
                 return
-            self._finished = final
-            send = functools.partial(self._sender.send, response, flags=FINAL if final else 0)
-            await until_done(asyncio.get_running_loop().run_in_executor(None, send))
+            await until_done(asyncio.get_running_loop().run_in_executor(None, self._send_now, response, final))
+
+    def _send_now(self, response: pb_utils.InferenceResponse, final: bool) -> None:
+        self._sender.send(response, flags=FINAL if final else 0)
+        self._finished = final  # not before: where a last response cannot be sent, an error is one in its place

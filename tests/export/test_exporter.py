@@ -1,7 +1,9 @@
 """A finished export: every graph right where Triton will load it, and a failed one that changes nothing."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import onnxruntime
@@ -19,6 +21,7 @@ from export.options import Options, Target
 from export.tiny import LayoutName, build
 from export.wan_t2v import WAN_T2V
 from protocol.model_card import Components, ModelCard
+from protocol.repository import FORMAT, REPOSITORY_FILE, RepositoryStamp
 
 from .conftest import CommandLineExport
 
@@ -140,6 +143,7 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
     version.mkdir(parents=True)
     (version / "first.onnx").write_text("of an earlier export")
     (repository / "wan_text_encoder" / "config.pbtxt").write_text("edited by hand")
+    (repository / REPOSITORY_FILE).write_bytes(RepositoryStamp(format=FORMAT).to_bytes())
     heard: list[str] = []
 
     (result,) = export_checkpoint(
@@ -215,3 +219,46 @@ def test_a_nan_is_no_match(tiny_checkpoint: Path, tmp_path: Path) -> None:
     family = of_text_encoder(tiny_checkpoint, graphs=lambda module: umt5.graphs(broken))
     with pytest.raises(ParityError, match="differs from UMT5EncoderModel by nan"):
         export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+
+
+def test_a_repository_says_who_wrote_it_and_follows_the_installed_release(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    export_checkpoint(tiny_checkpoint, family, repository, Options())
+    stamp = RepositoryStamp.read(repository)
+    assert (stamp.format, stamp.release) == (FORMAT, version("tritonreel"))
+
+    configuration, generate = (repository / f"{model}/config.pbtxt" for model in ("wan_text_encoder", "generate"))
+    configuration.write_text("of another release")
+    generate.write_text("edited by hand")
+    digest = hashlib.sha256(configuration.read_bytes()).hexdigest()
+    companions = stamp.companions | {"wan_text_encoder/config.pbtxt": digest}
+    (repository / REPOSITORY_FILE).write_bytes(stamp.model_copy(update={"companions": companions}).to_bytes())
+
+    export_checkpoint(tiny_checkpoint, family, repository, Options())
+    assert configuration.read_bytes() == (OWN_REPOSITORY / "wan_text_encoder/config.pbtxt").read_bytes()
+    assert generate.read_text() == "edited by hand"
+    assert RepositoryStamp.read(repository) == stamp
+
+
+def test_an_export_into_a_repository_of_another_format_leaves_nothing_that_this_release_cannot_serve(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    folder = repository / "generate" / "1"
+    for other in ("wan_i2v", "wan_t2v"):
+        (folder / other).mkdir(parents=True)
+        (folder / other / "card.json").write_text("{}")
+    for file in ("generate/config.pbtxt", "generate/1/model.py", "generate/1/job.py"):
+        (repository / file).write_text("of an older release, or edited by hand")
+
+    export_checkpoint(tiny_checkpoint, family, repository, Options())
+
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["wan_t2v"]
+    assert ModelCard.read(folder / "wan_t2v").family == "wan_t2v"
+    assert sorted(path.name for path in folder.glob("*.py")) == ["model.py"]
+    for companion in ("generate/config.pbtxt", "generate/1/model.py"):
+        assert (repository / companion).read_bytes() == (OWN_REPOSITORY / companion).read_bytes()
+        assert (repository / f"{companion}.old").read_text() == "of an older release, or edited by hand"
+    assert RepositoryStamp.read(repository).is_current

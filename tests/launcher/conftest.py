@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,11 +19,13 @@ from tritonclient import grpc
 
 from launcher.control_socket import ControlSocket
 from launcher.ports import OPTIONS, resolve
+from launcher.release_check import OWN_REPOSITORY
 from launcher.repository_api import RepositoryApi
 from launcher.run_folder import stop_instance
 from launcher.settings import Ports
 from launcher.shared_memory import regions
 from launcher.stub_processes import StubProcess, live_stubs
+from protocol.repository import REPOSITORY_FILE, stamp
 
 CONFIG = """
 backend: "python"
@@ -69,6 +72,12 @@ def write_model(repository: Path, name: str, code: str | None, decoupled: bool =
     (repository / name / "config.pbtxt").write_text(CONFIG + policy)
     if code is not None:
         (repository / name / "1" / "model.py").write_text(code)
+
+
+def write_stamp(repository: Path, **changes: Any) -> None:
+    """Says that this release wrote the repository, unless `changes` say otherwise."""
+    current = stamp(repository, OWN_REPOSITORY, written=[])
+    (repository / REPOSITORY_FILE).write_bytes(current.model_copy(update=changes).to_bytes())
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

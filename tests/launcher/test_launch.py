@@ -14,7 +14,7 @@ from launcher.ports import resolve
 from launcher.settings import Ports
 from launcher.shared_memory import regions
 from tests.conftest import Exported
-from tests.launcher.conftest import BROKEN, INCREMENT, Launched, wait_until, write_model
+from tests.launcher.conftest import BROKEN, INCREMENT, Launched, wait_until, write_model, write_stamp
 from tests.model_cards import model_card
 
 Launch = Callable[..., Launched]
@@ -42,6 +42,7 @@ def test_says_what_it_loads_and_what_lacks_its_weights(launch: Launch, repositor
     card = model_card("video", experts=1)
     (repository / "generate" / "1" / card.family).mkdir(parents=True)
     card.write(repository / "generate" / "1" / card.family)
+    write_stamp(repository)
     launched = launch(repository, "--no-frontend")
     launched.wait_for("ready in")
     assert "loaded increment (" in launched.output

@@ -4,7 +4,7 @@ import pytest
 
 from launcher.errors import SetupError
 from launcher.model_repository import read_repository
-from tests.launcher.conftest import INCREMENT, write_model
+from tests.launcher.conftest import INCREMENT, write_model, write_stamp
 from tests.model_cards import model_card, text_to_image_card
 
 
@@ -44,6 +44,7 @@ def two_checkpoints(tmp_path: Path) -> Path:
         card.write(tmp_path / "generate" / "1" / card.family)
         for name in card.components.names():
             write_model(tmp_path, name, INCREMENT)
+    write_stamp(tmp_path)
     return tmp_path
 
 
@@ -80,3 +81,22 @@ def test_a_chosen_checkpoint_without_its_weights_is_refused(two_checkpoints: Pat
     (two_checkpoints / "wan_vae" / "1" / "model.py").unlink()
     with pytest.raises(SetupError, match=r"wan_vae .* has no weights"):
         read_repository(two_checkpoints, ["video"])
+
+
+def test_a_card_of_another_release_keeps_no_other_checkpoint_from_being_served(
+    two_checkpoints: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = two_checkpoints / "generate" / "1" / "wan_t2v" / "card.json"
+    card.write_text('{"id": "video", "family": "wan_t2v"}')
+    assert [card.id for card in read_repository(two_checkpoints).cards] == ["picture"]
+    (record,) = caplog.records
+    assert f"{card} is not a model card of this release" in record.message
+    assert f"Run: python -m export PATH/TO/CHECKPOINT --to {two_checkpoints}" in record.message
+
+
+def test_an_older_repository_is_refused_with_the_command_to_run(two_checkpoints: Path) -> None:
+    (two_checkpoints / "repository.json").unlink()
+    with pytest.raises(SetupError, match="was written by an older release of Tritonreel") as raised:
+        read_repository(two_checkpoints)
+    assert "(qwen_image, wan_t2v)" in str(raised.value)
+    assert f"python -m export PATH/TO/CHECKPOINT --to {two_checkpoints}" in str(raised.value)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from launcher.settings import PROJECT_ROOT
-from tests.launcher.conftest import INCREMENT, write_model
+from tests.launcher.conftest import INCREMENT, write_model, write_stamp
 from tests.model_cards import model_card
 
 SOMEBODY_ELSE = """
@@ -160,6 +160,7 @@ def write_card(repository: Path) -> Path:
     folder = repository / "generate" / "1" / card.family
     folder.mkdir()
     card.write(folder)
+    write_stamp(repository)
     return folder / "card.json"
 
 

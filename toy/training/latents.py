@@ -112,7 +112,7 @@ def encode_clips(
     ]
     if not missing:
         return
-    work = partial(_encode_part, vae, folder, condition, seed)
+    work = partial(encode_part, vae, folder, condition, seed)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         for done, future in enumerate(as_completed([pool.submit(work, *item) for item in missing]), start=1):
             log.info("encoded %s: part %d of %d", future.result(), done, len(missing))
@@ -130,7 +130,7 @@ def encode_batch(vae: Any, clips: Tensor) -> Tensor:
     return normalised.contiguous()
 
 
-def _encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, bucket: Bucket, part: int) -> str:
+def encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, bucket: Bucket, part: int) -> str:
     from diffusers import AutoencoderKLWan
 
     torch.set_num_threads(1)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 CODE = """
 import sys
 import pipelines.ensemble.admission, pipelines.ensemble.job, pipelines.lora.folder
@@ -17,6 +19,7 @@ import torch._dynamo
 """
 
 
+@pytest.mark.slow
 def test_sampling_needs_neither_the_compiler_nor_diffusers_models() -> None:
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -28,7 +28,7 @@ def clips(vae_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(latents, "PART_CLIPS", 4)
     for bucket in BUCKETS:
         for part in range(bucket.parts):
-            latents._encode_part(vae_folder, tmp_path / "clips", True, 0, bucket, part)
+            latents.encode_part(vae_folder, tmp_path / "clips", True, 0, bucket, part)
     return tmp_path / "clips"
 
 

@@ -36,7 +36,7 @@ def test_from_text_to_video_to_image_to_video(t2v: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(latents, "PART_CLIPS", 2)
     bucket = Bucket(32, 32, 5, parts=1, share=1)
     (tmp_path / "clips").mkdir()
-    latents._encode_part(t2v / "vae", tmp_path / "clips", True, 0, bucket, 0)
+    latents.encode_part(t2v / "vae", tmp_path / "clips", True, 0, bucket, 0)
     place = Workplace(tmp_path, t2v, scale=0.0012, buckets=(bucket,), captions=1)
 
     for expert in EXPERTS:

@@ -26,7 +26,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
     vae.save_pretrained(tmp_path / "vae")
     bucket = Bucket(32, 32, 5, parts=1, share=1)
     (tmp_path / "clips").mkdir()
-    latents._encode_part(tmp_path / "vae", tmp_path / "clips", False, 0, bucket, 0)
+    latents.encode_part(tmp_path / "vae", tmp_path / "clips", False, 0, bucket, 0)
     return Workplace(tmp_path, tmp_path / "vae", scale=0.0005, buckets=(bucket,), captions=1)
 
 

@@ -35,7 +35,7 @@ def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setitem(DEFAULTS, name, value)
     bucket = Bucket(64, 32, 5, parts=1, share=1, token=32)
     (tmp_path / "clips").mkdir()
-    latents._encode_part(tmp_path / "vae" / FROZEN, tmp_path / "clips", False, 0, bucket, 0)
+    latents.encode_part(tmp_path / "vae" / FROZEN, tmp_path / "clips", False, 0, bucket, 0)
     place = Workplace(tmp_path, tmp_path / "t2v", scale=0.0005, small=(bucket,), large=(bucket,), captions=1)
 
     assemble(place, train_transformer(place), tmp_path / "ti2v")
