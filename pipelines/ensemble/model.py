@@ -25,7 +25,7 @@ from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.responses import LONGEST_ERROR, Responder, read_fields
 from pipelines.frames import to_uint8
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
-from pipelines.runner import Array, Tensors
+from pipelines.runner import Inputs
 from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.heartbeat import Heartbeat
@@ -162,7 +162,7 @@ class TritonPythonModel:
         self._metrics.job_done(job.timings["total_seconds"])
         pb_utils.Logger.log_info(f"job {request_id}: {json.dumps(_info(job)['timings'])}")
 
-    async def _evaluate(self, model: str, inputs: Tensors) -> Array:
+    async def _evaluate(self, model: str, inputs: Inputs) -> torch.Tensor:
         """One transformer batch."""
         started = time.monotonic()
         output = await self._runner.infer(model, inputs, "sample")

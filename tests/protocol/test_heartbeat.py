@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import heartbeat
+from protocol import heartbeat
 from protocol.heartbeat import HEARTBEAT_VARIABLE, Heartbeat
 
 

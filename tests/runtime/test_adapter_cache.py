@@ -10,6 +10,7 @@ from pipelines.lora.targets import Sizes
 from protocol.errors import InvalidRequest, ModelFailed
 from protocol.lora import AppliedLora, AppliedLoras
 from runtime.adapter_cache import AdapterCache
+from runtime.tensors import BFLOAT16, FLOAT16, FLOAT32
 from tests.adapters import Matrices, random_matrices, save_diffusers
 
 SIZES: Sizes = {"a.to_q": (4, 6), "a.to_v": (4, 4), "unused": (4, 4)}
@@ -32,8 +33,8 @@ def matrices(seed: int) -> Matrices:
     return random_matrices(SIZES, 3, seed)
 
 
-def cache(folder: LoraFolder, max_bytes: int = 10**6) -> AdapterCache:
-    return AdapterCache(folder, INPUTS, "cpu", max_bytes)
+def cache(folder: LoraFolder, max_bytes: int = 10**6, dtype: str = FLOAT32) -> AdapterCache:
+    return AdapterCache(folder, dict.fromkeys(INPUTS, dtype), "cpu", max_bytes)
 
 
 def applied(folder: LoraFolder, **scales: float) -> str:

@@ -14,8 +14,7 @@ from pipelines.ensemble.job import WATCH_SECONDS, Job, Progress
 from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.sampling import SamplingParams, parse, resolve
-
-from .test_request import TWO_EXPERTS
+from tests.protocol.test_sampling import TWO_EXPERTS
 
 
 class CountingPipeline:
@@ -29,7 +28,7 @@ class CountingPipeline:
         self.closed = False
 
     async def encode_text(self, params: SamplingParams) -> TextConditions:
-        return TextConditions(np.zeros((1, 1, 1), np.float32), None)
+        return TextConditions(torch.zeros(1, 1, 1), None)
 
     async def encode_image(self, params: SamplingParams) -> torch.Tensor | None:
         return None
