@@ -15,11 +15,12 @@ _ONNX_BFLOAT16 = 16
 
 
 def to_ort_value(tensor: Tensor) -> ort.OrtValue:
-    """The same memory; that of a numpy array which is not contiguous is copied."""
+    """The same memory; that of a numpy array which is not contiguous, or is read-only, is copied."""
     if isinstance(tensor, ort.OrtValue):
         return tensor
-    if isinstance(tensor, np.ndarray):  # by DLPack numpy would refuse a read-only one
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensor))
+    if isinstance(tensor, np.ndarray):
+        tensor = np.require(tensor, requirements="CW")  # numpy exports nothing else
+    # `ortvalue_from_numpy` would leave the memory to an object that those who take it on by DLPack do not keep
     return ort.OrtValue.from_dlpack(tensor)
 
 
@@ -41,7 +42,7 @@ def from_float32(array: NDArray[np.float32], dtype: str, device: str) -> ort.Ort
         value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), _ONNX_BFLOAT16)
     else:
         numpy_dtype = {FLOAT32: np.float32, FLOAT16: np.float16}[dtype]
-        value = ort.OrtValue.ortvalue_from_numpy(array.astype(numpy_dtype, copy=False))
+        value = to_ort_value(array.astype(numpy_dtype, copy=False))
     if device == "cpu":
         return value
     there = ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), value.element_type(), device)

@@ -98,6 +98,24 @@ async def test_only_equal_models_and_shapes_are_merged() -> None:
     assert sorted(transformer.batches) == [("high", 1), ("high", 2), ("low", 1)]
 
 
+async def test_only_equal_dtypes_and_devices_are_merged_and_both_are_kept() -> None:
+    seen: list[tuple[torch.dtype, str, int]] = []
+
+    async def transformer(model: str, inputs: Inputs) -> torch.Tensor:
+        x = tensor(inputs, "hidden_states")
+        seen.append((x.dtype, x.device.type, len(x)))
+        return x + 1
+
+    kinds = [(torch.float32, "cpu"), (torch.float16, "cpu"), (torch.bfloat16, "cpu"), (torch.bfloat16, "meta")]
+    jobs = [torch.ones(1, 3, dtype=dtype, device=device) for dtype, device in kinds * 2]
+    batcher = StepBatcher(transformer, max_rows=8)
+    outputs = await asyncio.gather(*(batcher.evaluate("m", {"hidden_states": x}) for x in jobs))
+
+    assert seen == [(*kind, 2) for kind in kinds]
+    assert [(output.dtype, output.device.type) for output in outputs] == kinds * 2
+    assert all((output == 2).all() for output in outputs if output.device.type == "cpu")
+
+
 async def test_a_batch_has_at_most_max_rows_and_those_left_over_go_next() -> None:
     transformer = Transformer()
     batcher = StepBatcher(transformer, max_rows=4)
