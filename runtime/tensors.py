@@ -19,7 +19,7 @@ def to_ort_value(tensor: Tensor) -> ort.OrtValue:
     if isinstance(tensor, ort.OrtValue):
         return tensor
     if isinstance(tensor, np.ndarray):
-        tensor = np.require(tensor, requirements="CW")  # numpy exports nothing else
+        tensor = np.require(tensor, requirements=["C", "W"])  # numpy exports nothing else
     # `ortvalue_from_numpy` would leave the memory to an object that those who take it on by DLPack do not keep
     return ort.OrtValue.from_dlpack(tensor)
 
