@@ -19,6 +19,7 @@ def peak_mib(repository: Path, family: str, frames: int) -> float:
 
 def main(repository: Path, family: str, frames: int) -> None:
     from protocol.model_card import ModelCard
+    from runtime.engine import Chunk
     from runtime.onnx_engine import StreamingEngine
 
     card = ModelCard.read(repository / "generate" / "1" / family)
@@ -30,7 +31,7 @@ def main(repository: Path, family: str, frames: int) -> None:
     count = (frames - 1) // space.temporal_stride + 1
     for i in range(count):
         z = np.zeros((1, space.channels, 1, side, side), np.float32)
-        engine.run({"latents": z}, "video", start=i == 0, end=i == count - 1)
+        engine.run({"latents": z}, Chunk(1, start=i == 0, end=i == count - 1))
     print(_status_mib("VmHWM") - loaded)
 
 

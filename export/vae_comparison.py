@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.family import Comparison
 from export.graph import Session
-from pipelines.runner import Array
 from runtime.banded_vae import BandedVae
 from runtime.bands import BandPlan
+from runtime.tensors import to_numpy
+
+Float32 = NDArray[np.float32]
 
 
 def compare_streams(
-    plan: BandPlan, sessions: Mapping[str, Session], source: Array, expected: Array, chunks: Sequence[int]
+    plan: BandPlan, sessions: Mapping[str, Session], source: Float32, expected: Float32, chunks: Sequence[int]
 ) -> Iterator[Comparison]:
     """A video in chunks of several lengths after its first frame, and in bands as low as can be.
 
@@ -30,12 +33,12 @@ def compare_streams(
             yield Comparison(f"{' x '.join(map(str, source.shape))} {how}", difference)
 
 
-def stream(vae: BandedVae, source: Array, chunk: int) -> Array:
+def stream(vae: BandedVae, source: Float32, chunk: int) -> Float32:
     """The first frame, then so many frames at a time."""
     starts = [0, *range(1, source.shape[2], chunk)]
     ends = [*starts[1:], source.shape[2]]
     state, results = None, []
     for start, end in zip(starts, ends, strict=True):
         result, state = vae.run(source[:, :, start:end], state, last=end == source.shape[2])
-        results.append(result)
+        results.append(to_numpy(result))
     return np.concatenate(results, axis=2)

@@ -10,11 +10,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch.utils.dlpack import from_dlpack
 
-from pipelines.runner import Array, Tensors
+from pipelines.runner import Tensors
 
-Compute = Callable[[], Awaitable[Array]]
+Compute = Callable[[], Awaitable[torch.Tensor]]
 Key = tuple[str, Hashable]
 """the model that computes, and everything that its result depends on"""
 
@@ -23,7 +24,7 @@ Key = tuple[str, Hashable]
 class _Call:
     """A computation under way."""
 
-    task: asyncio.Task[Array]
+    task: asyncio.Task[torch.Tensor]
     waiting: int = 0
     """jobs that want its result"""
 
@@ -47,11 +48,11 @@ class ConditionCache:
         self._max_bytes = max_bytes
         self._looked_up = looked_up
         self._kept_changed = kept_changed
-        self._kept: OrderedDict[Key, Array] = OrderedDict()
+        self._kept: OrderedDict[Key, torch.Tensor] = OrderedDict()
         self._bytes = 0
         self._calls: dict[Key, _Call] = {}
 
-    async def get(self, model: str, inputs: Hashable, compute: Compute) -> Array:
+    async def get(self, model: str, inputs: Hashable, compute: Compute) -> torch.Tensor:
         """The result of `compute`, which is run unless an equal one is kept or under way.
 
         Cancelling it leaves those alone who wait for the same result. With the last of them the computation is
@@ -62,7 +63,7 @@ class ConditionCache:
             inputs: equal exactly when the results are.
 
         Returns:
-            An array that nobody may write to: it is shared.
+            A tensor that nobody can write to: it is shared.
 
         Raises:
             Exception: what `compute` raised, to each who waited for it.
@@ -77,7 +78,7 @@ class ConditionCache:
             self._calls[key] = _Call(asyncio.create_task(self._compute(key, compute)))
         return await self._wait(key, self._calls[key])
 
-    async def _wait(self, key: Key, call: _Call) -> Array:
+    async def _wait(self, key: Key, call: _Call) -> torch.Tensor:
         call.waiting += 1
         try:
             return await asyncio.shield(call.task)
@@ -88,31 +89,37 @@ class ConditionCache:
                 call.task.cancel()
                 await asyncio.gather(call.task, return_exceptions=True)
 
-    async def _compute(self, key: Key, compute: Compute) -> Array:
+    async def _compute(self, key: Key, compute: Compute) -> torch.Tensor:
         try:
-            array = await compute()
-            array.setflags(write=False)
-            self._keep(key, array)
-            return array
+            tensor = _read_only(await compute())
+            self._keep(key, tensor)
+            return tensor
         finally:
             call = self._calls.get(key)
             if call is not None and call.task is asyncio.current_task():
                 del self._calls[key]
 
-    def _keep(self, key: Key, array: Array) -> None:
-        if array.nbytes > self._max_bytes:
+    def _keep(self, key: Key, tensor: torch.Tensor) -> None:
+        if tensor.nbytes > self._max_bytes:
             return
-        self._kept[key] = array
-        self._bytes += array.nbytes
+        self._kept[key] = tensor
+        self._bytes += tensor.nbytes
         while self._bytes > self._max_bytes:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         self._kept_changed(self._bytes)
 
 
 def fingerprint(tensors: Tensors) -> bytes:
-    """A digest that is equal for equal tensors only: of their names, types, shapes and values."""
+    """A digest that is equal for equal tensors only: of their names, dtypes, shapes and values."""
     digest = hashlib.blake2b(digest_size=32)
-    for name, array in sorted(tensors.items()):
-        digest.update(repr((name, array.dtype.str, array.shape)).encode())
-        digest.update(np.ascontiguousarray(array).data)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, tensor.dtype, tensor.shape)).encode())
+        # as bytes: numpy has no bfloat16
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.digest()
+
+
+def _read_only(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory, as a tensor that torch refuses to write to."""
+    with torch.inference_mode():
+        return from_dlpack(tensor)

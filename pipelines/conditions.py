@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from pipelines.runner import Array
+import torch
 
 
 @dataclass(frozen=True)
 class TextConditions:
-    """float32 [1, tokens, text_dim] each; `negative` is None where sampling is not guided."""
+    """[1, tokens, text_dim] each; `negative` is None where sampling is not guided."""
 
-    prompt: Array
-    negative: Array | None
+    prompt: torch.Tensor
+    negative: torch.Tensor | None

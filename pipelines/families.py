@@ -1,6 +1,7 @@
 """The sampling code of each model family, and what every family offers."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,8 +15,8 @@ from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LoraFolder
 from pipelines.qwen_image import QwenImage
 from pipelines.runner import Evaluate, ModelRunner
-from pipelines.wan import WanTextToVideo
-from pipelines.wan_image import WanImageToVideo, WanTextImageToVideo
+from pipelines.wan import Wan
+from pipelines.wan_conditioning import FirstFrame, MaskedImage, TextOnly
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.lora import LoraInfo
 from protocol.model_card import CARD_FILE, ModelCard
@@ -44,9 +45,9 @@ class Pipeline(Protocol[SpecT]):
 Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline[Any]]
 
 FAMILIES: dict[str, Family] = {
-    "wan_t2v": WanTextToVideo,
-    "wan_i2v": WanImageToVideo,
-    "wan_ti2v": WanTextImageToVideo,
+    "wan_t2v": partial(Wan, TextOnly),
+    "wan_i2v": partial(Wan, MaskedImage),
+    "wan_ti2v": partial(Wan, FirstFrame),
     "qwen_image": QwenImage,
 }
 """In the order in which models are chosen for a request that names none."""

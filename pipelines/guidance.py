@@ -1,24 +1,49 @@
-"""Combining the predictions with and without the prompt."""
+"""Guidance: how the predictions with and without the prompt become one."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 
+from pipelines.conditions import TextConditions
 
-def classifier_free(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:
-    """uncond + s * (cond - uncond), as in Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022."""
-    return uncond + scale * (cond - uncond)
+GuidanceKind = Literal["classifier_free", "norm_preserving"]
+"""`classifier_free` as in Ho and Salimans, "Classifier-Free Diffusion Guidance", 2022. `norm_preserving` scales its
+result to the norm of the prompt's own prediction, per token (`QwenImagePipeline`'s true CFG)."""
 
 
-def norm_preserving(cond: torch.Tensor, uncond: torch.Tensor, scale: float) -> torch.Tensor:
-    """Classifier-free guidance whose result keeps the norm of `cond`, token by token (`QwenImagePipeline`).
+@dataclass(frozen=True)
+class Guidance:
+    """How one transformer is guided."""
 
-    Args:
-        cond, uncond: [batch, tokens, channels].
-    """
-    guided = classifier_free(cond, uncond, scale)
-    rescaled: torch.Tensor = guided * (_norm(cond) / _norm(guided))
-    return rescaled
+    scale: float
+    """s in uncond + s * (cond - uncond)"""
+    kind: GuidanceKind = "classifier_free"
+
+    @property
+    def needs_negative(self) -> bool:
+        """Whether the negative prompt is encoded at all (diffusers' rule)."""
+        return self.scale > 1
+
+    def branches(self, text: TextConditions) -> list[torch.Tensor]:
+        """The encoded prompts that a step evaluates, [1, tokens, text_dim] each: the prompt, then the negative prompt
+        where there is one and it counts."""
+        return [text.prompt] if text.negative is None or self.scale == 1 else [text.prompt, text.negative]
+
+    def combine(self, predictions: torch.Tensor) -> torch.Tensor:
+        """The guided prediction, [1, ...].
+
+        Args:
+            predictions: [branches, ...], in the order of `branches`; channels are last where `norm_preserving` needs
+                them.
+        """
+        if len(predictions) == 1:
+            return predictions
+        cond, uncond = predictions.chunk(2)
+        guided = uncond + self.scale * (cond - uncond)
+        if self.kind == "norm_preserving":
+            guided = guided * (_norm(cond) / _norm(guided))
+        return guided
 
 
 def _norm(x: torch.Tensor) -> Any:

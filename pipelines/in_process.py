@@ -4,11 +4,15 @@ import asyncio
 from pathlib import Path
 from threading import Lock
 
+import torch
+from torch.utils.dlpack import from_dlpack
+
 from pipelines.lora.folder import LoraFolder
-from pipelines.runner import Array, Chunk, Tensors
+from pipelines.runner import Chunk, Inputs
 from pipelines.unstoppable import until_done
 from protocol.errors import ModelFailed
-from runtime.onnx_engine import OnnxEngine, PictureEngine, StreamingEngine, open_engine
+from runtime.engine import Engine
+from runtime.onnx_engine import open_engine
 
 
 class InProcessRunner:
@@ -22,25 +26,23 @@ class InProcessRunner:
         self._repository = model_repository
         self._threads = threads
         self._loras = loras
-        self._engines: dict[str, OnnxEngine | PictureEngine | StreamingEngine] = {}
+        self._engines: dict[str, Engine] = {}
         self._loading = Lock()  # calls come from several threads, and a streaming model must be loaded once
 
-    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
+    async def infer(self, model: str, inputs: Inputs, output: str, chunk: Chunk | None = None) -> torch.Tensor:
         loop = asyncio.get_running_loop()
         return await until_done(loop.run_in_executor(None, self._infer, model, inputs, output, chunk))
 
-    def _infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None) -> Array:
+    def _infer(self, model: str, inputs: Inputs, output: str, chunk: Chunk | None) -> torch.Tensor:
         try:
-            engine = self._engine(model)
-            if isinstance(engine, StreamingEngine):
-                if chunk is None:
-                    raise ValueError("a streaming model needs to know which chunk this is")
-                return engine.run(inputs, chunk.sequence_id, chunk.start, chunk.end)[output]
-            return engine.run(inputs)[output]
+            contiguous = {
+                name: value if isinstance(value, str) else value.contiguous() for name, value in inputs.items()
+            }
+            return from_dlpack(self._engine(model).run(contiguous, chunk)[output])
         except Exception as error:
             raise ModelFailed(f"{model}: {error}") from error
 
-    def _engine(self, model: str) -> OnnxEngine | PictureEngine | StreamingEngine:
+    def _engine(self, model: str) -> Engine:
         with self._loading:
             if model not in self._engines:
                 self._engines[model] = open_engine(self._repository / model / "1", self._threads, self._loras)

@@ -1,30 +1,30 @@
 """Qwen-Image text-to-image, equal to diffusers' `QwenImagePipeline`."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from transformers import AutoTokenizer
 
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
-from pipelines.guidance import norm_preserving
+from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
 from pipelines.qwen_rope import RopeTables
 from pipelines.qwen_text import count_system_tokens, encode_prompt
-from pipelines.runner import Array, Evaluate, ModelRunner, Shared
+from pipelines.runner import Evaluate, ModelRunner, Shared, Tensors
 from pipelines.schedulers import make_dynamic_scheduler, read_config
 from pipelines.token_encoder import TokenEncoder
-from pipelines.vae_decoder import decode_picture
+from pipelines.vae_decoder import decode_image
 from protocol.model_card import ModelCard
 from protocol.sampling import QwenImageSpec
 
 TEXT_TOKENS_MULTIPLE = 64
-"""prompts are padded to a multiple of so many tokens, so that those of different lengths share calls"""
+"""prompts are padded to a multiple of this number of tokens, so that those of different lengths share calls"""
 
 
 class QwenImage:
@@ -55,11 +55,11 @@ class QwenImage:
     async def encode_text(self, params: QwenImageSpec) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
-        guided = params.cfg_scale > 1
+        guided = _guidance(params).needs_negative
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
     async def encode_image(self, params: QwenImageSpec) -> torch.Tensor | None:
-        """Nothing: pictures are made from a text alone."""
+        """Nothing: images are made from a text alone."""
         return None
 
     async def sample(
@@ -74,37 +74,36 @@ class QwenImage:
         height, width = noise.shape[-2:]
         latents = pack(noise)
         scheduler = make_dynamic_scheduler(self._scheduler_config, latents.shape[1], params.num_inference_steps)
-        rows = _text_rows(text)
+        guidance = _guidance(params)
+        rows = _text_rows(guidance.branches(text))
         tables = self._rope.of(height // 2, width // 2, rows["encoder_hidden_states"].shape[1])
         shared = tables | self._adapters.shared(params.lora, "transformer")
-        scale = params.cfg_scale
 
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-            return await self._velocity(latents, timestep, rows, shared, scale)
+            return guidance.combine(await self._velocities(latents, timestep, rows, shared))
 
         return unpack(await denoise(latents, scheduler, velocity, after_step), height, width)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
-        """The picture, float32 [1, height, width, 3] in 0..1."""
-        yield await decode_picture(latents, self.card.latents, self._runner, self.card.components.vae)
+        """The image, float32 [1, height, width, 3] in 0..1."""
+        yield await decode_image(latents, self.card.latents, self._runner, self.card.components.vae)
 
-    async def _encode_prompt(self, prompt: str) -> Array:
+    async def _encode_prompt(self, prompt: str) -> torch.Tensor:
         return await encode_prompt(
             prompt, self._tokenizer, self._system_tokens, self._text_encoder, self.card.max_sequence_length
         )
 
-    async def _velocity(
-        self, latents: torch.Tensor, timestep: torch.Tensor, text: dict[str, Array], shared: Shared, scale: float
+    async def _velocities(
+        self, latents: torch.Tensor, timestep: torch.Tensor, text: Tensors, shared: Shared
     ) -> torch.Tensor:
-        """The transformer's prediction, both guidance branches in one evaluation."""
+        """The transformer's predictions, [branches, tokens, channels], in one evaluation."""
         branches = len(text["encoder_hidden_states"])
         rows = {
-            "hidden_states": latents.numpy().repeat(branches, axis=0),
-            "timestep": (timestep.expand(branches) / 1000).numpy(),
+            "hidden_states": latents.expand(branches, -1, -1),
+            "timestep": timestep.expand(branches) / 1000,
             **text,
         }
-        output = torch.from_numpy(await self._evaluate(self.card.components.transformer, rows, shared))
-        return output if branches == 1 else norm_preserving(output[:1], output[1:], scale)
+        return await self._evaluate(self.card.components.transformer, rows, shared)
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:
@@ -121,14 +120,14 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return patches.reshape(batch, features // 4, 1, height, width)
 
 
-def _text_rows(text: TextConditions) -> dict[str, Array]:
+def _guidance(params: QwenImageSpec) -> Guidance:
+    return Guidance(params.cfg_scale, "norm_preserving")
+
+
+def _text_rows(prompts: Sequence[torch.Tensor]) -> Tensors:
     """The prompts as rows of equal length, and a mask: 1 for a token, 0 for padding."""
-    prompts = [text.prompt] if text.negative is None else [text.prompt, text.negative]
-    longest = max(prompt.shape[1] for prompt in prompts)
-    tokens = -(-longest // TEXT_TOKENS_MULTIPLE) * TEXT_TOKENS_MULTIPLE
-    padded = [np.pad(prompt, ((0, 0), (0, tokens - prompt.shape[1]), (0, 0))) for prompt in prompts]
-    mask = [np.arange(tokens) < prompt.shape[1] for prompt in prompts]
-    return {
-        "encoder_hidden_states": np.concatenate(padded),
-        "encoder_hidden_states_mask": np.stack(mask).astype(np.float32),
-    }
+    lengths = [prompt.shape[1] for prompt in prompts]
+    tokens = -(-max(lengths) // TEXT_TOKENS_MULTIPLE) * TEXT_TOKENS_MULTIPLE
+    padded = [F.pad(prompt, (0, 0, 0, tokens - prompt.shape[1])) for prompt in prompts]
+    mask = torch.arange(tokens) < torch.tensor(lengths)[:, None]
+    return {"encoder_hidden_states": torch.cat(padded), "encoder_hidden_states_mask": mask.to(padded[0])}

@@ -2,17 +2,17 @@
 
 import torch
 
-from pipelines.runner import Array, Shared
+from pipelines.runner import Shared, Tensors
 from protocol.model_card import RotaryEmbedding
 
 _MOST_KEPT = 16
-"""tables for so many sizes are kept; those of a 1024x1024 picture take 2 MB"""
+"""number of sizes whose tables are kept; those of a 1024x1024 image take 2 MB"""
 
 
 class RopeTables:
-    """Cosines and sines for pictures of any size, in the order of the packed latents (diffusers' `QwenEmbedRope`).
+    """Cosines and sines for images of any size, in the order of the packed latents (diffusers' `QwenEmbedRope`).
 
-    Positions count from the middle of the picture, and those of the text go on where the picture ends.
+    Positions count from the middle of the image, and those of the text go on where the image ends.
     """
 
     def __init__(self, rope: RotaryEmbedding) -> None:
@@ -24,7 +24,7 @@ class RopeTables:
         """The tables of one call.
 
         Args:
-            height, width: of the picture, in packed latents (16 pixels each).
+            height, width: of the image, in packed latents (16 pixels each).
             text_tokens: padding included.
 
         Returns:
@@ -58,10 +58,10 @@ def _centred(length: int) -> torch.Tensor:
     return torch.arange(length) - (length - length // 2)
 
 
-def _tables(**angles: torch.Tensor) -> dict[str, Array]:
+def _tables(**angles: torch.Tensor) -> Tensors:
     """Angles -> their cosines and sines."""
     return {
-        f"{name}_{part}": values.contiguous().numpy()
+        f"{name}_{part}": values.contiguous()
         for name, angle in angles.items()
         for rotation in [torch.polar(torch.ones_like(angle), angle)]
         for part, values in (("cos", rotation.real), ("sin", rotation.imag))

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pipelines.runner import Array
+import torch
+
 from pipelines.token_encoder import TokenEncoder
 
 _SYSTEM = (
@@ -21,14 +22,14 @@ def count_system_tokens(tokenizer: Any) -> int:
 
 async def encode_prompt(
     prompt: str, tokenizer: Any, system_tokens: int, encoder: TokenEncoder, max_length: int
-) -> Array:
+) -> torch.Tensor:
     """Encode one prompt.
 
     Returns:
-        float32 [1, tokens, text_dim]: the prompt's own tokens and those that close the template, at most `max_length`.
+        [1, tokens, text_dim]: the prompt's own tokens and those that close the template, at most `max_length`.
     """
     tokens = tokenizer(
-        [_TEMPLATE.format(prompt)], truncation=True, max_length=max_length + system_tokens, return_tensors="np"
+        [_TEMPLATE.format(prompt)], truncation=True, max_length=max_length + system_tokens, return_tensors="pt"
     )
     states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
     return states[:, system_tokens:]

@@ -1,41 +1,39 @@
-"""How sampling code calls the models of a checkpoint, wherever they run."""
+"""How sampling code calls the models of a checkpoint, wherever they run.
+
+Tensors have the dtype that the model asks for, and lie on any device that its engine can read; where they leave this
+process they do so by DLPack.
+"""
 
 from collections.abc import Awaitable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
-Array = NDArray[Any]
-Tensors = Mapping[str, Array]
+from runtime.engine import Chunk
 
+__all__ = ["Chunk", "Evaluate", "Inputs", "ModelRunner", "Shared", "Tensors"]
 
-@dataclass(frozen=True)
-class Chunk:
-    """Which part of a stateful model's sequence a call is: the model keeps its caches from `start` to `end`."""
-
-    sequence_id: int
-    """1..2^63, the same for every call of one sequence"""
-    start: bool = False
-    end: bool = False
+Tensors = Mapping[str, torch.Tensor]
+Inputs = Mapping[str, torch.Tensor | str]
+"""of a model, by name; a string is a tensor of one string"""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Inputs that a call has once, not once a row; rows whose `key` is equal may share a call."""
+    """Inputs that a call has once, not once per row; rows whose `key` is equal may share a call."""
 
     key: Hashable = ()
-    tensors: Tensors = field(default_factory=dict)
+    inputs: Inputs = field(default_factory=dict)
 
     def __or__(self, other: "Shared") -> "Shared":
-        return Shared((self.key, other.key), {**self.tensors, **other.tensors})
+        return Shared((self.key, other.key), {**self.inputs, **other.inputs})
 
 
 class ModelRunner(Protocol):
     """Runs a model by name: over Triton BLS, or in this process."""
 
-    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
+    async def infer(self, model: str, inputs: Inputs, output: str, chunk: Chunk | None = None) -> torch.Tensor:
         """The tensor `output` of one call. Cancelling it stops no call that is under way, but waits for its end.
 
         Raises:
@@ -47,9 +45,4 @@ class ModelRunner(Protocol):
 class Evaluate(Protocol):
     """Evaluates a transformer on rows, which may share a call with those of other jobs: `StepBatcher.evaluate`."""
 
-    def __call__(self, model: str, rows: Tensors, shared: Shared = ...) -> Awaitable[Array]: ...
-
-
-def float32(array: Array) -> NDArray[np.float32]:
-    """`array` as contiguous float32, copied only where it is not that already."""
-    return np.ascontiguousarray(array, dtype=np.float32)
+    def __call__(self, model: str, rows: Tensors, shared: Shared = ...) -> Awaitable[torch.Tensor]: ...

@@ -1,9 +1,9 @@
 """Merges the transformer evaluations that wait into one call, and shares each model's time fairly.
 
-Jobs submit one row per guidance branch and denoising step. Rows of the same transformer, shapes and adapters form a
-group and go into one batch, whatever step they are at, because the timestep is a per-row input. Triton's own dynamic
-batcher cannot do this: it looks for company only while a request waits, and jobs that arrive while a step runs stay
-out of phase.
+Jobs submit one row per guidance branch and denoising step. Rows of the same transformer, shapes, dtypes and adapters
+form a group and go into one batch, whatever step they are at, because the timestep is a per-row input. Triton's own
+dynamic batcher cannot do this: it looks for company only while a request waits, and jobs that arrive while a step runs
+stay out of phase.
 
 A model computes one call at a time. Which group is next is decided by start-time fair queuing (Goyal, Vin and Cheng,
 1996): each group is charged the seconds that its calls took per job, and the one that was charged least goes first. So
@@ -18,13 +18,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
+import torch
 
-from pipelines.runner import Array, Shared, Tensors, float32
+from pipelines.runner import Inputs, Shared, Tensors
 from protocol.errors import ModelAway, ModelFailed
 
 Key = tuple[object, ...]
-Call = Callable[[str, Tensors], Awaitable[Array]]
+Call = Callable[[str, Inputs], Awaitable[torch.Tensor]]
 """Evaluates a model on a batch; returns one row of output per row of input."""
 
 LATENTS = "hidden_states"
@@ -40,8 +40,8 @@ class _Submission:
     inputs: Tensors
     shared: Shared
     rows: int
-    result: asyncio.Future[Array]
-    outputs: list[Array] = field(default_factory=list)
+    result: asyncio.Future[torch.Tensor]
+    outputs: list[torch.Tensor] = field(default_factory=list)
     """of the rows evaluated so far"""
     call: "_RunningCall | None" = None
     """what computes rows of it now"""
@@ -56,14 +56,16 @@ class _Submission:
 
     def take(self, count: int) -> Tensors:
         """The inputs of the next `count` rows."""
+        if count == self.rows:
+            return self.inputs
         start = self.rows_done
-        return {name: array[start : start + count] for name, array in self.inputs.items()}
+        return {name: tensor[start : start + count] for name, tensor in self.inputs.items()}
 
-    def add(self, output: Array) -> None:
+    def add(self, output: torch.Tensor) -> None:
         """Take the output of the next rows; the result is set with the last of them."""
         self.outputs.append(output)
         if self.rows_left == 0 and not self.result.done():
-            self.result.set_result(output if len(self.outputs) == 1 else np.concatenate(self.outputs))
+            self.result.set_result(output if len(self.outputs) == 1 else torch.cat(self.outputs))
 
     def fail(self, error: Exception) -> None:
         if not self.result.done():
@@ -74,7 +76,7 @@ class _Submission:
 class _RunningCall:
     """One call to a model, and whose rows are in it."""
 
-    task: asyncio.Future[Array]
+    task: asyncio.Future[torch.Tensor]
     batch: Mapping[_Submission, int]
 
     async def end(self) -> None:
@@ -127,14 +129,19 @@ class StepBatcher:
         self._models: dict[str, _ModelQueue] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
-    async def evaluate(self, model: str, rows: Tensors, shared: Shared = Shared()) -> Array:  # noqa: B008 (frozen)
+    async def evaluate(
+        self,
+        model: str,
+        rows: Tensors,
+        shared: Shared = Shared(),  # noqa: B008 (frozen)
+    ) -> torch.Tensor:
         """Evaluate `model` on these rows, together with whatever else waits.
 
         Where this is cancelled it ends once nothing computes for it any more: at once while the rows wait, else with
         the call that they are in.
 
         Args:
-            rows: float32 tensors whose first axis is the row.
+            rows: tensors of any dtype, on any device, whose first axis is the row; nobody may write to them meanwhile.
             shared: inputs of the whole call; only rows with an equal key go into it.
 
         Returns:
@@ -143,10 +150,9 @@ class StepBatcher:
         Raises:
             ModelFailed: the model failed on these rows (not merely on rows that shared their batch).
         """
-        arrays = {name: float32(array) for name, array in rows.items()}
-        latents = arrays[LATENTS]
-        key = (shared.key, *((name, array.shape[1:]) for name, array in sorted(arrays.items())))
-        submission = _Submission(arrays, shared, len(latents), asyncio.get_running_loop().create_future())
+        latents = rows[LATENTS]
+        key = (shared.key, *((name, x.dtype, x.device, x.shape[1:]) for name, x in sorted(rows.items())))
+        submission = _Submission(rows, shared, len(latents), asyncio.get_running_loop().create_future())
         queue = self._models.setdefault(model, _ModelQueue(self._gather_seconds, self._clock))
         queue.add(key, submission, self._rows_at_once(latents))
         if not queue.has_worker:
@@ -161,7 +167,7 @@ class StepBatcher:
                 await submission.call.end()
             raise
 
-    def _rows_at_once(self, latents: Array) -> int:
+    def _rows_at_once(self, latents: torch.Tensor) -> int:
         return max(1, min(self._max_rows, self._max_elements // max(1, math.prod(latents.shape[1:]))))
 
     async def _work(self, model: str, queue: "_ModelQueue") -> None:
@@ -288,9 +294,9 @@ class _ModelQueue:
             del self._groups[key]
 
 
-def _concatenate(batch: Mapping[_Submission, int]) -> dict[str, Array]:
+def _concatenate(batch: Mapping[_Submission, int]) -> Inputs:
     parts = [submission.take(rows) for submission, rows in batch.items()]
-    shared = next(iter(batch)).shared.tensors
+    shared = next(iter(batch)).shared.inputs
     if len(parts) == 1:
         return {**parts[0], **shared}
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | dict(shared)
+    return {**{name: torch.cat([part[name] for part in parts]) for name in parts[0]}, **shared}

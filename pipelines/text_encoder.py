@@ -4,24 +4,23 @@ import html
 from typing import Any
 
 import ftfy
-import numpy as np
+import torch
 
-from pipelines.runner import Array
 from pipelines.token_encoder import TokenEncoder
 
 
-async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_length: int) -> Array:
+async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_length: int) -> torch.Tensor:
     """Encode one prompt.
 
     The encoder runs on the unpadded ids: its mask makes padding without effect. The rest is zero-filled, which the
     transformer sees, as it has no text mask.
 
     Returns:
-        float32 [1, max_length, text_dim].
+        [1, max_length, text_dim].
     """
-    tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="np")
+    tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="pt")
     states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
-    return np.pad(states, ((0, 0), (0, max_length - states.shape[1]), (0, 0)))
+    return torch.nn.functional.pad(states, (0, 0, 0, max_length - states.shape[1]))
 
 
 def prompt_clean(text: str) -> str:

@@ -1,9 +1,9 @@
 """Calls a text encoder, once for equal tokens."""
 
-import numpy as np
+import torch
 
 from pipelines.condition_cache import ConditionCache, fingerprint
-from pipelines.runner import Array, ModelRunner, Tensors
+from pipelines.runner import ModelRunner, Tensors
 from protocol.errors import ModelFailed
 
 
@@ -23,23 +23,24 @@ class TokenEncoder:
         self._runner = runner
         self._cache = cache
 
-    async def encode(self, input_ids: Array, attention_mask: Array) -> Array:
+    async def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Encode the tokens of one prompt.
 
         Args:
             input_ids, attention_mask: integers [1, tokens].
 
         Returns:
-            float32 [1, tokens, text_dim]; read-only.
+            [1, tokens, text_dim]; read-only.
 
         Raises:
             ModelFailed: the encoder could not be run, or did not answer for each token.
         """
-        inputs = {"input_ids": input_ids.astype(np.int64), "attention_mask": attention_mask.astype(np.int64)}
+        inputs = {"input_ids": input_ids.long(), "attention_mask": attention_mask.long()}
         return await self._cache.get(self._model, fingerprint(inputs), lambda: self._call(inputs))
 
-    async def _call(self, inputs: Tensors) -> Array:
+    async def _call(self, inputs: Tensors) -> torch.Tensor:
         states = await self._runner.infer(self._model, inputs, self._output)
-        if states.ndim != 3 or states.shape[:2] != inputs["input_ids"].shape:
-            raise ModelFailed(f"{self._model} answered {states.shape} for tokens {inputs['input_ids'].shape}")
+        input_ids = inputs["input_ids"]
+        if states.ndim != 3 or states.shape[:2] != input_ids.shape:
+            raise ModelFailed(f"{self._model} answered {tuple(states.shape)} for tokens {tuple(input_ids.shape)}")
         return states

@@ -1,4 +1,4 @@
-"""From frames to latents: the image that a clip starts from, as the transformer is to see it."""
+"""From frames to latents: the image that a video starts from, as the transformer is to see it."""
 
 from contextlib import aclosing
 
@@ -13,9 +13,9 @@ from protocol.model_card import LatentSpace
 
 
 def normalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:
-    """To the scale that the transformer works in: (latents - mean) / std, a channel."""
-    mean = torch.tensor(space.mean).view(1, -1, 1, 1, 1)
-    inverse_std = 1.0 / torch.tensor(space.std).view(1, -1, 1, 1, 1)
+    """To the scale that the transformer works in: (latents - mean) / std, per channel."""
+    mean = torch.tensor(space.mean).view(1, -1, 1, 1, 1).to(latents)
+    inverse_std = 1.0 / torch.tensor(space.std).view(1, -1, 1, 1, 1).to(latents)
     return (latents - mean) * inverse_std  # the order of operations is diffusers'
 
 
@@ -26,20 +26,18 @@ async def encode_first_frame(
     runner: ModelRunner,
     model: str,
 ) -> torch.Tensor:
-    """Encode a clip whose first frame is the image and whose other frames are zero, which is mid-grey.
+    """Encode a video whose first frame is the image and whose other frames are zero, which is mid-grey.
 
     Args:
         image: uint8 [height, width, 3].
         num_frames: 4k+1 pixel frames.
 
     Returns:
-        float32 latents [1, channels, frames, height, width], normalised: the mode of the posterior.
+        latents [1, channels, frames, height, width], normalised: the mode of the posterior.
     """
     first = to_signed_range(image)
-    later = np.zeros((1, 3, space.temporal_stride, *image.shape[:2]), np.float32)
+    later = torch.zeros(1, 3, space.temporal_stride, *image.shape[:2])
     chunks = [first, *[later] * ((num_frames - 1) // space.temporal_stride)]
-    latents = []
     async with aclosing(stream(chunks, runner, model, "frames", "latents")) as encoded:
-        async for chunk in encoded:
-            latents.append(torch.from_numpy(chunk))
+        latents = [chunk async for chunk in encoded]
     return normalise(torch.cat(latents, dim=2), space)

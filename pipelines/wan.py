@@ -1,10 +1,9 @@
-"""Wan2.2 text-to-video, equal to diffusers' `WanPipeline`, and what the other Wan models share with it."""
+"""Wan2.2, with and without an image, equal to diffusers' `WanPipeline` and `WanImageToVideoPipeline`."""
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from transformers import AutoTokenizer
 
@@ -12,7 +11,7 @@ from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
 from pipelines.frames import Float32
-from pipelines.guidance import classifier_free
+from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
 from pipelines.runner import Evaluate, ModelRunner, Shared
@@ -20,33 +19,25 @@ from pipelines.schedulers import make_scheduler, read_config
 from pipelines.text_encoder import encode_prompt
 from pipelines.token_encoder import TokenEncoder
 from pipelines.vae_decoder import decode
+from pipelines.wan_conditioning import Conditioning, ImageEncoder, ModelInput
 from protocol.model_card import ModelCard
 from protocol.sampling import WanSpec
 
 
 @dataclass(frozen=True)
 class Expert:
-    """A transformer, the guidance that it samples with, and its adapters."""
+    """A transformer, how it is guided, and its adapters."""
 
     model: str
-    guidance_scale: float
+    guidance: Guidance
     adapters: Shared
 
 
-@dataclass(frozen=True)
-class ModelInput:
-    """What the transformer sees of one step."""
-
-    hidden_states: torch.Tensor
-    """float32 [1, channels, frames, height, width]"""
-    timestep: torch.Tensor
-    """float32 [1], or [1, tokens] where each token has its own"""
-
-
-class WanTextToVideo:
+class Wan:
     """The sampling code of one checkpoint; holds no state of any job.
 
     Args:
+        condition: makes what the transformers see of an image; which of them depends on the kind of model.
         folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer/`, `scheduler/`.
         runner: runs the checkpoint's models.
         evaluate: runs its transformers.
@@ -55,7 +46,13 @@ class WanTextToVideo:
     """
 
     def __init__(
-        self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters, cache: ConditionCache
+        self,
+        condition: Callable[[ImageEncoder], Conditioning],
+        folder: Path,
+        runner: ModelRunner,
+        evaluate: Evaluate,
+        adapters: Adapters,
+        cache: ConditionCache,
     ) -> None:
         self.card = ModelCard.read(folder)
         self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
@@ -63,18 +60,18 @@ class WanTextToVideo:
         self._runner = runner
         self._evaluate = evaluate
         self._adapters = adapters
-        self._cache = cache
+        self._conditioning = condition(ImageEncoder(self.card, runner, cache))
         self._text_encoder = TokenEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
 
     async def encode_text(self, params: WanSpec) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
-        guided = params.guidance_scale > 1  # diffusers lets the first guidance alone decide
+        guided = Guidance(params.guidance_scale).needs_negative  # diffusers lets the first guidance alone decide
         return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
 
     async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
-        """What the image that the clip starts from adds to the model's input; None for a text alone."""
-        return None
+        """The image that the video starts from, as the conditioning takes it; None for a text alone."""
+        return await self._conditioning.encode_image(params)
 
     async def sample(
         self, params: WanSpec, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
@@ -88,45 +85,38 @@ class WanTextToVideo:
         expert_at = self._experts(params)
 
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
-            seen = self._model_input(latents, timestep, image)
+            seen = self._conditioning.model_input(latents, timestep, image)
             return await self._velocity(seen, text, expert_at(float(timestep)))
 
-        return self._finish(await denoise(draw_noise(params, self.card), scheduler, velocity, after_step), image)
+        latents = await denoise(draw_noise(params, self.card), scheduler, velocity, after_step)
+        return self._conditioning.finish(latents, image)
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
         """Pixel frames of the latents, float32 [n, height, width, 3] in 0..1, as they are decoded."""
         return decode(latents, self.card.latents, self._runner, self.card.components.vae)
 
-    def _model_input(self, latents: torch.Tensor, timestep: torch.Tensor, image: torch.Tensor | None) -> ModelInput:
-        return ModelInput(latents, timestep.expand(1))
-
-    def _finish(self, latents: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
-        return latents
-
-    async def _encode_prompt(self, prompt: str) -> Float32:
+    async def _encode_prompt(self, prompt: str) -> torch.Tensor:
         return await encode_prompt(prompt, self._tokenizer, self._text_encoder, self.card.max_sequence_length)
 
     def _experts(self, params: WanSpec) -> Callable[[float], Expert]:
         """High noise runs `transformer`; below the boundary `transformer_2` takes over."""
         components = self.card.components
-        high = Expert(components.transformer, params.guidance_scale, self._adapters.shared(params.lora, "transformer"))
+        high = self._expert(components.transformer, params.guidance_scale, params, "transformer")
         if components.transformer_2 is None or params.boundary_ratio is None or params.guidance_scale_2 is None:
             return lambda timestep: high
-        low = Expert(
-            components.transformer_2, params.guidance_scale_2, self._adapters.shared(params.lora, "transformer_2")
-        )
+        low = self._expert(components.transformer_2, params.guidance_scale_2, params, "transformer_2")
         boundary = params.boundary_ratio * self.card.num_train_timesteps
         return lambda timestep: high if timestep >= boundary else low
 
+    def _expert(self, model: str, guidance_scale: float, params: WanSpec, component: str) -> Expert:
+        return Expert(model, Guidance(guidance_scale), self._adapters.shared(params.lora, component))
+
     async def _velocity(self, seen: ModelInput, text: TextConditions, expert: Expert) -> torch.Tensor:
         """The transformer's prediction, both guidance branches in one evaluation."""
-        texts = [text.prompt]
-        if text.negative is not None and expert.guidance_scale != 1:
-            texts.append(text.negative)
+        prompts = torch.cat(expert.guidance.branches(text))
         rows = {
-            "hidden_states": seen.hidden_states.numpy().repeat(len(texts), axis=0),
-            "timestep": seen.timestep.float().numpy().repeat(len(texts), axis=0),
-            "encoder_hidden_states": np.concatenate(texts),
+            "hidden_states": seen.hidden_states.expand(len(prompts), -1, -1, -1, -1),
+            "timestep": seen.timestep.float().expand(len(prompts), *seen.timestep.shape[1:]),
+            "encoder_hidden_states": prompts,
         }
-        output = torch.from_numpy(await self._evaluate(expert.model, rows, expert.adapters))
-        return output if len(texts) == 1 else classifier_free(output[:1], output[1:], expert.guidance_scale)
+        return expert.guidance.combine(await self._evaluate(expert.model, rows, expert.adapters))

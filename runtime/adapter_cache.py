@@ -1,31 +1,33 @@
 """Adapters as inputs of a transformer's graph, loaded once and kept while they are in use."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from threading import Lock
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.names import name_table
 from pipelines.lora.targets import DOWN, UP
-from pipelines.runner import Array
 from protocol.errors import ModelFailed
 from protocol.lora import AppliedLoras
+from runtime.tensors import from_float32
 
 
 class AdapterCache:
     """The adapters of one graph, those used last, on the device that it runs on.
 
     Args:
-        inputs: names of the graph's inputs.
+        inputs: the dtypes of the graph's inputs, as ONNX Runtime names them, by the inputs' names.
         device: `cpu` or `cuda`.
         max_bytes: what all of them together may take; one that takes more by itself is kept alone.
     """
 
-    def __init__(self, folder: LoraFolder, inputs: Iterable[str], device: str, max_bytes: int) -> None:
+    def __init__(self, folder: LoraFolder, inputs: Mapping[str, str], device: str, max_bytes: int) -> None:
         self._folder = folder
+        self._dtypes = inputs
         self._names = name_table(name.removesuffix(DOWN) for name in inputs if name.endswith(DOWN))
         self._device = device
         self._max_bytes = max_bytes
@@ -34,7 +36,7 @@ class AdapterCache:
         self._lock = Lock()
 
     def __len__(self) -> int:
-        """How many are kept."""
+        """The number of adapters that are kept."""
         return len(self._loaded)
 
     def feeds(self, applied: str) -> dict[str, ort.OrtValue]:
@@ -59,8 +61,8 @@ class AdapterCache:
 
     def _load(self, applied: AppliedLoras) -> dict[str, ort.OrtValue]:
         """Several updates of one layer are one of all their ranks."""
-        downs: dict[str, list[Array]] = {}
-        ups: dict[str, list[Array]] = {}
+        downs: dict[str, list[NDArray[np.float32]]] = {}
+        ups: dict[str, list[NDArray[np.float32]]] = {}
         for lora in applied.adapters:
             adapter = self._folder.by_path(lora.file)
             if adapter.version != lora.version:
@@ -70,13 +72,9 @@ class AdapterCache:
             for name, (down, up) in adapter.read(layers, lora.scale).items():
                 downs.setdefault(self._names[name], []).append(down)
                 ups.setdefault(self._names[name], []).append(up)
-        return {
-            **{layer + DOWN: self._value(np.concatenate(parts, axis=1)) for layer, parts in downs.items()},
-            **{layer + UP: self._value(np.concatenate(parts, axis=0)) for layer, parts in ups.items()},
-        }
-
-    def _value(self, array: Array) -> ort.OrtValue:
-        return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), self._device)
+        matrices = {layer + DOWN: np.concatenate(parts, axis=1) for layer, parts in downs.items()}
+        matrices |= {layer + UP: np.concatenate(parts, axis=0) for layer, parts in ups.items()}
+        return {name: from_float32(array, self._dtypes[name], self._device) for name, array in matrices.items()}
 
 
 def _bytes(feeds: dict[str, ort.OrtValue]) -> int:

@@ -1,14 +1,15 @@
 """A VAE's decoder or encoder on ONNX Runtime: videos chunk by chunk, large frames in bands (see `runtime.bands`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime as ort
 
-from pipelines.runner import Array
 from runtime.bands import BandPlan
+from runtime.engine import Tensor
 from runtime.onnx_session import call
+from runtime.tensors import to_numpy, to_ort_value
 
 WHOLE, MIDDLE, BANDS = "whole", "middle", "bands"
 """graphs: of frames that are not cut; of others, what sees the whole frame, and what computes it band by band"""
@@ -59,17 +60,19 @@ class BandedVae:
         self.result: str = self._whole[FIRST].get_outputs()[0].name
         """name of the output"""
 
-    def run(self, x: Array, before: VideoState | None, last: bool) -> tuple[Array, VideoState | None]:
+    def run(self, source: Tensor, before: VideoState | None, last: bool) -> tuple[ort.OrtValue, VideoState | None]:
         """Compute a chunk.
 
         Args:
-            x: float32 [batch, channels, frames, height, width], latents or pixels.
+            source: [batch, channels, frames, height, width], latents or pixels, in the dtype that the graphs ask for.
             before: what the chunk before left; None for the first of a video.
             last: no other chunk will follow.
 
         Returns:
-            the result, of the same axes, and what the next chunk needs unless this is the last.
+            the result, of the same axes, on the device that computed it, and what the next chunk needs unless this is
+            the last.
         """
+        x = to_ort_value(source)
         chunk = FIRST if before is None else NEXT
         state = before or self._begin(x, last)
         whole, bands = state.whole, state.bands
@@ -87,20 +90,25 @@ class BandedVae:
         """Close the graphs of frames that are cut; a call that needs one opens it again."""
         self._parts = {}
 
-    def _begin(self, x: Array, last: bool) -> VideoState:
+    def _begin(self, x: ort.OrtValue, last: bool) -> VideoState:
         """Nothing, in the bands that the video will be computed in."""
-        _, rows, width = self._plan.source_size(*x.shape[2:])
+        batch, _, *size = x.shape()
+        _, rows, width = self._plan.source_size(*size)
         chunks = self._plan.chunks(1 if last else 2)
-        heights = self._plan.heights(rows, width * x.shape[0], self._budget, chunks)
+        heights = self._plan.heights(rows, width * batch, self._budget, chunks)
         return VideoState(heights, [], [[] for _ in heights])
 
-    def _run_bands(self, chunk: str, x: Array, state: VideoState, last: bool) -> tuple[Array, list[Caches]]:
-        """From the top of a frame to its bottom, each band with what the one above it left."""
+    def _run_bands(
+        self, chunk: str, value: ort.OrtValue, state: VideoState, last: bool
+    ) -> tuple[ort.OrtValue, list[Caches]]:
+        """From the top of a frame to its bottom, each band with what the one above it left; the bands are cut, and put
+        together, on the host."""
+        x = to_numpy(value)
         session = self._part(BANDS, chunk)
         output, *names = [node.name for node in session.get_outputs()]
         frames, rows, width = self._plan.source_size(*x.shape[2:])
         shapes = self._plan.chunk(is_first=chunk == FIRST).carried
-        carried: list[Array | ort.OrtValue] = [shape.zeros(x.shape[0], frames, width) for shape in shapes]
+        carried: Sequence[Tensor] = [shape.zeros(x.shape[0], frames, width) for shape in shapes]
         scale = x.shape[3] // rows
         results, after, top = [], [], 0
         for number, height in enumerate(state.heights):
@@ -108,13 +116,13 @@ class BandedVae:
             band = x[:, :, :, top * scale : (top + height) * scale]
             inputs = [band, np.zeros(int(is_bottom), np.float32), *carried, *state.bands[number]]
             wanted = [output, *([] if is_bottom else names[: len(shapes)]), *([] if last else names[len(shapes) :])]
-            result, *values = call(session, inputs, wanted)
-            results.append(result.numpy())
+            result, *values = _call(session, inputs, wanted)
+            results.append(to_numpy(result))
             state.bands[number].clear()  # the former caches of a band are not needed any more
-            carried, caches = ([], values) if is_bottom else (list(values[: len(shapes)]), values[len(shapes) :])
+            carried, caches = ([], values) if is_bottom else (values[: len(shapes)], values[len(shapes) :])
             after.append(caches)
             top += height
-        return np.concatenate(results, axis=3), after
+        return to_ort_value(np.concatenate(results, axis=3)), after
 
     def _part(self, part: str, chunk: str) -> ort.InferenceSession:
         session = self._parts.get((part, chunk))
@@ -123,7 +131,15 @@ class BandedVae:
         return session
 
 
-def _run_whole(session: ort.InferenceSession, x: Array, caches: Caches, last: bool) -> tuple[Array, Caches]:
+def _run_whole(
+    session: ort.InferenceSession, x: ort.OrtValue, caches: Caches, last: bool
+) -> tuple[ort.OrtValue, Caches]:
     outputs = [node.name for node in session.get_outputs()]
-    result, *after = call(session, [x, *caches], outputs[:1] if last else outputs)
-    return result.numpy(), after
+    result, *after = _call(session, [x, *caches], outputs[:1] if last else outputs)
+    return result, after
+
+
+def _call(session: ort.InferenceSession, inputs: Sequence[Tensor], outputs: Sequence[str]) -> list[ort.OrtValue]:
+    """Run a graph on inputs in its order."""
+    names = [node.name for node in session.get_inputs()]
+    return call(session, dict(zip(names, map(to_ort_value, inputs), strict=True)), outputs)

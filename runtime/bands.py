@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-
-from pipelines.frames import Float32
 
 BANDS_FILE = "bands.json"
 BAND_BYTES = 128 * 2**20
@@ -28,16 +27,16 @@ class CarriedShape(_Frozen):
     frames_per_latent: int
     more_frames: int
     """however many latent frames there are"""
-    are_pictures: bool
+    are_images: bool
     """[batch * frames, channels, rows, width]"""
     rows: int
     """those of zeros, which the first band begins with"""
     width_per_latent: int
 
-    def zeros(self, batch: int, frames: int, width: int) -> Float32:
+    def zeros(self, batch: int, frames: int, width: int) -> NDArray[np.float32]:
         """What the first band begins with; sizes in latents."""
         frames = self.frames_per_latent * frames + self.more_frames
-        videos = (batch * frames, self.channels) if self.are_pictures else (batch, self.channels, frames)
+        videos = (batch * frames, self.channels) if self.are_images else (batch, self.channels, frames)
         return np.zeros((*videos, self.rows, self.width_per_latent * width), np.float32)
 
 
@@ -72,7 +71,7 @@ class BandPlan(_Frozen):
     """latent rows that the result of a band ends above the band's own end, rounded up"""
     first: ChunkPlan
     next: ChunkPlan | None
-    """None for a VAE of pictures"""
+    """None for a VAE of images"""
 
     @classmethod
     def read(cls, folder: Path) -> "BandPlan":

@@ -1,4 +1,4 @@
-"""ONNX Runtime engines: one-shot models, and VAEs, which may carry caches from chunk to chunk."""
+"""Engines over ONNX Runtime: models of one graph, and VAEs, which may carry caches from chunk to chunk."""
 
 import time
 from pathlib import Path
@@ -7,13 +7,14 @@ import numpy as np
 import onnxruntime as ort
 
 from pipelines.lora.folder import LoraFolder
-from pipelines.runner import Array, Tensors
 from protocol.lora import LORA_INPUT
 from runtime.adapter_cache import AdapterCache
 from runtime.banded_vae import BandedVae, VideoState
 from runtime.bands import BAND_BYTES, BandPlan
+from runtime.engine import Chunk, Engine, Inputs, Tensor
 from runtime.heap import Heap
-from runtime.onnx_session import device_of, has_gpu, open_session
+from runtime.onnx_session import call, device_of, has_gpu, open_session
+from runtime.tensors import to_ort_value
 
 _ONE_GRAPH = "model.onnx"
 
@@ -37,48 +38,38 @@ class OnnxEngine:
     ) -> None:
         self._session = open_session(folder / _ONE_GRAPH, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        optional = [value.name for value in self._session.get_overridable_initializers()]
+        optional = {value.name: value.type for value in self._session.get_overridable_initializers()}
         self._adapters = AdapterCache(
             loras or LoraFolder(None), optional, device_of(self._session), adapter_cache_bytes
         )
         self._heap = Heap()
 
-    def run(self, inputs: Tensors) -> dict[str, Array]:
-        """All outputs for one set of inputs, of which `lora` names adapters to apply.
-
-        Raises:
-            PipelineError: an adapter cannot be applied any more.
-        """
-        outputs = self._run(dict(inputs))
+    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
+        """All outputs for one set of inputs, of which `lora` names adapters to apply."""
+        feeds = {name: to_ort_value(value) for name, value in inputs.items() if not isinstance(value, str)}
+        applied = inputs.get(LORA_INPUT)
+        if isinstance(applied, str):
+            feeds |= self._adapters.feeds(applied)
+        outputs = dict(zip(self._outputs, call(self._session, feeds, self._outputs), strict=True))
         self._heap.trim_if_grown()
         return outputs
 
-    def _run(self, arrays: dict[str, Array]) -> dict[str, Array]:
-        applied = arrays.pop(LORA_INPUT, None)
-        if applied is None:
-            return dict(zip(self._outputs, self._session.run(self._outputs, arrays), strict=True))
-        feeds = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
-        feeds |= self._adapters.feeds(applied.item().decode())
-        values = self._session.run_with_ort_values(self._outputs, feeds)
-        return {name: value.numpy() for name, value in zip(self._outputs, values, strict=True)}
 
-
-class PictureEngine:
-    """A VAE that decodes pictures.
+class ImageEngine:
+    """A VAE that decodes images.
 
     Args:
-        band_bytes: how much memory a picture may take on the CPU that is not cut into bands.
+        band_bytes: how much memory an image may take on the CPU that is not cut into bands.
     """
 
     def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
         self._vae = _open_vae(folder, threads, band_bytes)
         self._heap = Heap(returns_large_blocks=True)
 
-    def run(self, inputs: Tensors) -> dict[str, Array]:
-        """The pictures of one set of latents."""
-        (x,) = inputs.values()
+    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
+        """The images of one set of latents."""
         try:
-            result, _ = self._vae.run(x, None, last=True)
+            result, _ = self._vae.run(_only(inputs), None, last=True)
         finally:
             self._vae.release()
             self._heap.trim_if_grown()
@@ -94,38 +85,41 @@ class StreamingEngine:
 
     def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
         self._vae = _open_vae(folder, threads, band_bytes)
-        self._states: dict[object, VideoState] = {}
-        self._last_used: dict[object, float] = {}
+        self._states: dict[int | str, VideoState] = {}
+        self._last_used: dict[int | str, float] = {}
         self._heap = Heap(returns_large_blocks=True)
 
     def __len__(self) -> int:
-        """How many sequences hold caches."""
+        """The number of sequences that hold caches."""
         return len(self._states)
 
-    def run(self, inputs: Tensors, sequence_id: object, start: bool, end: bool) -> dict[str, Array]:
+    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
         """Process the next chunk of a sequence; a chunk without frames (axis 2) only ends it.
 
         Raises:
+            ValueError: there is no chunk.
             LookupError: the sequence was never started, or has been forgotten.
         """
-        (x,) = inputs.values()
-        if x.shape[2] == 0:
-            self._forget(sequence_id)
-            return {self._vae.result: np.empty((0,) * 5, np.float32)}
-        if not start and sequence_id not in self._states:
-            raise LookupError(f"sequence {sequence_id} was not started or has been idle for too long")
+        if chunk is None:
+            raise ValueError("a streaming model needs to know which chunk this is")
+        x = to_ort_value(_only(inputs))
+        if x.shape()[2] == 0:
+            self._forget(chunk.sequence_id)
+            return {self._vae.result: to_ort_value(np.empty((0,) * 5, np.float32))}
+        if not chunk.start and chunk.sequence_id not in self._states:
+            raise LookupError(f"sequence {chunk.sequence_id} was not started or has been idle for too long")
         # taken out: a call that fails leaves a video that cannot go on
-        before = None if start else self._states.pop(sequence_id)
+        before = None if chunk.start else self._states.pop(chunk.sequence_id)
         try:
-            result, after = self._vae.run(x, before, last=end)
+            result, after = self._vae.run(x, before, last=chunk.end)
         except Exception:
-            self._forget(sequence_id)
+            self._forget(chunk.sequence_id)
             raise
         if after is None:
-            self._forget(sequence_id)
+            self._forget(chunk.sequence_id)
         else:
-            self._states[sequence_id] = after
-            self._last_used[sequence_id] = time.monotonic()
+            self._states[chunk.sequence_id] = after
+            self._last_used[chunk.sequence_id] = time.monotonic()
             self._heap.trim_if_grown()
         return {self._vae.result: result}
 
@@ -135,7 +129,7 @@ class StreamingEngine:
         for sequence_id in [key for key, used in self._last_used.items() if used < oldest]:
             self._forget(sequence_id)
 
-    def _forget(self, sequence_id: object) -> None:
+    def _forget(self, sequence_id: int | str) -> None:
         self._states.pop(sequence_id, None)
         self._last_used.pop(sequence_id, None)
         if not any(state.is_cut for state in self._states.values()):
@@ -149,7 +143,7 @@ def open_engine(
     loras: LoraFolder | None = None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
     band_bytes: int = BAND_BYTES,
-) -> OnnxEngine | PictureEngine | StreamingEngine:
+) -> Engine:
     """The engine for the graphs in a model's version folder.
 
     The adapters' arguments are for `OnnxEngine`, and the bands' for the others.
@@ -160,9 +154,17 @@ def open_engine(
     if (folder / _ONE_GRAPH).exists():
         return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
     plan = BandPlan.read(folder)
-    return (PictureEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
+    return (ImageEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
 
 
 def _open_vae(folder: Path, threads: int, band_bytes: int) -> BandedVae:
     budget = None if has_gpu() else band_bytes
     return BandedVae(lambda name: open_session(folder / name, threads), BandPlan.read(folder), budget)
+
+
+def _only(inputs: Inputs) -> Tensor:
+    """A VAE's input."""
+    (value,) = inputs.values()
+    if isinstance(value, str):
+        raise TypeError("a VAE takes a tensor")
+    return value

@@ -1,12 +1,9 @@
 """ONNX Runtime sessions, and calls of them whose tensors stay on the device."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
-
-from pipelines.runner import Array
 
 _GPU, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -15,7 +12,7 @@ def open_session(path: Path, threads: int) -> ort.InferenceSession:
     """Load a graph on the GPU where onnxruntime-gpu finds one, else on the CPU.
 
     Args:
-        threads: intra-op threads; 0 takes one a core.
+        threads: intra-op threads; 0 takes one per core.
     """
     providers = [_GPU, _CPU] if has_gpu() else [_CPU]
     options = ort.SessionOptions()
@@ -48,22 +45,19 @@ def device_of(session: ort.InferenceSession) -> str:
 
 
 def call(
-    session: ort.InferenceSession, inputs: Sequence[Array | ort.OrtValue], outputs: Sequence[str]
+    session: ort.InferenceSession, inputs: Mapping[str, ort.OrtValue], outputs: Sequence[str]
 ) -> list[ort.OrtValue]:
     """Run a graph.
 
     Args:
-        inputs: all of them, in the graph's order.
+        inputs: by name, on any device.
 
     Returns:
         those outputs, on the device that computed them.
     """
     binding = session.io_binding()
-    for node, value in zip(session.get_inputs(), inputs, strict=True):
-        if isinstance(value, ort.OrtValue):
-            binding.bind_ortvalue_input(node.name, value)
-        else:
-            binding.bind_cpu_input(node.name, np.ascontiguousarray(value))
+    for name, value in inputs.items():
+        binding.bind_ortvalue_input(name, value)
     device = device_of(session)
     for name in outputs:
         binding.bind_output(name, device)

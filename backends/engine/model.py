@@ -1,11 +1,11 @@
-"""Triton backend `engine`: runs the ONNX graphs of a model's version folder with ONNX Runtime.
+"""Triton backend `engine`: runs the graphs of a model's version folder; tensors go in and out as they are, by DLPack.
 
-`1/model.onnx` is run once a request; `generate` makes the batches. `1/bands.json` says how the graphs beside it, a VAE,
-compute large frames in bands. One of videos is a streaming model: config.pbtxt gives it `sequence_batching`, and its
-caches stay here from chunk to chunk.
+`1/model.onnx` is run once per request; `generate` makes the batches. `1/bands.json` says how the graphs beside it, a
+VAE, compute large frames in bands. One of videos is a streaming model: config.pbtxt gives it `sequence_batching`, and
+its caches stay here from chunk to chunk.
 
 config.pbtxt parameters (optional):
-    threads: intra-op threads; 0, the default, takes one a core.
+    threads: intra-op threads; 0, the default, takes one per core.
     adapter_cache_mib: how much of the adapters that requests name in their input `lora` stays loaded; 1024.
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
 """
@@ -18,11 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
 from protocol.heartbeat import Heartbeat
+from runtime.engine import Chunk, Inputs
 from runtime.onnx_engine import StreamingEngine, open_engine
 
 START = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
@@ -32,7 +32,8 @@ END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
-        self._inputs = [tensor["name"] for tensor in config["input"]]
+        self._dtypes = {tensor["name"]: tensor["data_type"] for tensor in config["input"]}
+        self._is_stateful = "sequence_batching" in config
         root = os.environ.get(LORA_DIR_VARIABLE)
         self._engine = open_engine(
             Path(args["model_repository"], args["model_version"]),
@@ -59,24 +60,28 @@ class TritonPythonModel:
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
-        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
-        inputs = {name: tensor.as_numpy() for name, tensor in tensors.items() if tensor is not None}
         started = time.perf_counter()
         try:
-            outputs = self._run(inputs, request)
+            outputs = self._engine.run(self._read(request), self._chunk(request))
         except Exception as error:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
         self._busy.increment(time.perf_counter() - started)
         wanted = request.requested_output_names()
-        return pb_utils.InferenceResponse(
-            [pb_utils.Tensor(name, np.ascontiguousarray(outputs[name])) for name in wanted]
-        )
+        return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(name, outputs[name]) for name in wanted])
 
-    def _run(self, inputs: dict[str, Any], request: pb_utils.InferenceRequest) -> dict[str, Any]:
-        if isinstance(self._engine, StreamingEngine):
-            flags = request.flags()
-            return self._engine.run(inputs, request.correlation_id(), bool(flags & START), bool(flags & END))
-        return self._engine.run(inputs)
+    def _read(self, request: pb_utils.InferenceRequest) -> Inputs:
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._dtypes}
+        return {
+            name: tensor.as_numpy().item().decode() if self._dtypes[name] == "TYPE_STRING" else tensor
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+
+    def _chunk(self, request: pb_utils.InferenceRequest) -> Chunk | None:
+        if not self._is_stateful:
+            return None
+        flags = request.flags()
+        return Chunk(request.correlation_id(), start=bool(flags & START), end=bool(flags & END))
 
 
 def _parameter(config: dict[str, Any], name: str, default: int) -> int:

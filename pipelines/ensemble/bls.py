@@ -4,11 +4,14 @@ from __future__ import annotations  # Triton makes its classes later than it imp
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
+import torch
 import triton_python_backend_utils as pb_utils
+from torch.utils.dlpack import from_dlpack
 
-from pipelines.runner import Array, Chunk, Tensors
+from pipelines.runner import Chunk, Inputs
 from pipelines.unstoppable import until_done
 from protocol.errors import ModelAway, ModelFailed
 from protocol.triton_messages import says_model_is_away
@@ -27,14 +30,14 @@ class BlsRunner:
     that its job survives. Cancelling the call ends that wait at once.
     """
 
-    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
-        sequence = {}
+    async def infer(self, model: str, inputs: Inputs, output: str, chunk: Chunk | None = None) -> torch.Tensor:
+        sequence: dict[str, Any] = {}
         if chunk is not None:
             sequence = {"correlation_id": chunk.sequence_id, "flags": START * chunk.start | END * chunk.end}
         request = pb_utils.InferenceRequest(
             model_name=model,
             requested_output_names=[output],
-            inputs=[pb_utils.Tensor(name, np.ascontiguousarray(array)) for name, array in inputs.items()],
+            inputs=[to_triton(name, value) for name, value in inputs.items()],
             **sequence,
         )
         deadline = time.monotonic() + (RETRY_SECONDS if chunk is None else 0)
@@ -48,9 +51,7 @@ class BlsRunner:
         tensor = pb_utils.get_output_tensor_by_name(response, output)
         if tensor is None:
             raise ModelFailed(f"{model} answered without its output {output!r}")
-        # The tensor's memory goes back to the shared region with the response.
-        array: Array = tensor.as_numpy().copy()
-        return array
+        return from_triton(tensor)
 
 
 async def _execute(request: pb_utils.InferenceRequest, model: str) -> pb_utils.InferenceResponse:
@@ -59,3 +60,15 @@ async def _execute(request: pb_utils.InferenceRequest, model: str) -> pb_utils.I
         return await until_done(request.async_exec())
     except pb_utils.TritonModelException as error:
         raise ModelFailed(f"{model}: {error}") from error
+
+
+def to_triton(name: str, value: torch.Tensor | str) -> pb_utils.Tensor:
+    """A tensor, of any dtype and on any device, or a string as an input of a model."""
+    if isinstance(value, str):
+        return pb_utils.Tensor(name, np.array([value.encode()], np.object_))
+    return pb_utils.Tensor.from_dlpack(name, value.contiguous())
+
+
+def from_triton(tensor: pb_utils.Tensor) -> torch.Tensor:
+    """A model's output, on the device that it lies on."""
+    return from_dlpack(tensor).clone()  # its memory goes back to the shared region with the response

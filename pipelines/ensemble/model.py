@@ -27,7 +27,7 @@ from pipelines.ensemble.responses import Responder, read_fields
 from pipelines.ensemble.settings import Settings
 from pipelines.frames import to_uint8
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
-from pipelines.runner import Array, Tensors
+from pipelines.runner import Inputs
 from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models
@@ -158,7 +158,7 @@ class TritonPythonModel:
         self._metrics.job_done(done.timings.total_seconds)
         pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")
 
-    async def _evaluate(self, model: str, inputs: Tensors) -> Array:
+    async def _evaluate(self, model: str, inputs: Inputs) -> torch.Tensor:
         """One transformer batch."""
         started = time.monotonic()
         output = await self._runner.infer(model, inputs, "sample")

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.lora.file import AdapterFile
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.names import name_table
@@ -65,7 +63,7 @@ class Adapters:
         if not (applied := self._applied(requests, component)):
             return Shared()
         text = AppliedLoras(component=component, adapters=applied).model_dump_json()
-        return Shared(text, {LORA_INPUT: np.array([text.encode()], np.object_)})
+        return Shared(text, {LORA_INPUT: text})
 
     def _applied(self, requests: Sequence[LoraRequest], component: str) -> tuple[AppliedLora, ...]:
         applied = []

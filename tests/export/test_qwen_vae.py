@@ -11,6 +11,7 @@ from torch import nn
 
 from export import qwen_vae
 from runtime.banded_vae import BandedVae
+from runtime.tensors import to_numpy
 from tests.export.vae_engine import BuiltVae
 
 
@@ -35,7 +36,7 @@ def latents_of(batch: int, rows: int, width: int) -> NDArray[np.float32]:
 
 def pictures(engine: BandedVae, latents: NDArray[np.float32]) -> NDArray[np.float32]:
     frames, _ = engine.run(latents, None, last=True)
-    return frames
+    return to_numpy(frames)
 
 
 @pytest.mark.parametrize(("batch", "rows", "width"), [(1, 2, 2), (2, 6, 4), (3, 5, 7)])

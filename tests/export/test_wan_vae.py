@@ -82,7 +82,7 @@ def test_several_videos_go_through_the_bands_together(built: BuiltVae, layout: L
 def test_a_single_frame_is_an_image(whole: BandedVae, layout: LayoutName) -> None:
     frames, state = whole.run(latents_of(layout, 1, 1, 4, 4), None, last=True)
     side = 64 if layout is LayoutName.TI2V else 32
-    assert frames.shape == (1, 3, 1, side, side)
+    assert frames.shape() == [1, 3, 1, side, side]
     assert state is None
 
 

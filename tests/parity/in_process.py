@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from pipelines.ensemble.admission import Admission
@@ -11,7 +12,7 @@ from pipelines.ensemble.job import Job
 from pipelines.families import Pipelines
 from pipelines.in_process import InProcessRunner
 from pipelines.lora.folder import LoraFolder
-from pipelines.runner import Array, Tensors
+from pipelines.runner import Inputs
 from pipelines.step_batcher import StepBatcher
 from protocol.events import Progress
 from protocol.resolve import parse, resolve
@@ -57,5 +58,5 @@ class InProcess:
         evaluate = StepBatcher(self._call, max_rows=16).evaluate
         return Pipelines(self._folder, self._runner, evaluate, [self._model], self._loras)
 
-    async def _call(self, model: str, inputs: Tensors) -> Array:
+    async def _call(self, model: str, inputs: Inputs) -> torch.Tensor:
         return await self._runner.infer(model, inputs, "sample")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from runtime.engine import Chunk
 from runtime.heap import Heap, resident_bytes
 from runtime.onnx_engine import StreamingEngine, open_engine
 
@@ -28,7 +29,7 @@ def main() -> None:
         step = int(sys.argv[3])
         chunks = [x[:, :, :1], *(x[:, :, i : i + step] for i in range(1, x.shape[2], step))]
         for i, chunk in enumerate(chunks):
-            engine.run({name: chunk}, 1, start=i == 0, end=i == len(chunks) - 1)
+            engine.run({name: chunk}, Chunk(1, start=i == 0, end=i == len(chunks) - 1))
     else:
         engine.run(inputs)
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

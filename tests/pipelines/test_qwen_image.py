@@ -34,7 +34,7 @@ def test_packing_is_diffusers_and_can_be_undone(batch: int, height: int, width: 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 3), (5, 5), (1, 9)])
 def test_rope_tables_are_diffusers_angles(height: int, width: int) -> None:
-    tables = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12))).of(height, width, 7).tensors
+    tables = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12))).of(height, width, 7).inputs
     image, text = QwenEmbedRope(10000, [8, 12, 12], scale_rope=True)([[(1, height, width)]], max_txt_seq_len=7)
     np.testing.assert_array_equal(tables["image_cos"] + 1j * tables["image_sin"], image.numpy())
     np.testing.assert_array_equal(tables["text_cos"] + 1j * tables["text_sin"], text.numpy())

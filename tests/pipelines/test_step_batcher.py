@@ -4,8 +4,9 @@ import asyncio
 
 import numpy as np
 import pytest
+import torch
 
-from pipelines.runner import Array, Shared, Tensors
+from pipelines.runner import Inputs, Shared, Tensors
 from pipelines.step_batcher import REMEMBERED_SECONDS, StepBatcher
 from protocol.errors import ModelAway, ModelFailed
 
@@ -19,8 +20,8 @@ class Transformer:
         self.seconds = seconds
         self.batches: list[tuple[str, int]] = []
 
-    async def __call__(self, model: str, inputs: Tensors) -> Array:
-        x, timestep = inputs["hidden_states"], inputs["timestep"]
+    async def __call__(self, model: str, inputs: Inputs) -> torch.Tensor:
+        x, timestep = tensor(inputs, "hidden_states"), tensor(inputs, "timestep")
         self.batches.append((model, len(x)))
         await asyncio.sleep(self.seconds)
         if (timestep == POISON).any():
@@ -28,11 +29,17 @@ class Transformer:
         return x + timestep[:, None]
 
 
-def rows(value: float, timestep: float, count: int = 1, width: int = 3) -> dict[str, Array]:
+def rows(value: float, timestep: float, count: int = 1, width: int = 3) -> Tensors:
     return {
-        "hidden_states": np.full((count, width), value, np.float32),
-        "timestep": np.full(count, timestep, np.float32),
+        "hidden_states": torch.full((count, width), value),
+        "timestep": torch.full((count,), timestep),
     }
+
+
+def tensor(inputs: Inputs, name: str) -> torch.Tensor:
+    value = inputs[name]
+    assert isinstance(value, torch.Tensor)
+    return value
 
 
 async def sample(batcher: StepBatcher, job: int, steps: int, model: str = "m") -> list[float]:
@@ -91,6 +98,24 @@ async def test_only_equal_models_and_shapes_are_merged() -> None:
     assert sorted(transformer.batches) == [("high", 1), ("high", 2), ("low", 1)]
 
 
+async def test_only_equal_dtypes_and_devices_are_merged_and_both_are_kept() -> None:
+    seen: list[tuple[torch.dtype, str, int]] = []
+
+    async def transformer(model: str, inputs: Inputs) -> torch.Tensor:
+        x = tensor(inputs, "hidden_states")
+        seen.append((x.dtype, x.device.type, len(x)))
+        return x + 1
+
+    kinds = [(torch.float32, "cpu"), (torch.float16, "cpu"), (torch.bfloat16, "cpu"), (torch.bfloat16, "meta")]
+    jobs = [torch.ones(1, 3, dtype=dtype, device=device) for dtype, device in kinds * 2]
+    batcher = StepBatcher(transformer, max_rows=8)
+    outputs = await asyncio.gather(*(batcher.evaluate("m", {"hidden_states": x}) for x in jobs))
+
+    assert seen == [(*kind, 2) for kind in kinds]
+    assert [(output.dtype, output.device.type) for output in outputs] == kinds * 2
+    assert all((output == 2).all() for output in outputs if output.device.type == "cpu")
+
+
 async def test_a_batch_has_at_most_max_rows_and_those_left_over_go_next() -> None:
     transformer = Transformer()
     batcher = StepBatcher(transformer, max_rows=4)
@@ -112,8 +137,8 @@ async def test_a_failing_job_fails_alone() -> None:
     )
 
     assert isinstance(failed, ModelFailed)
-    assert isinstance(first, np.ndarray)
-    assert isinstance(last, np.ndarray)
+    assert isinstance(first, torch.Tensor)
+    assert isinstance(last, torch.Tensor)
     assert (first[0, 0], last[0, 0]) == (6, 8)
 
 
@@ -137,7 +162,7 @@ async def test_a_cancelled_job_leaves_the_others_alone_and_is_not_evaluated() ->
 async def test_a_model_that_is_away_fails_the_batch_at_once() -> None:
     calls = 0
 
-    async def away(model: str, inputs: Tensors) -> Array:
+    async def away(model: str, inputs: Inputs) -> torch.Tensor:
         nonlocal calls
         calls += 1
         raise ModelAway("its process has ended")
@@ -150,8 +175,8 @@ async def test_a_model_that_is_away_fails_the_batch_at_once() -> None:
 
 
 async def test_a_model_that_loses_rows_has_failed() -> None:
-    async def forgetful(model: str, inputs: Tensors) -> Array:
-        return inputs["hidden_states"][1:]
+    async def forgetful(model: str, inputs: Inputs) -> torch.Tensor:
+        return tensor(inputs, "hidden_states")[1:]
 
     with pytest.raises(ModelFailed, match="returned 1 rows for 2"):
         await StepBatcher(forgetful, max_rows=8).evaluate("m", rows(1, 1, count=2))
@@ -168,12 +193,12 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    async def __call__(self, model: str, inputs: Tensors) -> Array:
-        count, width = inputs["hidden_states"].shape
+    async def __call__(self, model: str, inputs: Inputs) -> torch.Tensor:
+        count, width = tensor(inputs, "hidden_states").shape
         self.calls.append((width, count))
         await asyncio.sleep(0.001)
         self.now += width * count
-        return inputs["hidden_states"] + inputs["timestep"][:, None]
+        return tensor(inputs, "hidden_states") + tensor(inputs, "timestep")[:, None]
 
 
 async def steps(batcher: StepBatcher, width: int, count: int) -> None:
@@ -239,7 +264,7 @@ class HeldTransformer:
         self.release = asyncio.Event()
         self.cancelled = False
 
-    async def __call__(self, model: str, inputs: Tensors) -> Array:
+    async def __call__(self, model: str, inputs: Inputs) -> torch.Tensor:
         self.begun.set()
         try:
             await self.release.wait()
@@ -247,7 +272,7 @@ class HeldTransformer:
             self.cancelled = True
             await self.release.wait()  # as a call that computes does
             raise
-        return inputs["hidden_states"]
+        return tensor(inputs, "hidden_states")
 
 
 async def test_a_job_that_leaves_a_running_call_waits_for_its_end() -> None:
@@ -316,12 +341,12 @@ async def test_nothing_is_kept_for_shapes_that_are_no_longer_used() -> None:
 async def test_rows_share_a_call_only_with_rows_whose_shared_inputs_are_equal() -> None:
     seen: list[tuple[int, str]] = []
 
-    async def transformer(model: str, inputs: Tensors) -> Array:
-        seen.append((len(inputs["hidden_states"]), str(inputs["adapter"])))
-        return inputs["hidden_states"]
+    async def transformer(model: str, inputs: Inputs) -> torch.Tensor:
+        seen.append((len(tensor(inputs, "hidden_states")), str(inputs["adapter"])))
+        return tensor(inputs, "hidden_states")
 
     def adapter(name: str) -> Shared:
-        return Shared(name, {"adapter": np.array(name)})
+        return Shared(name, {"adapter": name})
 
     batcher = StepBatcher(transformer, max_rows=8)
     await asyncio.gather(*(batcher.evaluate("m", rows(1, 1), adapter(name)) for name in ("ink", "oil", "ink")))
@@ -329,5 +354,5 @@ async def test_rows_share_a_call_only_with_rows_whose_shared_inputs_are_equal() 
 
 
 def test_two_sets_of_shared_inputs_become_one() -> None:
-    both = Shared("a", {"x": np.zeros(1)}) | Shared("b", {"y": np.ones(1)})
-    assert (both.key, sorted(both.tensors)) == (("a", "b"), ["x", "y"])
+    both = Shared("a", {"x": torch.zeros(1)}) | Shared("b", {"y": torch.ones(1)})
+    assert (both.key, sorted(both.inputs)) == (("a", "b"), ["x", "y"])

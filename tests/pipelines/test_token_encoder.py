@@ -4,30 +4,32 @@ import asyncio
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines.condition_cache import ConditionCache
-from pipelines.runner import Array, Chunk, Tensors
+from pipelines.runner import Chunk, Inputs
 from pipelines.token_encoder import TokenEncoder
 from protocol.errors import ModelFailed
 
-IDS = np.array([[5, 6, 1]], np.int32)
-MASK = np.ones_like(IDS)
+IDS = torch.tensor([[5, 6, 1]], dtype=torch.int32)
+MASK = torch.ones_like(IDS)
 
 
 class Runner:
     """Answers with one row of features per token, or with `answer`."""
 
-    def __init__(self, answer: Array | None = None) -> None:
+    def __init__(self, answer: torch.Tensor | None = None) -> None:
         self.answer = answer
         self.calls: list[dict[str, list[list[int]]]] = []
 
-    async def infer(self, model: str, inputs: Tensors, output: str, chunk: Chunk | None = None) -> Array:
-        assert (model, output, {array.dtype for array in inputs.values()}) == ("umt5", "states", {np.dtype(np.int64)})
-        self.calls.append({name: array.tolist() for name, array in inputs.items()})
+    async def infer(self, model: str, inputs: Inputs, output: str, chunk: Chunk | None = None) -> torch.Tensor:
+        tensors = {name: value for name, value in inputs.items() if isinstance(value, torch.Tensor)}
+        assert (model, output, {x.dtype for x in tensors.values()}) == ("umt5", "states", {torch.int64})
+        self.calls.append({name: x.tolist() for name, x in tensors.items()})
         await asyncio.sleep(0)
         if self.answer is not None:
             return self.answer
-        return inputs["input_ids"].astype(np.float32)[:, :, None] * np.ones(4, np.float32)
+        return tensors["input_ids"].float()[:, :, None] * torch.ones(4)
 
 
 def encoder_of(runner: Runner) -> TokenEncoder:
@@ -38,7 +40,7 @@ async def test_equal_tokens_are_encoded_once() -> None:
     runner = Runner()
     encoder = encoder_of(runner)
 
-    first, second = await asyncio.gather(encoder.encode(IDS, MASK), encoder.encode(IDS.astype(np.int64), MASK))
+    first, second = await asyncio.gather(encoder.encode(IDS, MASK), encoder.encode(IDS.long(), MASK))
 
     assert first is second
     np.testing.assert_array_equal(first[0, :, 0], [5, 6, 1])
@@ -55,7 +57,7 @@ async def test_other_tokens_or_another_mask_are_not_equal() -> None:
 
 @pytest.mark.parametrize("shape", [(0,), (1, 2, 4), (1, 3), (2, 3, 4), (1, 4, 4)])
 async def test_an_answer_that_is_not_one_per_token_is_an_error_and_not_kept(shape: tuple[int, ...]) -> None:
-    runner = Runner(np.zeros(shape, np.float32))
+    runner = Runner(torch.zeros(shape))
     encoder = encoder_of(runner)
     with pytest.raises(ModelFailed, match=r"umt5 answered .* for tokens \(1, 3\)"):
         await encoder.encode(IDS, MASK)

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.utils.dlpack import from_dlpack
 
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import Sizes
 from protocol.errors import InvalidRequest, ModelFailed
 from protocol.lora import AppliedLora, AppliedLoras
 from runtime.adapter_cache import AdapterCache
+from runtime.tensors import BFLOAT16, FLOAT16, FLOAT32
 from tests.adapters import Matrices, random_matrices, save_diffusers
 
 SIZES: Sizes = {"a.to_q": (4, 6), "a.to_v": (4, 4), "unused": (4, 4)}
@@ -32,8 +35,8 @@ def matrices(seed: int) -> Matrices:
     return random_matrices(SIZES, 3, seed)
 
 
-def cache(folder: LoraFolder, max_bytes: int = 10**6) -> AdapterCache:
-    return AdapterCache(folder, INPUTS, "cpu", max_bytes)
+def cache(folder: LoraFolder, max_bytes: int = 10**6, dtype: str = FLOAT32) -> AdapterCache:
+    return AdapterCache(folder, dict.fromkeys(INPUTS, dtype), "cpu", max_bytes)
 
 
 def applied(folder: LoraFolder, **scales: float) -> str:
@@ -51,6 +54,17 @@ def test_the_inputs_are_the_matrices_transposed_and_scaled(folder: LoraFolder) -
     down, up = matrices(0)["a.to_q"]
     np.testing.assert_array_equal(feeds["a.to_q.lora_A"].numpy(), down.numpy().T)
     np.testing.assert_allclose(feeds["a.to_q.lora_B"].numpy(), 0.5 * up.numpy().T)
+
+
+@pytest.mark.parametrize(("dtype", "theirs"), [(FLOAT16, torch.float16), (BFLOAT16, torch.bfloat16)])
+def test_the_inputs_have_the_dtype_that_the_graph_asks_for(folder: LoraFolder, dtype: str, theirs: torch.dtype) -> None:
+    kept = cache(folder, max_bytes=2 * BYTES // 2, dtype=dtype)
+    feeds = kept.feeds(applied(folder, _0=0.5))
+    down, up = matrices(0)["a.to_q"]
+    assert torch.equal(from_dlpack(feeds["a.to_q.lora_A"]), down.T.to(theirs))
+    assert torch.equal(from_dlpack(feeds["a.to_q.lora_B"]), (0.5 * up.T).to(theirs))
+    kept.feeds(applied(folder, _1=0.5))
+    assert len(kept) == 2, "they take half of the memory"
 
 
 def test_several_are_one_of_all_their_ranks(folder: LoraFolder) -> None:

@@ -62,11 +62,9 @@ def test_memory_does_not_grow_with_the_length_of_a_video() -> None:
 
 
 def test_the_first_band_begins_with_zeros_of_the_size_that_a_layer_carries() -> None:
-    shape = CarriedShape(
-        channels=96, frames_per_latent=4, more_frames=2, are_pictures=False, rows=1, width_per_latent=8
-    )
+    shape = CarriedShape(channels=96, frames_per_latent=4, more_frames=2, are_images=False, rows=1, width_per_latent=8)
     assert shape.zeros(batch=2, frames=3, width=5).shape == (2, 96, 14, 1, 40)
-    pictures = shape.model_copy(update={"are_pictures": True, "more_frames": 0, "rows": 0})
+    pictures = shape.model_copy(update={"are_images": True, "more_frames": 0, "rows": 0})
     assert pictures.zeros(batch=2, frames=3, width=5).shape == (24, 96, 0, 40)
 
 

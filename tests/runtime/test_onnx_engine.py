@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pipelines.runner import Array
+from runtime.engine import Chunk
 from runtime.onnx_engine import OnnxEngine, StreamingEngine, open_engine
+from runtime.tensors import to_numpy
+
+Array = NDArray[np.float32]
 
 
 def latents(frames: int, seed: int = 0) -> Array:
@@ -23,11 +27,15 @@ def decoder(toy: Any) -> StreamingEngine:
     return engine
 
 
-def decode(engine: StreamingEngine, z: Array, sequence: object, chunk: int = 1) -> Array:
+def run(engine: StreamingEngine, z: Array, sequence: str, start: bool, end: bool) -> Array:
+    return to_numpy(engine.run({"latents": z}, Chunk(sequence, start, end))["frames"])
+
+
+def decode(engine: StreamingEngine, z: Array, sequence: str, chunk: int = 1) -> Array:
     bounds = [(0, 1), *((i, i + chunk) for i in range(1, z.shape[2], chunk))]
     last = bounds[-1][0]
-    parts = [engine.run({"latents": z[:, :, a:b]}, sequence, start=a == 0, end=a == last) for a, b in bounds]
-    return np.concatenate([part["frames"] for part in parts], axis=2)
+    parts = [run(engine, z[:, :, a:b], sequence, start=a == 0, end=a == last) for a, b in bounds]
+    return np.concatenate(parts, axis=2)
 
 
 def test_a_model_of_one_graph_gives_every_output(toy: Any) -> None:
@@ -35,7 +43,7 @@ def test_a_model_of_one_graph_gives_every_output(toy: Any) -> None:
     assert isinstance(engine, OnnxEngine)
     ids = np.array([[5, 6, 1]], np.int64)
     outputs = engine.run({"input_ids": ids, "attention_mask": np.ones_like(ids)})
-    assert outputs["last_hidden_state"].shape == (1, 3, 64)
+    assert outputs["last_hidden_state"].shape() == [1, 3, 64]
 
 
 def test_a_latent_frame_is_four_pixel_frames_after_the_first(decoder: StreamingEngine) -> None:
@@ -54,8 +62,7 @@ def test_clips_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
     turns: dict[str, list[Array]] = {"a": [], "b": []}
     for i in range(3):
         for name, z in clips.items():
-            inputs = {"latents": z[:, :, i : i + 1]}
-            turns[name].append(decoder.run(inputs, name, start=i == 0, end=i == 2)["frames"])
+            turns[name].append(run(decoder, z[:, :, i : i + 1], name, start=i == 0, end=i == 2))
 
     for name, parts in turns.items():
         np.testing.assert_array_equal(np.concatenate(parts, axis=2), alone[name])
@@ -63,15 +70,15 @@ def test_clips_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
 
 def test_nothing_is_kept_of_a_clip_that_ended(decoder: StreamingEngine) -> None:
     decode(decoder, latents(3), "ended")
-    decoder.run({"latents": latents(1)}, "abandoned", start=True, end=False)
-    decoder.run({"latents": latents(0)}, "abandoned", start=False, end=True)
+    run(decoder, latents(1), "abandoned", start=True, end=False)
+    run(decoder, latents(0), "abandoned", start=False, end=True)
     assert len(decoder) == 0
     with pytest.raises(LookupError, match="was not started"):
-        decoder.run({"latents": latents(1)}, "abandoned", start=False, end=False)
+        run(decoder, latents(1), "abandoned", start=False, end=False)
 
 
 def test_a_clip_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
-    decoder.run({"latents": latents(1)}, "dead", start=True, end=False)
+    run(decoder, latents(1), "dead", start=True, end=False)
     decoder.forget_idle(seconds=60)
     assert len(decoder) == 1
     decoder.forget_idle(seconds=0)
@@ -104,6 +111,7 @@ import re, sys
 from pathlib import Path
 import numpy as np
 from runtime.bands import BandPlan
+from runtime.engine import Chunk
 from runtime.onnx_engine import StreamingEngine
 
 folder, side, frames, band_bytes = Path(sys.argv[1]), *map(int, sys.argv[2:])
@@ -115,7 +123,7 @@ def resident(field):
 def decode(frames, side):
     for i in range(frames):
         z = np.full((1, 16, 1, side, side), 0.1, np.float32)
-        engine.run({"latents": z}, "video", start=i == 0, end=i == frames - 1)
+        engine.run({"latents": z}, Chunk("video", start=i == 0, end=i == frames - 1))
 
 decode(1, 8)
 start = resident("VmRSS")

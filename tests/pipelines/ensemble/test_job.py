@@ -30,7 +30,7 @@ class CountingPipeline:
         self.closed = False
 
     async def encode_text(self, params: WanSpec) -> TextConditions:
-        return TextConditions(np.zeros((1, 1, 1), np.float32), None)
+        return TextConditions(torch.zeros(1, 1, 1), None)
 
     async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         return None

@@ -62,10 +62,11 @@ def requests(*fields: dict[str, Any]) -> list[LoraRequest]:
 
 
 def told(shared: Shared) -> list[tuple[str, float]]:
-    if not shared.tensors:
+    if not shared.inputs:
         return []
-    text = shared.tensors["lora"].item()
-    assert shared.key == text.decode()
+    text = shared.inputs["lora"]
+    assert isinstance(text, str)
+    assert shared.key == text
     return [(one.file, one.scale) for one in AppliedLoras.model_validate_json(text).adapters]
 
 

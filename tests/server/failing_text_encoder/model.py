@@ -23,5 +23,5 @@ class TritonPythonModel:
             return pb_utils.InferenceResponse(error=pb_utils.TritonError("it failed"))
         if self._calls == 2:
             return pb_utils.InferenceResponse([])
-        outputs = self._engine.run({tensor.name(): tensor.as_numpy() for tensor in request.inputs()})
-        return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT, outputs[OUTPUT])])
+        outputs = self._engine.run({tensor.name(): tensor for tensor in request.inputs()})
+        return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(OUTPUT, outputs[OUTPUT])])

@@ -1,0 +1,34 @@
+"""How sessions are set up, and what a process needs that only runs them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from onnx import TensorProto
+
+from runtime.onnx_session import has_gpu, open_session
+from tests.small_graphs import save_graph
+
+
+@pytest.mark.skipif(has_gpu(), reason="on a GPU the CPU's threads wait")
+def test_threads_spin_within_a_run_and_stop_with_it(tmp_path: Path) -> None:
+    save_graph(tmp_path / "model.onnx", "Add", TensorProto.FLOAT)
+    options = open_session(tmp_path / "model.onnx", threads=2).get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert not options.enable_cpu_mem_arena
+
+
+LIGHT = """
+import sys
+import runtime.onnx_engine
+assert "torch" not in sys.modules, "a model's process is back sooner, and smaller, without torch"
+ours = [name for name in sys.modules if name.startswith("pipelines.") and not name.startswith("pipelines.lora")]
+assert not ours, ours
+"""
+
+
+def test_a_process_that_runs_models_imports_neither_torch_nor_sampling_code() -> None:
+    done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
