@@ -99,7 +99,7 @@ def create_app(settings: Settings | None = None, engine: Engine | None = None) -
         settings=settings,
         engine=engine,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(engine),
+        catalog=ModelCatalog(engine, launcher_status),
         clips=ClipMaker(engine, own_metrics, settings.job_timeout_seconds),
         pictures=PictureMaker(engine, own_metrics, settings.job_timeout_seconds),
         recent_videos=RecentVideos(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),

@@ -20,6 +20,7 @@ FrontendError                     status  type                   code
 ├── TooManyUploads                503     server_error           too_many_uploads
 ├── ServerStopping                503     server_error           server_stopping
 ├── ClientDisconnected            499     invalid_request_error  client_disconnected      nobody reads it; for the log
+├── ModelNotReady                 503     server_error           model_not_ready
 ├── EngineUnavailable             503     server_error           service_unavailable
 │   └── EngineStalled             503     server_error           engine_stalled
 └── EngineFailed                  500     server_error           internal_error
@@ -161,6 +162,10 @@ class ClientDisconnected(FrontendError):
     """The client left before its answer was ready."""
 
 
+class ModelNotReady(FrontendError):
+    """The model is being exported or loaded."""
+
+
 class EngineUnavailable(FrontendError):
     """Triton or one of its models cannot be reached; the message is the reason."""
 
@@ -203,6 +208,7 @@ _RULES: dict[type[Exception], _Rule] = {
     TooManyUploads: _Rule(503, "server_error", "too_many_uploads", retry=True),
     ServerStopping: _Rule(503, "server_error", "server_stopping", retry=True),
     ClientDisconnected: _Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),
+    ModelNotReady: _Rule(503, "server_error", "model_not_ready", retry=True),
     EngineUnavailable: _Rule(503, "server_error", "service_unavailable", retry=True),
     EngineStalled: _Rule(503, "server_error", "engine_stalled", retry=True),
     InvalidRequest: _Rule(400, "invalid_request_error", "unsupported_value"),

@@ -1,8 +1,11 @@
 """Triton's HTTP endpoints for health, model configuration and the model repository."""
 
+import json
 from pathlib import Path
 
 import httpx
+
+from protocol.served import Refreshed
 
 
 class RepositoryError(Exception):
@@ -52,6 +55,20 @@ class RepositoryApi:
         """Whether the loaded `model` may answer one request with many responses."""
         config = self._client.get(f"/v2/models/{model}/config").raise_for_status().json()
         return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+
+    def refresh(self, ensemble: str) -> Refreshed:
+        """Ask the ensemble to serve what its file says, which may read a tokenizer and so take seconds.
+
+        Raises RepositoryError, and pydantic.ValidationError for an answer that is none.
+        """
+        answer = self._client.post(f"/v2/models/{ensemble}/generate_stream", json={"task": "refresh"}, timeout=60)
+        for line in answer.text.splitlines():
+            if line.startswith("data:"):
+                message = json.loads(line.removeprefix("data:"))
+                if "info" in message:
+                    return Refreshed.model_validate_json(message["info"])
+                raise RepositoryError(str(message.get("error", message)))
+        raise RepositoryError(answer.text)
 
     def _post(self, path: str, timeout: float | None) -> None:
         response = self._client.post(path, timeout=timeout)
