@@ -62,6 +62,7 @@ Every error on `/v1` has the body `{"error": {"message", "type", "param", "code"
 | 429 | the queue is full; see `Retry-After` |
 | 500 | a fault of ours; the message has the request's id |
 | 503 | Triton or a model is away, or died during the job, or the API keys cannot be read; see `Retry-After` |
+| 503 | the model is still being exported or loaded; see `Retry-After` |
 | 503 | the server stops, or has as many connections or uploads as it can; see `Retry-After` |
 | 504 | the job was not done in its time |
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,12 +31,16 @@ class Coming(BaseModel):
     """what is being done for it, or why it failed"""
     tasks: tuple[str, ...] = ()
     """what it will do, as far as that is known"""
-    has_failed: bool = False
+    state: Literal["exporting", "loading", "failed"] = "exporting"
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state == "failed"
 
     def __str__(self) -> str:
         if self.has_failed:
             return f"{self.model} cannot be served: {self.stage}"
-        return f"{self.model} is being prepared: {self.stage}"
+        return f"{self.state} {self.model} ({self.stage})"
 
 
 class _Report(BaseModel):

@@ -66,11 +66,11 @@ class ModelCatalog:
         except EngineUnavailable:
             if coming is None or coming.has_failed:
                 raise
-            raise ModelNotReady(f"{coming}; try again later", "model") from None
+            raise ModelNotReady(f"still {coming}; try again later", "model") from None
         if card is not None:
             return card
         if coming is not None and not coming.has_failed:
-            raise ModelNotReady(f"{coming}; try again later", "model")
+            raise ModelNotReady(f"still {coming}; try again later", "model")
         reason = str(coming) if coming is not None else f"there is no model {quoted(model)}"
         raise ModelNotFound(f"{reason}; served here: {_ids(list(self._cards.values()))}", "model")
 
@@ -107,7 +107,7 @@ class ModelCatalog:
                 raise
             card = None
         if card is None and coming:
-            raise ModelNotReady(f"{coming[0]}; try again later")
+            raise ModelNotReady(f"still {coming[0]}; try again later")
         return card
 
     async def _find(self, is_it: Callable[[ModelCard], bool]) -> ModelCard | None:

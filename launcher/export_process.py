@@ -98,7 +98,7 @@ class ExportProcess:
             self._status.coming(_COMES, list(self._coming.values()))
         code = self._process.wait()
         for folder, coming in self._coming.items():
-            if not coming.has_failed:
+            if coming.state != "failed":
                 self._fail(folder, f"the export ended with status {code}; see {self._log.path}")
         self._status.coming(_COMES, list(self._coming.values()))
 
@@ -125,13 +125,13 @@ class ExportProcess:
     def _under_way(self, stage: str) -> None:
         """The first that is not done is what is worked for."""
         for folder, coming in self._coming.items():
-            if not coming.has_failed:
+            if coming.state != "failed":
                 self._coming[folder] = Coming(coming.model, stage, coming.tasks)
                 return
 
     def _fail(self, folder: Path, reason: str) -> None:
         coming = self._coming[folder]
-        self._coming[folder] = Coming(coming.model, reason, coming.tasks, has_failed=True)
+        self._coming[folder] = Coming(coming.model, reason, coming.tasks, "failed")
         logger.error("the export of %s failed: %s", coming.model, reason)
 
 

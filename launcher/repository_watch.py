@@ -87,7 +87,9 @@ class RepositoryWatch:
         if any(model in busy and self._triton.loaded.get(model) != mark for model, mark in checkpoint.models.items()):
             return  # others still run on what it replaces
         began = time.monotonic()
-        self._status.coming(_COMES, [*self._failed.values(), Coming(model_id, "its models are being loaded")])
+        self._status.coming(
+            _COMES, [*self._failed.values(), Coming(model_id, "its models", checkpoint.card.tasks, "loading")]
+        )
         error = self._triton.take_in(checkpoint)
         if error is None:
             error = self._serve({**self._triton.checkpoints, name: checkpoint}).failed.get(name)
@@ -138,7 +140,7 @@ class RepositoryWatch:
         former = self._refused.get(name)
         self._refused[name] = _Refused(state, time.monotonic() + _RETRY_SECONDS)
         if former is None or former.state != state:
-            self._failed[name] = Coming(what, reason, has_failed=True)
+            self._failed[name] = Coming(what, reason, state="failed")
             logger.error("%s is not served: %s", what, reason)
 
     def _is_refused(self, name: str, state: object) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Coming:
     """what is being done for it, or why it failed"""
     tasks: tuple[str, ...] = ()
     """what it will do, as far as that is known"""
-    has_failed: bool = False
+    state: Literal["exporting", "loading", "failed"] = "exporting"
 
 
 class StatusFile:

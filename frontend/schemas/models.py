@@ -36,12 +36,12 @@ class ComingModel(BaseModel):
     """A model that is being exported or loaded, or for which that failed."""
 
     id: str = Field(examples=["wan2.2-i2v-a14b"])
-    status: Literal["preparing", "failed"]
+    status: Literal["exporting", "loading", "failed"]
     stage: str = Field(description="What is being done, or why it failed.", examples=["transformer: tracing"])
 
     @classmethod
     def of(cls, coming: Coming) -> "ComingModel":
-        return cls(id=coming.model, status="failed" if coming.has_failed else "preparing", stage=coming.stage)
+        return cls(id=coming.model, status=coming.state, stage=coming.stage)
 
 
 class ModelList(BaseModel):
