@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from threading import Thread
 
 import psutil
 
@@ -107,6 +108,7 @@ def _work(sender: Connection, group: Sequence[Task], options: Options, threads: 
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; its parent kills it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     from export.quiet import quiet_libraries
@@ -115,6 +117,14 @@ def _work(sender: Connection, group: Sequence[Task], options: Options, threads: 
     torch.set_num_threads(threads)
     for done in run_in_this_process([group], options, sender.send):
         sender.send(done.result)
+
+
+def _end_with_parent() -> None:
+    """The fork server, which this is a child of, may outlive the process that uses it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _bytes(group: Sequence[Task]) -> int:
