@@ -15,11 +15,14 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_BENCH := $(VENV)/.installed-bench
 
 # the bundled checkpoints and what is made of them; `serve` serves them until others are exported to model_repository
-CHECKPOINTS := $(wildcard toy/checkpoints/*)
+# while they are being made, text-to-video first
+FIRST_CHECKPOINT := toy/checkpoints/toy-wan-t2v
+CHECKPOINTS := $(FIRST_CHECKPOINT) $(filter-out $(FIRST_CHECKPOINT),$(wildcard toy/checkpoints/*))
 TOYS := toy_model_repository
-TOYS_EXPORTED := $(TOYS)/generate/1/.exported
 OTHERS := $(wildcard model_repository/generate/1/*/card.json)
+SERVE_TOYS := $(if $(OTHERS)$(findstring --model-repository,$(ARGS)),,yes)
 SOURCES := $(wildcard model_repository/*/config.pbtxt model_repository/generate/1/*.py)
+COPY_CONFIGURATIONS := mkdir -p $(TOYS) && cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
 
 .PHONY: help
 help: ## List the targets
@@ -27,8 +30,10 @@ help: ## List the targets
 	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
 
 .PHONY: serve
-serve: $(INSTALLED) $(if $(OTHERS),,$(TOYS_EXPORTED)) ## Set up everything and serve on http://127.0.0.1:8000
-	@exec $(BIN)/python -m launcher $(if $(OTHERS),,--model-repository $(TOYS)) $(ARGS)
+serve: $(INSTALLED) ## Set up everything and serve on http://127.0.0.1:8000
+	@$(if $(SERVE_TOYS),$(COPY_CONFIGURATIONS))
+	@exec $(BIN)/python -m launcher \
+		$(if $(SERVE_TOYS),--model-repository $(TOYS) $(addprefix --export ,$(CHECKPOINTS))) $(ARGS)
 
 .PHONY: stop
 stop: ## Stop what `make serve` started
@@ -57,14 +62,16 @@ lint: $(INSTALLED) ## Check format, style and types
 	$(BIN)/mypy
 
 .PHONY: export
-export: $(TOYS_EXPORTED) ## Export the toy checkpoints to toy_model_repository
+export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository
+	@$(COPY_CONFIGURATIONS)
+	@$(BIN)/python -m export $(CHECKPOINTS) --to $(TOYS)
 
 .PHONY: bench
-bench: $(INSTALLED_BENCH) $(TOYS_EXPORTED) ## Benchmark against diffusers
+bench: $(INSTALLED_BENCH) export ## Benchmark against diffusers
 	$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: quality
-quality: $(INSTALLED) $(TOYS_EXPORTED) ## Ask the toy models for held-out captions and judge what they make
+quality: $(INSTALLED) export ## Ask the toy models for held-out captions and judge what they make
 	$(BIN)/python -m toy.world quality $(ARGS)
 
 .PHONY: clean
@@ -83,9 +90,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_BENCH): $(INSTALLED)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
-	@touch $@
-
-$(TOYS_EXPORTED): $(shell find export -name "*.py") protocol/model_card.py protocol/repository.py $(SOURCES) constraints.txt \
-		$(shell find toy/checkpoints -type f) | $(INSTALLED)
-	@for checkpoint in $(CHECKPOINTS); do $(BIN)/python -m export $$checkpoint --to $(TOYS) || exit 1; done
 	@touch $@

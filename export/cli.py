@@ -2,29 +2,31 @@
 
 import signal
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from export.errors import ExportError
+from export.fork_server import start_fork_server
 from export.options import EXTERNAL_ABOVE, Options, Target
 from export.quiet import quiet_libraries
+from export.record import is_exported
+from export.reports import ConsoleListener, EventListener
 
 if TYPE_CHECKING:
-    from export.component import Exported
+    from export.family import Family
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    checkpoint: Annotated[
-        Path, typer.Argument(help="Folder of a diffusers checkpoint, the one with model_index.json.")
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of diffusers checkpoints, those with model_index.json; the most wanted first."),
     ],
     family: Annotated[
         str | None,
@@ -46,13 +48,20 @@ def main(
     external_above: Annotated[
         int, typer.Option(hidden=True, min=0, help="Bytes of weights above which they go to <file>.data.")
     ] = EXTERNAL_ABOVE,
+    events: Annotated[
+        bool, typer.Option("--events", hidden=True, help="Say what happens in lines of JSON, for the launcher.")
+    ] = False,
 ) -> None:
-    """Export a diffusers checkpoint to ONNX, into the folders that Triton serves.
+    """Export diffusers checkpoints to ONNX, into the folders that Triton serves.
 
     Each component is traced, saved, and compared in ONNX Runtime with its
     torch module on fresh random inputs of several sizes; a difference above
-    1e-4 fails the export. The repository changes only once everything has
-    passed: an export that fails or is interrupted leaves it as it was.
+    1e-4 fails the export. As many components as there are cores and memory
+    for are exported at a time.
+
+    The repository changes only once all of a checkpoint has passed: an export
+    that fails or is interrupted leaves it as it was. A server that runs takes
+    each checkpoint in as soon as it is there.
 
     Checkpoints of several families are served from one repository. What they
     have in common, the text encoder and the VAE, is in it once: the same weights
@@ -77,52 +86,48 @@ def main(
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored
     console = Console(highlight=False, soft_wrap=True)
+    if model_id is not None and len(checkpoints) > 1:
+        raise typer.BadParameter("it names one checkpoint; export one at a time", param_hint="--id")
+    options = Options(target, model_id, external_above)
+    listener = EventListener() if events else ConsoleListener(console, to)
     try:
-        _run(console, checkpoint, family, to, Options(target, model_id, external_above))
-    except ExportError as error:
-        console.print("[bold red]Export failed:[/]", str(error), markup=True)
-        raise typer.Exit(1) from None
+        with listener:
+            _run(listener, checkpoints, family, to, options)
     except KeyboardInterrupt:
         console.print("Interrupted; nothing half-written is left.")
         raise typer.Exit(128 + signal.SIGINT) from None
+    if listener.has_failed:
+        raise typer.Exit(1)
 
 
-def _run(console: Console, folder: Path, family_name: str | None, repository: Path, options: Options) -> None:
-    started = time.monotonic()
-    with console.status("starting") as status:
-        # these take seconds to import, which --help should not
-        from export.exporter import export_checkpoint
-        from export.families import get_family, recognise_family
+def _run(
+    listener: "ConsoleListener | EventListener",
+    folders: Sequence[Path],
+    family_name: str | None,
+    repository: Path,
+    options: Options,
+) -> None:
+    left = []
+    for folder in folders:
+        if family_name is None and is_exported(folder, repository, options):
+            listener.unchanged(folder)
+        else:
+            left.append(folder)
+    if not left:
+        return
+    listener.stage("starting")
+    start_fork_server()
+    # these take seconds to import, which --help should not
+    from export.exporter import export_checkpoints
+    from export.families import get_family, recognise_family
+    from export.workers import Workers
 
-        quiet_libraries()
+    def family_of(folder: Path) -> "Family":
+        return recognise_family(folder) if family_name is None else get_family(family_name)
 
-        def report(exported: "Exported") -> None:
-            files = ", ".join(f"{exported.model}/1/{file}" for file in exported.graphs)
-            unchanged = ", unchanged" if exported.is_reused else ""
-            console.print(f"[green]✓[/] {exported.component}: {files}{unchanged}")
-
-        family = recognise_family(folder) if family_name is None else get_family(family_name)
-        results = export_checkpoint(folder, family, repository, options, on_stage=status.update, on_exported=report)
-    console.print(_table(results))
-    console.print(f"{folder} is in {repository} after {time.monotonic() - started:.0f} s", markup=False)
-
-
-def _table(results: "list[Exported]") -> Table:
-    table = Table()
-    table.add_column("model", no_wrap=True)
-    for heading in ("parameters", "size", "export", "compare", "max diff"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for exported in results:
-        source = exported.source
-        table.add_row(
-            exported.model,
-            f"{source.parameters / 1e6:,.2f} M",
-            f"{sum(source.files.values()) / 1e6:,.1f} MB",
-            "reused" if exported.export_seconds is None else f"{exported.export_seconds:.1f} s",
-            "" if exported.compare_seconds is None else f"{exported.compare_seconds:.1f} s",
-            f"{source.max_difference:.1e}",
-        )
-    return table
+    quiet_libraries()
+    with Workers() as run:
+        export_checkpoints([(folder, family_of) for folder in left], repository, options, run, listener)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

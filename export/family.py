@@ -2,16 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from export.checkpoint import Checkpoint, Layout
-from export.defaults import OwnDefaults
+from export.checkpoint import Layout
 from export.graph import BuiltGraph, Graph, Session
-from protocol.model_card import ModelCard
 from runtime.bands import BandPlan
+
+if TYPE_CHECKING:  # the fingerprint of a graph's code covers what this module imports, and cards change no graph
+    from export.checkpoint import Checkpoint
+    from export.defaults import OwnDefaults
+    from protocol.model_card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,12 @@ class Part:
         return self.folder or self.component
 
     @property
+    def modules(self) -> list[str]:
+        """Those of ours that make its graphs."""
+        functions = (self.load, self.graphs, self.compare, self.bands)
+        return [_module(function) for function in functions if function is not None]
+
+    @property
     def takes_adapters(self) -> bool:
         """Low-rank adapters (LoRA) change transformers only."""
         return self.component in ("transformer", "transformer_2")
@@ -65,7 +75,7 @@ class Family:
     pipelines: tuple[str, ...]
     """diffusers' pipeline classes that it is published as"""
     parts: tuple[Part, ...]
-    card: Callable[[Checkpoint, OwnDefaults], ModelCard]
+    card: "Callable[[Checkpoint, OwnDefaults], ModelCard]"
     """checks that the components fit each other, too"""
     token_timesteps: bool = False
     """the transformer takes a timestep per token: `expand_timesteps` of model_index.json"""
@@ -77,3 +87,7 @@ class Family:
             models={part.source: part.class_name for part in self.parts},
             optional=frozenset(part.source for part in self.parts if part.optional),
         )
+
+
+def _module(function: Callable[..., Any]) -> str:
+    return _module(function.func) if isinstance(function, partial) else function.__module__

@@ -8,15 +8,19 @@ import json
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.checkpoint import read_json
+from export.imports import imported_files
 from export.options import Options
 
 SOURCE_FILE = "source.json"
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "onnxscript", "onnx-ir")
+_COMPONENT = "export.component"
+"""the module that exports one component, whatever its kind"""
 _CONFIG_FILE = "config.json"
 _VERSION_KEY = "transformers_version"
 
@@ -55,24 +59,32 @@ def read_source(folder: Path) -> Source | None:
         return None
 
 
-def component_fingerprint(folder: Path) -> str:
-    """SHA-256 of a component's weights and configuration, less what the configuration says about who wrote it."""
-    config = {
+def component_config(folder: Path) -> dict[str, Any]:
+    """A component's configuration, less what it says about who wrote it."""
+    return {
         key: value
         for key, value in read_json(folder / _CONFIG_FILE).items()
         if not key.startswith("_") and key != _VERSION_KEY
     }
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+
+
+def component_fingerprint(folder: Path) -> str:
+    """SHA-256 of a component's weights and configuration."""
+    digest = hashlib.sha256(json.dumps(component_config(folder), sort_keys=True).encode())
     _add_files(digest, folder.glob("*.safetensors"))
     return digest.hexdigest()
 
 
-def exporter_fingerprint(options: Options) -> str:
-    """SHA-256 of the exporter's own code, of its libraries' versions, and of the options that change files."""
+def exporter_fingerprint(options: Options, modules: Iterable[str] = ()) -> str:
+    """SHA-256 of the code that makes graphs, of its libraries' versions, and of the options that change files.
+
+    Args:
+        modules: that make the graphs of one kind of component; what they import counts too.
+    """
     settings = [f"{library} {version(library)}" for library in _LIBRARIES]
     settings += [options.target, str(options.external_above)]
     digest = hashlib.sha256("\n".join(settings).encode())
-    _add_files(digest, Path(__file__).parent.glob("*.py"))
+    _add_files(digest, imported_files([_COMPONENT, *modules]))
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -60,14 +60,21 @@ class Staging:
 
     def new(self, unit: str) -> Path:
         """Where to build a file or folder that will be `repository/unit`; its parent exists."""
-        self._units.append(unit)
+        if unit not in self._units:
+            self._units.append(unit)
         path = self._folder / _NEW / unit
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def publish(self, remove: Iterable[str] = ()) -> None:
-        """Put every new unit in place, instead of what was there, and take away those of `remove`."""
-        plan = json.dumps({"install": self._units, "remove": list(remove)})
+    def publish(self, remove: Iterable[str] = (), units: Collection[str] | None = None) -> None:
+        """Put new units in place, instead of what was there, and take away those of `remove`.
+
+        Args:
+            units: what is finished, where other units are still being built; None for all.
+        """
+        install = [unit for unit in self._units if units is None or unit in units]
+        self._units = [unit for unit in self._units if unit not in install]
+        plan = json.dumps({"install": install, "remove": list(remove)})
         draft = self._folder / f"{_PLAN}.draft"
         draft.write_text(plan)
         draft.rename(self._folder / _PLAN)
@@ -91,6 +98,7 @@ def _carry_out(folder: Path, repository: Path) -> None:
             f"cannot put the exported models in place: {error}. They wait in {folder}; the next export to "
             f"{repository} puts them there"
         ) from error
+    (folder / _PLAN).unlink()
 
 
 def _move(source: Path, target: Path) -> None:

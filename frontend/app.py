@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(generator),
+        catalog=ModelCatalog(generator, launcher_status),
         jobs=JobService(
             JobRunner(generator, own_metrics, settings.job_timeout_seconds),
             MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),

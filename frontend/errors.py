@@ -8,6 +8,7 @@ FrontendError
 ├── VideoNotFound
 ├── TooManyConnections, TooManyUploads, ServerStopping
 ├── ClientDisconnected                                nobody reads it; for the log
+├── ModelNotReady                                     it is still being exported or loaded
 ├── EngineUnavailable
 │   └── EngineStalled
 └── EngineFailed
@@ -124,6 +125,10 @@ class ClientDisconnected(FrontendError):
     """The client left before its answer was ready."""
 
 
+class ModelNotReady(FrontendError):
+    """The model is being exported or loaded."""
+
+
 class EngineUnavailable(FrontendError):
     """Triton or one of its models cannot be reached; the message is the reason."""
 
@@ -168,6 +173,7 @@ _RULES: dict[type[Exception], Rule] = {
     TooManyUploads: Rule(503, "server_error", "too_many_uploads", retry=True),
     ServerStopping: Rule(503, "server_error", "server_stopping", retry=True),
     ClientDisconnected: Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),
+    ModelNotReady: Rule(503, "server_error", "model_not_ready", retry=True),
     EngineUnavailable: Rule(503, "server_error", "service_unavailable", retry=True),
     EngineStalled: Rule(503, "server_error", "engine_stalled", retry=True),
     InvalidRequest: Rule(400, "invalid_request_error", "unsupported_value"),

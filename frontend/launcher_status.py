@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,8 +22,30 @@ class Away(BaseModel):
     """it is brought back only now and then: a job would wait for it in vain"""
 
 
+class Coming(BaseModel):
+    """A checkpoint that is not served yet, or whose new export is not."""
+
+    model: str
+    """its id, or the name of its folder as long as the id is not known"""
+    stage: str
+    """what is being done for it, or why it failed"""
+    tasks: tuple[str, ...] = ()
+    """what it will do, as far as that is known"""
+    state: Literal["exporting", "loading", "failed"] = "exporting"
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state == "failed"
+
+    def __str__(self) -> str:
+        if self.has_failed:
+            return f"{self.model} cannot be served: {self.stage}"
+        return f"{self.state} {self.model} ({self.stage})"
+
+
 class _Report(BaseModel):
     away: list[Away] = []
+    coming: list[Coming] = []
 
 
 class LauncherStatus:
@@ -37,11 +60,17 @@ class LauncherStatus:
 
     def away(self) -> list[Away]:
         """Everything that is away. Not the frontend, which could not say so."""
+        return [away for away in self._read().away if away.part != "the frontend"]
+
+    def coming(self) -> list[Coming]:
+        """Checkpoints that are being exported or loaded, and those for which that failed."""
+        return self._read().coming
+
+    def _read(self) -> _Report:
         try:
-            text = self._file.read_bytes() if self._file else b"{}"
-            return [away for away in _Report.model_validate_json(text).away if away.part != "the frontend"]
+            return _Report.model_validate_json(self._file.read_bytes()) if self._file else _Report()
         except (OSError, ValidationError):
-            return []
+            return _Report()
 
     def lost(self, models: Collection[str]) -> str | None:
         """Why a job that runs these Triton models would fail, if one of them or their server keeps dying."""

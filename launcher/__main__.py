@@ -43,6 +43,15 @@ def serve(
             show_default="the project's model_repository",
         ),
     ] = PROJECT_ROOT / "model_repository",
+    export: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CHECKPOINT",
+            help="Folder of a checkpoint that is exported while the server runs, unless the repository has it already; "
+            "give it several times for several. Each is served as soon as it is there.",
+            show_default="none",
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
@@ -158,6 +167,7 @@ def serve(
             run_dir=run_dir or _RUNS / str(ports.frontend if frontend else ports.grpc),
             model_repository=model_repository,
             models=tuple(dict.fromkeys(model or ())),
+            export=tuple(export or ()),
             lora_dir=lora_dir,
             host=host,
             allowed_hosts=hosts_of(allowed_host),

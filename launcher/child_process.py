@@ -58,7 +58,7 @@ class ChildProcess:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C reaches the launcher only, which stops its children in order
-                    preexec_fn=_prepare,
+                    preexec_fn=prepare_child,
                 )
         except (OSError, subprocess.SubprocessError) as error:
             raise StartError(f"Cannot start {Path(command[0]).name}: {in_words(error)}.", self.log) from error
@@ -94,7 +94,7 @@ class ChildProcess:
         return self._log.last_lines(count)
 
 
-def _prepare() -> None:
-    """Between fork and exec."""
+def prepare_child() -> None:
+    """Between fork and exec: it ends with the thread that starts it, and what it makes is for this user alone."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     keep_files_private()

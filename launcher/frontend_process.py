@@ -29,6 +29,7 @@ class FrontendProcess:
         self._settings = settings
         self._stop_signal = stop_signal
         self._process = ChildProcess(settings.logs / "frontend.log")
+        self._began = 0.0
         # One connection stays open, so that no crowd of clients can keep the question out.
         self._client = httpx.Client(base_url=self.url, trust_env=False, timeout=_ANSWER_SECONDS)
 
@@ -48,8 +49,17 @@ class FrontendProcess:
 
     def start(self) -> None:
         """Returns when it answers, with whatever. Raises StartError, with nothing left running."""
-        began = time.monotonic()
+        self.begin()
+        self.wait_until_up()
+
+    def begin(self) -> None:
+        """Start it without waiting. Raises StartError where there is no process."""
+        self._began = time.monotonic()
         self._process.start([sys.executable, "-m", "frontend"], os.environ | self._environment())
+
+    def wait_until_up(self) -> None:
+        """Returns when it answers, with whatever. Raises StartError, with nothing left running."""
+        began = self._began
         try:
             self._wait("/health/live", "did not answer", began)
         except BaseException:
@@ -60,6 +70,13 @@ class FrontendProcess:
     def wait_until_ready(self) -> None:
         """Returns when `GET /health` says that jobs would run. Raises StartError with what it says instead."""
         self._wait("/health", "was not healthy", time.monotonic())
+
+    def is_ready(self) -> bool:
+        """Whether `GET /health` says that jobs would run."""
+        try:
+            return self._client.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def answers(self) -> bool:
         """Whether it gives a sign of life, which any answer is, also that there are too many connections."""

@@ -1,8 +1,11 @@
 """Triton's HTTP endpoints for health, model configuration and the model repository."""
 
+import json
 from pathlib import Path
 
 import httpx
+
+from protocol.events import Failed, Refreshed, read_event
 
 
 class RepositoryError(Exception):
@@ -52,6 +55,21 @@ class RepositoryApi:
         """Whether the loaded `model` may answer one request with many responses."""
         config = self._client.get(f"/v2/models/{model}/config").raise_for_status().json()
         return bool(config.get("model_transaction_policy", {}).get("decoupled", False))
+
+    def refresh(self, ensemble: str) -> Refreshed:
+        """Ask the ensemble to serve what its file says, which may read a tokenizer and so take seconds.
+
+        Raises RepositoryError, and pydantic.ValidationError for an answer that is none.
+        """
+        answer = self._client.post(f"/v2/models/{ensemble}/generate_stream", json={"task": "refresh"}, timeout=60)
+        for line in answer.text.splitlines():
+            if line.startswith("data:"):
+                message = json.loads(line.removeprefix("data:"))
+                event = read_event(message["event"]) if "event" in message else None
+                if isinstance(event, Refreshed):
+                    return event
+                raise RepositoryError(event.message if isinstance(event, Failed) else str(message))
+        raise RepositoryError(answer.text)
 
     def _post(self, path: str, timeout: float | None) -> None:
         response = self._client.post(path, timeout=timeout)

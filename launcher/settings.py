@@ -31,6 +31,8 @@ class Settings:
     """folders with the project's Python-based Triton back ends"""
     models: tuple[str, ...] = ()
     """ids of the checkpoints to serve; empty for all that were exported"""
+    export: tuple[Path, ...] = ()
+    """checkpoints to export into the repository where it does not hold them, while the server runs"""
     lora_dir: Path = PROJECT_ROOT / "loras"
     """the only folder that adapters are read from; it need not exist"""
     host: str = "127.0.0.1"
@@ -59,5 +61,10 @@ class Settings:
 
     @property
     def status_file(self) -> Path:
-        """Written for the frontend: what is away, and why."""
+        """Written for the frontend: what is away and what is to come, and why."""
         return self.run_dir / "status.json"
+
+    @property
+    def served_file(self) -> Path:
+        """Written for `generate`: see `protocol.served`."""
+        return self.run_dir.resolve() / "served.json"

@@ -1,13 +1,14 @@
-"""What is away now, and why: the launcher writes it, and the frontend's /health says it."""
+"""What is away now and what is to come, and why: the launcher writes it, and the frontend's /health says it."""
 
 import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,19 @@ class Away:
     """it is brought back only now and then"""
 
 
+@dataclass(frozen=True)
+class Coming:
+    """A checkpoint that is not served yet."""
+
+    model: str
+    """its id, or the name of its folder as long as the id is not known"""
+    stage: str
+    """what is being done for it, or why it failed"""
+    tasks: tuple[str, ...] = ()
+    """what it will do, as far as that is known"""
+    state: Literal["exporting", "loading", "failed"] = "exporting"
+
+
 class StatusFile:
     """`status.json` in the run folder. Thread-safe.
 
@@ -36,6 +50,7 @@ class StatusFile:
         self._lock = Lock()
         self._observed: dict[str, Away] = {}
         self._scheduled: dict[str, Away] = {}
+        self._coming: dict[str, list[Coming]] = {}
         self._written: str | None = None
         self._touched = 0.0
 
@@ -56,12 +71,19 @@ class StatusFile:
             self._scheduled.pop(part, None)
             self._write()
 
+    def coming(self, source: str, checkpoints: Sequence[Coming]) -> None:
+        """Replace what `source` says of checkpoints that are not served yet."""
+        with self._lock:
+            self._coming[source] = list(checkpoints)
+            self._write()
+
     def remove(self) -> None:
         self.file.unlink(missing_ok=True)
 
     def _write(self) -> None:
         away = self._observed | self._scheduled
-        text = json.dumps({"away": [asdict(away[part]) for part in sorted(away)]})
+        coming = [asdict(one) for source in sorted(self._coming) for one in self._coming[source]]
+        text = json.dumps({"away": [asdict(away[part]) for part in sorted(away)], "coming": coming})
         partial = self.file.with_suffix(".part")
         try:
             if text == self._written:

@@ -94,10 +94,20 @@ class Supervisor:
         if self._server.due is not None:  # models live and die with their server
             self._forget_models()
             return
+        self._follow_models()
         for model in self._models.values():
             self._notice(model)
         now = time.monotonic()
         self._reload([name for name, model in self._models.items() if model.due is not None and now >= model.due])
+
+    def _follow_models(self) -> None:
+        """Watch what is loaded now."""
+        models = self._triton.watched_models
+        for name in self._models.keys() - set(models):
+            self._status.back(self._models.pop(name).name)
+        for name in models:
+            if name not in self._models:
+                self._models[name] = self._watched_model(name)
 
     def _notice(self, watched: _Watched) -> bool:
         """Whether it has died since the last round; then it is scheduled."""

@@ -12,18 +12,23 @@ from typing import Self
 import httpx
 
 from launcher import shared_memory
+from launcher.checkpoints import ExportedCheckpoint, Mark, look
 from launcher.child_process import ChildProcess
 from launcher.control_socket import ControlSocket, choose_parent
 from launcher.errors import StartError
 from launcher.load_watch import LoadWatch
 from launcher.model_repository import ENSEMBLE, read_repository
+from launcher.release_check import check_release
 from launcher.repository_api import RepositoryApi, RepositoryError
 from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
+from protocol.events import Refreshed
 from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
+from protocol.repository import RepositoryStamp
+from protocol.served import SERVED_VARIABLE, Served
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +60,26 @@ class TritonServer:
         self._process = ChildProcess(settings.logs / "triton.log")
         self._stubs: dict[str, list[StubProcess]] = {}
         self._decoupled: set[str] = set()
+        self._has_started = False
         self.models: tuple[str, ...] = ()
-        self.cards: tuple[ModelCard, ...] = ()
+        """all that are loaded"""
+        self.loaded: dict[str, Mark] = {}
+        """those that checkpoints run on, and what was loaded"""
+        self.checkpoints: dict[str, ExportedCheckpoint] = {}
+        """those that are served, by the name of the folder of their cards"""
         self.shm_prefix = shared_memory.new_prefix()
         self.socket = ControlSocket(self.shm_prefix, choose_parent())
         self._api = RepositoryApi(self.socket.path)
+
+    @property
+    def cards(self) -> tuple[ModelCard, ...]:
+        """Of the checkpoints that are served."""
+        return tuple(checkpoint.card for checkpoint in self.checkpoints.values())
+
+    @property
+    def serves_jobs(self) -> bool:
+        """Whether `generate` is loaded: without it checkpoints cannot be served."""
+        return self._process.running and ENSEMBLE in self.models
 
     @property
     def ports(self) -> Ports:
@@ -104,10 +124,7 @@ class TritonServer:
     def start(self) -> None:
         """Returns when every model is loaded. Raises SetupError or StartError, with nothing left running."""
         install = find_triton_install()
-        models = read_repository(self._settings.model_repository, self._settings.models)
-        self.models, self.cards = models.load, models.cards
-        if models.missing:
-            logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
+        self._choose_models()
         backends = self._settings.run_dir.resolve() / "backends"
         install.assemble_backends(self._settings.backends, backends)
         self.socket.make()
@@ -121,6 +138,29 @@ class TritonServer:
         except BaseException:
             self.kill()
             raise
+        self._has_started = True
+
+    def _choose_models(self) -> None:
+        """What to load: everything at first, and what was served before when it starts again."""
+        settings = self._settings
+        found = look(settings.model_repository, settings.models).complete
+        if settings.export:  # what is not there yet is being made
+            if RepositoryStamp.read(settings.model_repository).is_current:
+                check_release(settings.model_repository)
+            names = {ENSEMBLE, *(model for checkpoint in found.values() for model in checkpoint.models)}
+            self.models = tuple(sorted(names))
+        else:
+            models = read_repository(settings.model_repository, settings.models)
+            self.models = models.load
+            if models.missing:
+                logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
+        self.checkpoints = {
+            name: checkpoint for name, checkpoint in found.items() if name in self.checkpoints or not self._has_started
+        }
+        self._write_served()
+
+    def _write_served(self) -> None:
+        Served(checkpoints=tuple(self.checkpoints)).write(self._settings.served_file)
 
     def stop(self) -> None:
         """Ends tritonserver and its model processes, and removes their shared memory."""
@@ -134,6 +174,44 @@ class TritonServer:
         shared_memory.unlink_all(self.shm_prefix)
         self.socket.remove()
         self._stubs.clear()
+        self.loaded.clear()
+
+    # Checkpoints that come and go
+
+    def take_in(self, checkpoint: ExportedCheckpoint) -> str | None:
+        """Load what it runs on and is not loaded. Returns why it cannot be, with nothing more loaded then."""
+        wanted = [model for model, mark in checkpoint.models.items() if self.loaded.get(model) != mark]
+        try:
+            for model in [model for model in wanted if model in self.models]:
+                self.unload(model)
+            failed = self._load(wanted)
+        except (StartError, httpx.HTTPError, RepositoryError) as error:
+            return str(error)
+        loaded = [model for model in wanted if model not in failed]
+        self.models = tuple(sorted({*self.models, *loaded}))
+        self.loaded |= {model: checkpoint.models[model] for model in loaded}
+        if not failed:
+            return None
+        for model in loaded:
+            self.unload(model)
+        return str(self._load_error(failed))
+
+    def serve(self, checkpoints: Mapping[str, ExportedCheckpoint]) -> Refreshed:
+        """Tell `generate` to serve these, all of whose models are loaded. Jobs of others go on."""
+        self.checkpoints = dict(checkpoints)
+        self._write_served()
+        return self.refresh()
+
+    def refresh(self) -> Refreshed:
+        """What `generate` serves, and what still has jobs."""
+        return self._api.refresh(ENSEMBLE)
+
+    def unload(self, model: str) -> None:
+        """Raises RepositoryError or httpx.HTTPError."""
+        self.models = tuple(other for other in self.models if other != model)
+        self.loaded.pop(model, None)
+        self._stubs.pop(model, None)
+        self._api.unload(model)
 
     # Watch
 
@@ -221,6 +299,7 @@ class TritonServer:
         return {
             "TRITONREEL_MODELS": " ".join(self._settings.models),
             "TRITONREEL_LORA_DIR": str(self._settings.lora_dir.resolve()),
+            SERVED_VARIABLE: str(self._settings.served_file),
             HEARTBEAT_VARIABLE: str(shared_memory.heartbeat_file(self.shm_prefix)),
         }
 
@@ -237,8 +316,15 @@ class TritonServer:
     def _load_all(self) -> None:
         # The ensemble first: it takes longest to start, and needs the others only once it has a job.
         failed = self._load(sorted(self.models, key=lambda model: model != ENSEMBLE))
-        if failed:
+        if failed and (not self._settings.export or ENSEMBLE in failed):
             raise self._load_error(failed)
+        self.models = tuple(model for model in self.models if model not in failed)
+        self.checkpoints = {
+            name: checkpoint for name, checkpoint in self.checkpoints.items() if not failed.keys() & checkpoint.models
+        }
+        marks = {model: mark for checkpoint in self.checkpoints.values() for model, mark in checkpoint.models.items()}
+        self.loaded = {model: mark for model, mark in marks.items() if model in self.models}
+        self._write_served()
         try:
             self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
         except httpx.HTTPError as error:

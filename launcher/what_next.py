@@ -1,10 +1,16 @@
 """What a person who has just started the server may try."""
 
+import logging
+import time
 from collections.abc import Sequence
 
 from frontend.http.access import Access
+from launcher.frontend_process import FrontendProcess
 from launcher.settings import Settings
+from launcher.triton_server import TritonServer
 from protocol.model_card import ModelCard, Task
+
+logger = logging.getLogger(__name__)
 
 _INTO_FILE = (
     "    | python3 -c 'import base64, json, sys;"
@@ -16,6 +22,46 @@ _TITLES: dict[Task, str] = {
     "image-to-video": "Make a clip that starts from your picture:",
     "text-to-image": "Make a picture:",
 }
+
+
+class Announcement:
+    """Says once, when the first request can be served, that it can and what to try.
+
+    Args:
+        began: when the launch did, on time.monotonic()'s clock.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        triton: TritonServer,
+        frontend: FrontendProcess | None,
+        access: Access | None,
+        began: float,
+    ) -> None:
+        self._settings = settings
+        self._triton = triton
+        self._frontend = frontend
+        self._access = access
+        self._began = began
+        self._is_said = False
+        self._waits = False
+
+    def say_once(self) -> None:
+        if self._is_said:
+            return
+        if self._settings.export and not self._triton.cards:
+            if not self._waits:
+                where = f" on {self._frontend.url}" if self._frontend else ""
+                logger.info("the server is up%s; its first model is being exported", where)
+            self._waits = True
+            return
+        if self._waits and self._frontend and not self._frontend.is_ready():
+            return
+        self._is_said = True
+        url = self._frontend.url if self._frontend else None
+        lines = what_next(self._settings, url, self._triton.cards, self._access)
+        logger.info("ready in %.1f s\n\n%s\n", time.monotonic() - self._began, lines)
 
 
 def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], access: Access | None = None) -> str:

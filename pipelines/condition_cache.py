@@ -7,7 +7,7 @@ what was computed is kept, never an error: the next job tries again.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from dataclasses import dataclass
 
 import torch
@@ -77,6 +77,12 @@ class ConditionCache:
         if key not in self._calls:
             self._calls[key] = _Call(asyncio.create_task(self._compute(key, compute)))
         return await self._wait(key, self._calls[key])
+
+    def forget(self, models: Collection[str]) -> None:
+        """Keep nothing of these models: others take their names."""
+        for key in [key for key in self._kept if key[0] in models]:
+            self._bytes -= self._kept.pop(key).nbytes
+        self._kept_changed(self._bytes)
 
     async def _wait(self, key: Key, call: _Call) -> torch.Tensor:
         call.waiting += 1

@@ -1,6 +1,8 @@
 """The sampling code of each model family, and what every family offers."""
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -54,11 +56,11 @@ FAMILIES: dict[str, Family] = {
 
 
 class Pipelines:
-    """Every checkpoint that was exported, or those that were chosen, by the id it is served under.
+    """The checkpoints that are served, by their ids. Those that `serve` drops end the jobs that they have.
 
     Args:
         folder: holds one folder a checkpoint, each with a `card.json` (model_repository/generate/1).
-        chosen: ids to serve, in this order; empty for all.
+        chosen: ids of which those come first for requests that name none, in this order; empty for the families' order.
         loras: the adapters that requests can name.
         cache: of encoded prompts and images, for all checkpoints; absent: none are kept.
     """
@@ -72,28 +74,92 @@ class Pipelines:
         loras: LoraFolder | None = None,
         cache: ConditionCache | None = None,
     ) -> None:
-        checkpoints = {
-            card.id: (card, file.parent)
-            for file in folder.glob(f"*/{CARD_FILE}")
-            if (card := _readable_card(file.parent)) is not None
-        }
-        if not checkpoints:
-            raise FileNotFoundError(f"no exported checkpoint in {folder}: run `python -m export`")
-        if unknown := [model_id for model_id in chosen if model_id not in checkpoints]:
-            raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(checkpoints))}")
-        for card, checkpoint in checkpoints.values():
-            if card.family not in FAMILIES:
-                raise ValueError(f"{checkpoint / CARD_FILE}: no family {card.family!r}; export the checkpoint again")
-        order = list(FAMILIES)
+        self._folder = folder
+        self._runner = runner
+        self._evaluate = evaluate
+        self._chosen = list(chosen)
         self._loras = loras or LoraFolder(None)
-        cache = cache or ConditionCache(max_bytes=0)
+        self._cache = cache or ConditionCache(max_bytes=0)
         self._adapters: dict[str, Adapters] = {}
         self._by_id: dict[str, Pipeline[Any]] = {}
-        for model_id in chosen or sorted(checkpoints, key=lambda one: order.index(checkpoints[one][0].family)):
-            card, checkpoint = checkpoints[model_id]
-            self._adapters[model_id] = Adapters.of(checkpoint, self._loras)
-            adapters = self._adapters[model_id]
-            self._by_id[model_id] = FAMILIES[card.family](checkpoint, runner, evaluate, adapters, cache)
+        self._folders: dict[str, Pipeline[Any]] = {}
+        self._jobs: Counter[Pipeline[Any]] = Counter()
+        self._leaving: dict[Pipeline[Any], str] = {}
+
+    def exported(self) -> list[str]:
+        """Folders of all checkpoints that there are, or of those that were chosen.
+
+        Raises:
+            FileNotFoundError: a chosen one is not there, or there is none.
+        """
+        ids = {
+            file.parent.name: card.id
+            for file in self._folder.glob(f"*/{CARD_FILE}")
+            if (card := _readable_card(file.parent)) is not None
+        }
+        if not ids:
+            raise FileNotFoundError(f"no exported checkpoint in {self._folder}: run `python -m export`")
+        if unknown := [model_id for model_id in self._chosen if model_id not in ids.values()]:
+            raise FileNotFoundError(f"not exported: {', '.join(unknown)}; exported: {', '.join(sorted(ids.values()))}")
+        return [name for name, model_id in ids.items() if not self._chosen or model_id in self._chosen]
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Of the checkpoints that are served."""
+        return tuple(self._folders)
+
+    def open(self, name: str) -> tuple[Pipeline[Any], Adapters]:
+        """Read the checkpoint in the folder `name`, which takes a while. Thread-safe.
+
+        Raises:
+            OSError, ValueError: it is not one that this release can serve.
+        """
+        checkpoint = self._folder / name
+        card = ModelCard.read(checkpoint)
+        if card.family not in FAMILIES:
+            raise ValueError(f"{checkpoint / CARD_FILE}: no family {card.family!r}; export the checkpoint again")
+        adapters = Adapters.of(checkpoint, self._loras)
+        return FAMILIES[card.family](checkpoint, self._runner, self._evaluate, adapters, self._cache), adapters
+
+    def take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
+        """Serve what `open` gave."""
+        components = pipeline.card.components
+        encoders = (components.text_encoder, components.vae_encoder)
+        self._cache.forget({encoder for encoder in encoders if encoder is not None})  # they may have been replaced
+        self._folders[name] = pipeline
+        self._adapters[pipeline.card.id] = adapters
+        self._by_id[pipeline.card.id] = pipeline
+        order = self._chosen or list(FAMILIES)
+
+        def rank(one: Pipeline[Any]) -> int:
+            return order.index(one.card.id if self._chosen else one.card.family)
+
+        self._by_id = {one.card.id: one for one in sorted(self._by_id.values(), key=rank)}
+
+    def drop(self, names: Collection[str]) -> None:
+        """Take no more jobs for the checkpoints in these folders."""
+        for name in names:
+            pipeline = self._folders.pop(name)
+            del self._by_id[pipeline.card.id], self._adapters[pipeline.card.id]
+            if self._jobs[pipeline]:
+                self._leaving[pipeline] = name
+
+    @contextmanager
+    def job_of(self, pipeline: Pipeline[Any]) -> Iterator[None]:
+        """A job runs, or waits, inside the block."""
+        self._jobs[pipeline] += 1
+        try:
+            yield
+        finally:
+            self._jobs[pipeline] -= 1
+            if not self._jobs[pipeline]:
+                del self._jobs[pipeline]
+                self._leaving.pop(pipeline, None)
+
+    @property
+    def busy(self) -> tuple[str, ...]:
+        """Folders of the dropped checkpoints that still have jobs."""
+        return tuple(sorted(set(self._leaving.values())))
 
     @property
     def cards(self) -> list[ModelCard]:

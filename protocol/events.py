@@ -3,7 +3,7 @@
 Progress   how far a job is; its response may have decoded `frames` beside it
 Done       the job's report, the last of its events
 Failed     why it ended early instead
-Models, Loras   the answers to the tasks `describe` and `loras`
+Models, Loras, Refreshed   the answers to the tasks `describe`, `loras` and `refresh`
 """
 
 from typing import Annotated, Literal
@@ -102,7 +102,19 @@ class Loras(_Event):
     loras: tuple[LoraInfo, ...]
 
 
-Event = Progress | Done | Failed | Models | Loras
+class Refreshed(_Event):
+    """The answer to the task `refresh`: `generate` has read again what it is to serve (`protocol.served`)."""
+
+    type: Literal["refreshed"] = "refreshed"
+    served: tuple[str, ...]
+    """folders of the checkpoints that take jobs now"""
+    busy: tuple[str, ...] = ()
+    """folders of those that take no more, and still have jobs"""
+    failed: dict[str, str] = {}
+    """folder -> why the checkpoint cannot be served"""
+
+
+Event = Progress | Done | Failed | Models | Loras | Refreshed
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 

@@ -36,6 +36,8 @@ async def ready(services: ServicesDep) -> Healthy | Response:
     try:
         await services.generator.check_ready()
     except (EngineUnavailable, EngineFailed) as error:
-        _log.warning("not ready", reason=error.message)
-        return JSONResponse(Unhealthy(reason=error.message).model_dump(), 503)
-    return Healthy(note=services.launcher_status.note())
+        reason = "; ".join([*map(str, services.launcher_status.coming()), error.message])
+        _log.warning("not ready", reason=reason)
+        return JSONResponse(Unhealthy(reason=reason).model_dump(), 503)
+    notes = [services.launcher_status.note(), *map(str, services.launcher_status.coming())]
+    return Healthy(note="; ".join(note for note in notes if note) or None)

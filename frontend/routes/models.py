@@ -4,8 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from frontend.errors import EngineUnavailable
 from frontend.schemas.errors import ErrorBody
-from frontend.schemas.models import Model, ModelList
+from frontend.schemas.models import ComingModel, Model, ModelList
 from frontend.services import ServicesDep
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -21,7 +22,14 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 
 @router.get("", summary="List the served models", responses=_ERRORS)
 async def list_models(services: ServicesDep) -> ModelList:
-    return ModelList(data=[Model.of(card, services.started_at) for card in await services.catalog.cards()])
+    coming = [ComingModel.of(one) for one in services.catalog.coming()]
+    try:
+        cards = await services.catalog.cards()
+    except EngineUnavailable:
+        if not coming:
+            raise
+        cards = []
+    return ModelList(data=[Model.of(card, services.started_at) for card in cards], coming=coming)
 
 
 @router.get("/{model_id:path}", summary="Describe a served model", responses=_NOT_FOUND | _ERRORS)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from frontend.launcher_status import Coming
 from protocol.model_card import Limits, ModelCard, Task
 from protocol.sampling import SamplingDefaults
 
@@ -32,8 +33,21 @@ class Model(BaseModel):
         )
 
 
+class ComingModel(BaseModel):
+    """A model that is being exported or loaded, or for which that failed."""
+
+    id: str = Field(examples=["wan2.2-i2v-a14b"])
+    status: Literal["exporting", "loading", "failed"]
+    stage: str = Field(description="What is being done, or why it failed.", examples=["transformer: tracing"])
+
+    @classmethod
+    def of(cls, coming: Coming) -> "ComingModel":
+        return cls(id=coming.model, status=coming.state, stage=coming.stage)
+
+
 class ModelList(BaseModel):
     """OpenAI's list of models."""
 
     object: Literal["list"] = "list"
     data: list[Model]
+    coming: list[ComingModel] = Field([], description="Models that are not served yet, or cannot be.")

@@ -26,18 +26,20 @@ from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.responses import Responder, read_fields
 from pipelines.ensemble.settings import Settings
 from pipelines.frames import to_uint8
+from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
 from pipelines.runner import Inputs
 from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
-from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models
+from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models, Refreshed
 from protocol.heartbeat import Heartbeat
 from protocol.printable import LONGEST, printable
 from protocol.resolve import parse, resolve
+from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
 
 with without_torch_compiler():
-    from pipelines.families import Pipelines
+    from pipelines.families import Pipeline, Pipelines
 
 # Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
@@ -69,10 +71,14 @@ class TritonPythonModel:
             settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
         )
         self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache)
-        parts = [card.components for card in self._pipelines.cards]
-        vaes = {model for part in parts for model in (part.vae, part.vae_encoder) if model is not None}
-        plans = {model: BandPlan.read(folder.parents[1] / model / "1") for model in vaes}
-        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, plans)
+        self._models = folder.parents[1]
+        self._plans: dict[str, BandPlan] = {}
+        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans)
+        self._refreshing = asyncio.Lock()
+        served = os.environ.get(SERVED_VARIABLE)
+        self._served = Path(served) if served else None
+        for name in Served.read(self._served).checkpoints if self._served else self._pipelines.exported():
+            self._take_in(name, *self._pipelines.open(name))
         self._tasks: set[asyncio.Task[None]] = set()
         # Not the loop that an `async def execute` gets: Triton keeps each of its calls in a set from which it takes
         # those that end early before it has put them in. It logs an error then, and keeps them for good.
@@ -121,6 +127,8 @@ class TritonPythonModel:
                 case "loras":
                     loras = await asyncio.to_thread(self._pipelines.loras)
                     await responder.last(Loras(loras=tuple(loras)))
+                case "refresh":
+                    await responder.last(await self._refresh())
                 case "generate":
                     await self._generate(fields, responder, request_id)
                 case _:
@@ -137,8 +145,34 @@ class TritonPythonModel:
             pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_MESSAGE)}")
             await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
 
+    async def _refresh(self) -> Refreshed:
+        """Serve what the launcher says now. Jobs that there are go on."""
+        failed = {}
+        async with self._refreshing:
+            wanted = Served.read(self._served).checkpoints if self._served else self._pipelines.folders
+            self._pipelines.drop([name for name in self._pipelines.folders if name not in wanted])
+            for name in [name for name in wanted if name not in self._pipelines.folders]:
+                try:
+                    self._take_in(name, *await asyncio.to_thread(self._pipelines.open, name))
+                except (OSError, ValueError) as error:
+                    failed[name] = str(error)
+            return Refreshed(served=self._pipelines.folders, busy=self._pipelines.busy, failed=failed)
+
+    def _take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
+        """Serve a checkpoint. Raises FileNotFoundError where its VAE is of another release."""
+        parts = pipeline.card.components
+        vaes = [model for model in (parts.vae, parts.vae_encoder) if model is not None]
+        self._plans |= {model: BandPlan.read(self._models / model / "1") for model in vaes}
+        self._pipelines.take_in(name, pipeline, adapters)
+
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
         pipeline = self._pipelines.get(fields.pop("model", None))
+        with self._pipelines.job_of(pipeline):
+            await self._make(pipeline, fields, responder, request_id)
+
+    async def _make(
+        self, pipeline: Pipeline[Any], fields: dict[str, Any], responder: Responder, request_id: str
+    ) -> None:
         timeout = _timeout(fields.pop("timeout_seconds", None))
         params = resolve(parse(_loose(fields)), pipeline.card)
         if params.lora:

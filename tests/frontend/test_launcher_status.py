@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from frontend.app import create_app
+from frontend.errors import EngineUnavailable
 from frontend.launcher_status import LauncherStatus
 from frontend.settings import Settings
 from tests.frontend.fake_generator import FakeGenerator
@@ -59,3 +60,37 @@ async def test_health_mentions_a_launcher_that_has_stopped(file: Path) -> None:
         assert answer.status_code == 200
         assert "what dies now is not brought back" in answer.json()["note"]
         assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+async def test_health_and_models_say_what_is_to_come(file: Path) -> None:
+    coming = {"model": "later", "stage": "transformer: tracing", "tasks": ["text-to-video"], "state": "exporting"}
+    file.write_text(json.dumps({"away": [], "coming": [coming, coming | {"model": "never", "state": "failed"}]}))
+    generator = FakeGenerator()
+    app = create_app(Settings(launcher_status=file), generator)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        answer = await client.get("/health")
+        assert answer.status_code == 200
+        assert answer.json()["note"] == (
+            "exporting later (transformer: tracing); never cannot be served: transformer: tracing"
+        )
+        models = (await client.get("/v1/models")).json()
+        assert [model["id"] for model in models["data"]] == ["toy-wan-t2v"]
+        assert models["coming"] == [
+            {"id": "later", "status": "exporting", "stage": "transformer: tracing"},
+            {"id": "never", "status": "failed", "stage": "transformer: tracing"},
+        ]
+        refused = await client.post("/v1/videos/generations", json={"prompt": "a circle", "model": "later"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_ready")
+        assert "Retry-After" in refused.headers
+
+
+async def test_before_the_first_model_health_says_what_is_being_exported(file: Path) -> None:
+    file.write_text(json.dumps({"away": [], "coming": [{"model": "first", "stage": "transformer: tracing"}]}))
+    generator = FakeGenerator()
+    generator.describe_error = EngineUnavailable("no model is loaded")
+    app = create_app(Settings(launcher_status=file), generator)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        answer = await client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["reason"] == "exporting first (transformer: tracing); no model is loaded"
+        assert (await client.get("/v1/models")).json()["data"] == []

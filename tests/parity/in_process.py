@@ -56,7 +56,10 @@ class InProcess:
 
     def _pipelines(self) -> Pipelines:
         evaluate = StepBatcher(self._call, max_rows=16).evaluate
-        return Pipelines(self._folder, self._runner, evaluate, [self._model], self._loras)
+        pipelines = Pipelines(self._folder, self._runner, evaluate, [self._model], self._loras)
+        for name in pipelines.exported():
+            pipelines.take_in(name, *pipelines.open(name))
+        return pipelines
 
     async def _call(self, model: str, inputs: Inputs) -> torch.Tensor:
         return await self._runner.infer(model, inputs, "sample")

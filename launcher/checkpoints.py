@@ -1,0 +1,81 @@
+"""The exported checkpoints of a repository, as they are now: looked at again and again while the server runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from launcher.model_repository import ENSEMBLE
+from protocol.model_card import CARD_FILE, ModelCard
+from protocol.repository import RepositoryStamp
+
+Mark = tuple[int, int]
+"""changes whenever a folder is replaced: its inode and the time of its last change"""
+
+
+@dataclass(frozen=True)
+class ExportedCheckpoint:
+    """A checkpoint with all models that it runs on."""
+
+    card: ModelCard
+    card_mark: Mark
+    models: Mapping[str, Mark]
+    """Triton models"""
+
+
+@dataclass(frozen=True)
+class Exports:
+    """What a repository holds."""
+
+    complete: Mapping[str, ExportedCheckpoint]
+    """by the name of the folder that the card is in"""
+    broken: Mapping[str, str]
+    """folder -> why what is in it cannot be served"""
+
+
+def look(repository: Path, chosen: Sequence[str] = ()) -> Exports:
+    """What is there now. What cannot be read is not there.
+
+    Args:
+        chosen: ids of the checkpoints to look at; empty for all.
+    """
+    complete: dict[str, ExportedCheckpoint] = {}
+    broken: dict[str, str] = {}
+    if not _is_current(repository):
+        return Exports(complete, broken)  # what another release wrote goes when a checkpoint is exported into it
+    for file in sorted((repository / ENSEMBLE / "1").glob(f"*/{CARD_FILE}")):
+        name = file.parent.name
+        try:
+            card_mark = _mark(file)
+            card = ModelCard.read(file.parent)
+            if chosen and card.id not in chosen:
+                continue
+            models = {model: _mark(_version(repository, model)) for model in card.components.names()}
+        except FileNotFoundError as error:
+            broken[name] = f"{error.filename} is missing; export the checkpoint again"
+        except (OSError, ValueError):
+            broken[name] = f"{file} is not a model card of this release; export the checkpoint again"
+        else:
+            complete[name] = ExportedCheckpoint(card, card_mark, models)
+    return Exports(complete, broken)
+
+
+def _is_current(repository: Path) -> bool:
+    try:
+        return RepositoryStamp.read(repository).is_current
+    except OSError:
+        return False
+
+
+def _version(repository: Path, model: str) -> Path:
+    """The folder with the model's files."""
+    folder = repository / model / "1"
+    if not any(folder.iterdir()):
+        raise FileNotFoundError(2, "it is empty", str(folder))
+    if not (repository / model / "config.pbtxt").is_file():
+        raise FileNotFoundError(2, "there is none", str(repository / model / "config.pbtxt"))
+    return folder
+
+
+def _mark(path: Path) -> Mark:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
