@@ -21,8 +21,6 @@ CHECKPOINTS := $(FIRST_CHECKPOINT) $(filter-out $(FIRST_CHECKPOINT),$(wildcard t
 TOYS := toy_model_repository
 OTHERS := $(wildcard model_repository/generate/1/*/card.json)
 SERVE_TOYS := $(if $(OTHERS)$(findstring --model-repository,$(ARGS)),,yes)
-SOURCES := $(wildcard model_repository/*/config.pbtxt model_repository/generate/1/*.py)
-COPY_CONFIGURATIONS := mkdir -p $(TOYS) && cd model_repository && cp --parents $(SOURCES:model_repository/%=%) ../$(TOYS)
 
 .PHONY: help
 help: ## List the targets
@@ -31,7 +29,6 @@ help: ## List the targets
 
 .PHONY: serve
 serve: $(INSTALLED) ## Set up everything and serve on http://127.0.0.1:8000
-	@$(if $(SERVE_TOYS),$(COPY_CONFIGURATIONS))
 	@exec $(BIN)/python -m launcher \
 		$(if $(SERVE_TOYS),--model-repository $(TOYS) $(addprefix --export ,$(CHECKPOINTS))) $(ARGS)
 
@@ -63,7 +60,6 @@ lint: $(INSTALLED) ## Check format, style and types
 
 .PHONY: export
 export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository
-	@$(COPY_CONFIGURATIONS)
 	@$(BIN)/python -m export $(CHECKPOINTS) --to $(TOYS)
 
 .PHONY: bench
