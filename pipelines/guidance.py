@@ -19,6 +19,9 @@ class Guidance:
     scale: float
     """s in uncond + s * (cond - uncond)"""
     kind: GuidanceKind = "classifier_free"
+    rescale: float = 0.0
+    """share of a prediction that has the standard deviation of the prompt's own, as in Lin et al., "Common Diffusion
+    Noise Schedules and Sample Steps are Flawed", 2023, section 3.4 (diffusers' `rescale_noise_cfg`)"""
 
     @property
     def needs_negative(self) -> bool:
@@ -43,8 +46,15 @@ class Guidance:
         guided = uncond + self.scale * (cond - uncond)
         if self.kind == "norm_preserving":
             guided = guided * (_norm(cond) / _norm(guided))
+        if self.rescale > 0:
+            rescaled = guided * (_std(cond) / _std(guided))
+            guided = self.rescale * rescaled + (1 - self.rescale) * guided
         return guided
 
 
 def _norm(x: torch.Tensor) -> Any:
     return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+
+
+def _std(x: torch.Tensor) -> torch.Tensor:
+    return x.std(dim=tuple(range(1, x.ndim)), keepdim=True)

@@ -121,7 +121,7 @@ def unpack(tokens: torch.Tensor, height: int, width: int) -> torch.Tensor:
 
 
 def _guidance(params: QwenImageSpec) -> Guidance:
-    return Guidance(params.cfg_scale, "norm_preserving")
+    return Guidance(params.cfg_scale, "norm_preserving", params.guidance_rescale)
 
 
 def _text_rows(prompts: Sequence[torch.Tensor]) -> Tensors:

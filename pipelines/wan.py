@@ -109,7 +109,11 @@ class Wan:
         return lambda timestep: high if timestep >= boundary else low
 
     def _expert(self, model: str, guidance_scale: float, params: WanSpec, component: str) -> Expert:
-        return Expert(model, Guidance(guidance_scale), self._adapters.shared(params.lora, component))
+        return Expert(
+            model,
+            Guidance(guidance_scale, rescale=params.guidance_rescale),
+            self._adapters.shared(params.lora, component),
+        )
 
     async def _velocity(self, seen: ModelInput, text: TextConditions, expert: Expert) -> torch.Tensor:
         """The transformer's prediction, both guidance branches in one evaluation."""

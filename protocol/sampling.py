@@ -70,6 +70,15 @@ class Sampling(_Fields):
     """How to sample, whatever the model."""
 
     num_inference_steps: int = Field(ge=1, le=200, description="Denoising steps.", examples=[40])
+    guidance_rescale: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="How far the guided prediction is scaled back to the standard deviation of the prompt's own, "
+        "against overexposure by strong guidance; 0 is off (diffusers' `guidance_rescale`).",
+        examples=[0.7],
+    )
     solver: Solver = Field("unipc", description="How the noise is integrated away.", examples=["unipc"])
 
 

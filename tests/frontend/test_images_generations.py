@@ -47,6 +47,7 @@ async def test_the_response_has_the_picture_and_how_it_was_really_made(client: h
         "background": "opaque",
         "params": {
             "num_inference_steps": 3,
+            "guidance_rescale": 0.0,
             "guidance_scale": None,
             "true_cfg_scale": 4.0,
             "flow_shift": None,

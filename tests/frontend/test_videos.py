@@ -86,6 +86,7 @@ async def test_the_answer_is_openais_object_with_the_clip_and_what_was_made(
         "fps": 8.0,
         "params": {
             "num_inference_steps": 3,
+            "guidance_rescale": 0.0,
             "guidance_scale": 4.0,
             "guidance_scale_2": 3.0,
             "flow_shift": 12.0,
@@ -134,6 +135,7 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(
         num_frames="5",
         fps="23.976",
         num_inference_steps="2",
+        guidance_rescale="0.25",
         guidance_scale="1.5",
         guidance_scale_2="2",
         flow_shift="3e0",
@@ -155,6 +157,7 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(
         "height": 16,
         "num_frames": 5,
         "num_inference_steps": 2,
+        "guidance_rescale": 0.25,
         "guidance_scale": 1.5,
         "guidance_scale_2": 2.0,
         "seed": MAX_SEED,

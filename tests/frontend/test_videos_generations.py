@@ -43,6 +43,7 @@ async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.
         "seconds": pytest.approx(5 / 23.976),
         "params": {
             "num_inference_steps": 3,
+            "guidance_rescale": 0.0,
             "guidance_scale": 4.0,
             "guidance_scale_2": 3.0,
             "flow_shift": 12.0,

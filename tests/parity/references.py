@@ -18,6 +18,8 @@ from diffusers import (
 from numpy.typing import NDArray
 from PIL import Image
 
+from .rescaling import rescaled_guidance
+
 
 class Reference(ABC):
     """A checkpoint, sampled by diffusers."""
@@ -52,7 +54,13 @@ class WanReference(Reference):
             else FlowMatchEulerDiscreteScheduler.from_config(config, shift=params.flow_shift)
         )
         pipeline.register_to_config(boundary_ratio=params.boundary_ratio)
-        output = pipeline(
+        with rescaled_guidance(pipeline, params.guidance_rescale):
+            output = self._call(pipeline, params, max_sequence_length)
+        frames: NDArray[np.float32] = output.frames[0]
+        return frames
+
+    def _call(self, pipeline: Any, params: Any, max_sequence_length: int) -> Any:
+        return pipeline(
             **({} if params.image is None else {"image": Image.fromarray(params.image)}),
             prompt=params.prompt,
             negative_prompt=params.negative_prompt,
@@ -66,8 +74,6 @@ class WanReference(Reference):
             max_sequence_length=max_sequence_length,
             output_type="np",
         )
-        frames: NDArray[np.float32] = output.frames[0]
-        return frames
 
 
 class QwenImageReference(Reference):
@@ -78,17 +84,18 @@ class QwenImageReference(Reference):
         # the class has a constant for it, which holds for Qwen's own tokenizer alone
         before_the_prompt = pipeline.prompt_template_encode.split("{}")[0]
         pipeline.prompt_template_encode_start_idx = len(pipeline.tokenizer(before_the_prompt).input_ids)
-        output = pipeline(
-            prompt=params.prompt,
-            negative_prompt=params.negative_prompt,
-            height=params.height,
-            width=params.width,
-            num_inference_steps=params.num_inference_steps,
-            true_cfg_scale=params.true_cfg_scale,
-            generator=torch.Generator().manual_seed(params.seed),
-            max_sequence_length=max_sequence_length,
-            output_type="np",
-        )
+        with rescaled_guidance(pipeline, params.guidance_rescale):
+            output = pipeline(
+                prompt=params.prompt,
+                negative_prompt=params.negative_prompt,
+                height=params.height,
+                width=params.width,
+                num_inference_steps=params.num_inference_steps,
+                true_cfg_scale=params.true_cfg_scale,
+                generator=torch.Generator().manual_seed(params.seed),
+                max_sequence_length=max_sequence_length,
+                output_type="np",
+            )
         frames: NDArray[np.float32] = output.images
         return frames
 

@@ -17,6 +17,7 @@ CASES: dict[str, dict[str, Any]] = {
     "two steps": {"num_inference_steps": 2},
     "twenty steps": {"num_inference_steps": 20},
     "strong guidance": {"true_cfg_scale": 9.0},
+    "guidance rescale": {"true_cfg_scale": 9.0, "guidance_rescale": 0.7},
     "no guidance": {"true_cfg_scale": 1.0},
     "negative prompt longer than the prompt": {"negative_prompt": "blurry, a blue square on a white ground, " * 4},
     "long prompt": {"prompt": "a green square, " * 40},

@@ -26,6 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "unipc, shift 12": {"flow_shift": 12.0},
     "strong guidance": {"guidance_scale": 9.0},
     "no guidance": {"guidance_scale": 1.0},
+    "guidance rescale": {"guidance_scale": 9.0, "guidance_rescale": 0.7},
     "negative prompt": {"negative_prompt": "blurry, a blue square"},
     "long prompt": {"prompt": "a green square growing, " * 120},
     "untidy prompt": {"prompt": "  a &amp; b\n\n caf\u00c3\u00a9  "},

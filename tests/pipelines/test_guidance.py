@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from pipelines.conditions import TextConditions
-from pipelines.guidance import Guidance
+from pipelines.guidance import Guidance, GuidanceKind
 
 BOTH = TextConditions(torch.zeros(1, 2, 3), torch.ones(1, 2, 3))
 PROMPT_ALONE = TextConditions(torch.zeros(1, 2, 3), None)
@@ -47,3 +48,13 @@ def test_norm_preserving(dtype: torch.dtype) -> None:
     expected = comb * (torch.norm(cond, dim=-1, keepdim=True) / torch.norm(comb, dim=-1, keepdim=True))
     assert guided.dtype == dtype
     torch.testing.assert_close(guided, expected)
+
+
+@pytest.mark.parametrize("kind", ["classifier_free", "norm_preserving"])
+@pytest.mark.parametrize("rescale", [0.3, 1.0])
+def test_rescaled(rescale: float, kind: GuidanceKind) -> None:
+    cond, uncond = torch.randn(2, 1, 4, 8)
+    both = torch.cat([cond, uncond])
+    guided = Guidance(4.0, kind).combine(both)
+    assert torch.equal(Guidance(4.0, kind, rescale).combine(both), rescale_noise_cfg(guided, cond, rescale))
+    assert torch.equal(Guidance(4.0, kind, 0.0).combine(both), guided)
