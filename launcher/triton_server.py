@@ -160,6 +160,7 @@ class TritonServer:
         self._write_served()
 
     def _write_served(self) -> None:
+        self._settings.served_file.parent.mkdir(parents=True, exist_ok=True)
         Served(checkpoints=tuple(self.checkpoints)).write(self._settings.served_file)
 
     def stop(self) -> None:
