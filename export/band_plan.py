@@ -110,7 +110,7 @@ class _Planner:
             channels=x.channels,
             frames_per_latent=0 if is_first else _integer(frames),
             more_frames=1 if is_first else carried.more_frames,
-            are_images=x.is_picture,
+            are_images=x.is_image,
             rows=carried.first_rows,
             width_per_latent=_integer(x.width * (half.spatial_stride if half.encodes else 1)),
         )

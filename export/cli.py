@@ -38,7 +38,7 @@ def main(
     target: Annotated[
         Target,
         typer.Option(
-            help="onnxruntime: with ONNX Runtime's attention, whose memory grows with the clip, not with its square. "
+            help="onnxruntime: with ONNX Runtime's attention, whose memory grows with the video, not with its square. "
             "onnx: standard operators only, what TensorRT reads."
         ),
     ] = Target.ONNXRUNTIME,

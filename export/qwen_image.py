@@ -32,7 +32,7 @@ _MAX_SEQUENCE_LENGTH = 1024
 
 _ROPE_THETA = 10_000
 _ROPE_POSITIONS = 4096
-"""of diffusers' `QwenEmbedRope` on either side of the picture's middle; those of the text follow the picture's"""
+"""of diffusers' `QwenEmbedRope` on either side of the image's middle; those of the text follow the image's"""
 
 _SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 _OTHER_VARIANTS = ("guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope")

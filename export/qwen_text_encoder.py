@@ -1,6 +1,6 @@
 """Qwen2.5-VL's language model, which Qwen-Image encodes prompts with: its graph, and the comparison.
 
-The vision tower and the language head are left out: pictures are made from a text alone, and it is the states before
+The vision tower and the language head are left out: images are made from a text alone, and it is the states before
 the head that the transformer takes.
 """
 

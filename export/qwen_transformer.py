@@ -84,7 +84,7 @@ def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
         (sample,) = sessions[_FILE].run(*(tensor.numpy() for tensor in (*rows, *tables)))
         expected = torch.cat([_unpadded(transformer, rows, row, size) for row in range(len(lengths))])
         yield Comparison(
-            f"pictures of {size[0]} x {size[1]} packed latents, texts of {', '.join(map(str, lengths))} tokens",
+            f"images of {size[0]} x {size[1]} packed latents, texts of {', '.join(map(str, lengths))} tokens",
             float(np.abs(sample - expected.numpy()).max()),
         )
 

@@ -1,4 +1,4 @@
-"""The decoder of AutoencoderKLQwenImage for pictures, which are videos of one latent frame; see `export.vae_graphs`."""
+"""The decoder of AutoencoderKLQwenImage for images, which are videos of one latent frame; see `export.vae_graphs`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -39,7 +39,7 @@ def plan(vae: Any) -> BandPlan:
 
 
 def compare(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
-    """Pictures of several sizes, whole and cut, against diffusers' decode."""
+    """Images of several sizes, whole and cut, against diffusers' decode."""
     generator = torch.Generator().manual_seed(1)
     bands = plan(vae)
     for batch, height, width in ((1, 2, 2), (2, 6, 8), (3, 5, 7), (1, bands.lead + 7, 5)):

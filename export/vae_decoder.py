@@ -11,7 +11,7 @@ def decoder_half(vae: Any, spatial_stride: int, temporal_stride: int, patch: int
 
     Args:
         patch: pixels a side that the network gives at once.
-        streams: takes videos, and not pictures only.
+        streams: takes videos, and not images only.
     """
     decoder = vae.decoder
 

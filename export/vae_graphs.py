@@ -1,7 +1,7 @@
 """The graphs of a VAE's decoder or encoder.
 
 One computes whole frames. For large frames there are two more: what sees the whole frame, and what computes it in
-bands. All exist for the first chunk of a video, and for every later one; a VAE of pictures has no later ones.
+bands. All exist for the first chunk of a video, and for every later one; a VAE of images has no later ones.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Half:
     spatial_stride: int
     temporal_stride: int
     streams: bool = True
-    """takes videos chunk by chunk, and not pictures only"""
+    """takes videos chunk by chunk, and not images only"""
 
 
 def half_graphs(half: Half) -> list[BuiltGraph]:

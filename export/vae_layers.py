@@ -39,7 +39,7 @@ _EPSILON = 1e-12
 
 @dataclass(frozen=True)
 class Features:
-    """A tensor between two layers: [batch, channels, frames, rows, width], or pictures without the axis of frames."""
+    """A tensor between two layers: [batch, channels, frames, rows, width], or images without the axis of frames."""
 
     value: ir.Value
     channels: int
@@ -47,12 +47,12 @@ class Features:
     """per frame of the source"""
     width: Fraction
     """per column of the source"""
-    is_picture: bool
+    is_image: bool
     """[batch * frames, channels, rows, width]"""
 
     @property
     def row_axis(self) -> int:
-        return 2 if self.is_picture else 3
+        return 2 if self.is_image else 3
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class VaeLayers:
             value = self._builder.op("Squeeze", value, self._builder.integers(_FRAMES))
         channels = self._source.shape[1]  # type: ignore[index]
         assert isinstance(channels, int)
-        return Features(value, channels, Fraction(1), Fraction(1), is_picture=self._is_first)
+        return Features(value, channels, Fraction(1), Fraction(1), is_image=self._is_first)
 
     def build(self, name: str, result: Features) -> ir.Model:
         """The graph with this result.
@@ -135,7 +135,7 @@ class VaeLayers:
         if rows == _KERNEL:
             value = self._extend_rows(x, value, has_past)
         padding = [0, 0 if self._bottom or rows == 1 else 1, rows // 2]
-        if x.is_picture:
+        if x.is_image:
             weight, padding = weight[:, :, 0], padding[1:]
         value = self._convolution(value, weight, layer.bias, padding, padding, [1] * len(padding))
         return replace(x, value=value, channels=out_channels)
@@ -143,7 +143,7 @@ class VaeLayers:
     def normalise(self, layer: Any, x: Features) -> Features:
         """To unit length over the channels, times a scale."""
         op = self._builder.op
-        gain = _array(layer.gamma).reshape(-1, 1, 1, *([] if x.is_picture else [1])) * np.float32(layer.scale)
+        gain = _array(layer.gamma).reshape(-1, 1, 1, *([] if x.is_image else [1])) * np.float32(layer.scale)
         length = op("ReduceL2", x.value, self._builder.integers(1), keepdims=1)
         unit = op("Div", x.value, op("Max", length, self._builder.weights(np.array([_EPSILON], np.float32))))
         return replace(x, value=op("Mul", unit, self._builder.weights(gain)))
@@ -173,23 +173,23 @@ class VaeLayers:
     def attention(self, block: Any, x: Features) -> Features:
         """Every pixel of a frame attends to every other; needs the whole frame."""
         op, transpose = self._builder.op, self._builder.transpose
-        pictures = self._pictures(x)
-        qkv = self._picture_convolution(block.to_qkv, self.normalise(_PictureNorm(block.norm), pictures)).value
+        images = self._images(x)
+        qkv = self._image_convolution(block.to_qkv, self.normalise(_ImageNorm(block.norm), images)).value
         tokens = op("Reshape", qkv, self._builder.integers(0, 1, 3 * x.channels, -1), allowzero=0)
         operands = self._builder.split(transpose(tokens, 0, 1, 3, 2), axis=3, parts=3)
         for operand in operands:
             operand.dtype, operand.shape = ir.DataType.FLOAT, ir.Shape([None, 1, None, x.channels])
         attended = op("Attention", *operands)
         channels_first = op("Squeeze", transpose(attended, 0, 1, 3, 2), self._builder.integers(1))
-        size = (self._builder.size(pictures.value, axis) for axis in (0, 1, 2, 3))
-        picture = op("Reshape", channels_first, self._builder.shape(*size))
-        y = self._picture_convolution(block.proj, replace(pictures, value=picture))
-        return self.add(self._videos(y) if not x.is_picture else y, x)
+        size = (self._builder.size(images.value, axis) for axis in (0, 1, 2, 3))
+        image = op("Reshape", channels_first, self._builder.shape(*size))
+        y = self._image_convolution(block.proj, replace(images, value=image))
+        return self.add(self._videos(y) if not x.is_image else y, x)
 
     def upsample(self, layer: Any, x: Features) -> Features:
         """Double the frames, where the layer does and except the first of a video, and then height and width."""
         builder = self._builder
-        pictures = x if x.is_picture else None
+        images = x if x.is_image else None
         if layer.mode == "upsample3d" and self._is_first:
             self._cache_zeros(x)
         elif layer.mode == "upsample3d":
@@ -197,29 +197,29 @@ class VaeLayers:
             batch, frames, width = self._batch(), self._frames(x), self._width(x)
             apart = builder.op("Reshape", pairs.value, builder.shape(batch, 2, x.channels, frames, -1, width))
             apart = builder.transpose(apart, 0, 3, 1, 2, 4, 5)
-            doubled = replace(x, frames=2 * x.frames, is_picture=True)
-            value = builder.op("Reshape", apart, builder.shape(self._pictures_of(doubled), x.channels, -1, width))
-            pictures = replace(doubled, value=value)
-        pictures = pictures or self._pictures(x)
+            doubled = replace(x, frames=2 * x.frames, is_image=True)
+            value = builder.op("Reshape", apart, builder.shape(self._images_of(doubled), x.channels, -1, width))
+            images = replace(doubled, value=value)
+        images = images or self._images(x)
         scales = builder.weights(np.array([1, 1, 2, 2], np.float32))
         enlarged = builder.op(
             "Resize",
-            pictures.value,
+            images.value,
             None,
             scales,
             mode="nearest",
             nearest_mode="floor",
             coordinate_transformation_mode="asymmetric",
         )
-        y = replace(pictures, value=enlarged, width=2 * pictures.width)
-        y = self._picture_convolution(layer.resample[1], replace(y, value=self._extend_rows(y, y.value, False)), 1)
-        return y if x.is_picture else self._videos(y)
+        y = replace(images, value=enlarged, width=2 * images.width)
+        y = self._image_convolution(layer.resample[1], replace(y, value=self._extend_rows(y, y.value, False)), 1)
+        return y if x.is_image else self._videos(y)
 
     def downsample(self, layer: Any, x: Features) -> Features:
         """Halve height and width, and then the frames, where the layer does and except the first of a video."""
-        pictures = self._pictures(x)
-        y = self._halved(layer.resample[1], pictures)
-        if not x.is_picture:
+        images = self._images(x)
+        y = self._halved(layer.resample[1], images)
+        if not x.is_image:
             y = self._videos(y)
         if layer.mode == "downsample2d":
             return y
@@ -239,17 +239,17 @@ class VaeLayers:
         if self._is_first:
             last_frame = given.reshape(channels, time, -1)[:, -1].reshape(-1)
             value = builder.op("Gather", x.value, builder.integers(*last_frame.tolist()), axis=1)
-            pictures = replace(x, value=value)
+            images = replace(x, value=value)
         else:
             batch, frames, width = self._batch(), self._frames(x), self._width(x)
             value = builder.op("Gather", x.value, builder.integers(*given.tolist()), axis=1)
             apart = builder.shape(batch, channels, time, space**2, frames, -1, width)
             value = builder.transpose(builder.op("Reshape", value, apart), 0, 4, 2, 1, 3, 5, 6)
-            pictures = replace(x, frames=x.frames * time, is_picture=True)
-            size = builder.shape(self._pictures_of(pictures), channels * space**2, -1, width)
-            pictures = replace(pictures, value=builder.op("Reshape", value, size))
-        y = self._to_pixels(pictures, channels, space)
-        return self._delayed(y if x.is_picture else self._videos(y), beside)
+            images = replace(x, frames=x.frames * time, is_image=True)
+            size = builder.shape(self._images_of(images), channels * space**2, -1, width)
+            images = replace(images, value=builder.op("Reshape", value, size))
+        y = self._to_pixels(images, channels, space)
+        return self._delayed(y if x.is_image else self._videos(y), beside)
 
     def average(self, shortcut: Any, x: Features, beside: Features) -> Features:
         """diffusers' `AvgDown3D`, pixels and frames become channels, and those of a group their mean: a convolution."""
@@ -269,7 +269,7 @@ class VaeLayers:
             ]
         )
         stride = [time, space, space]
-        if x.is_picture:
+        if x.is_image:
             means, stride = means[:, :, -1], stride[1:]
         none = [0] * len(stride)
         value = self._convolution(x.value, means, None, none, none, stride, int(groups))
@@ -280,20 +280,20 @@ class VaeLayers:
         """diffusers' `unpatchify`: channels are colour, column and row of a pixel in its patch."""
         channels = x.channels // patch**2
         rows_first = np.arange(x.channels).reshape(channels, patch, patch).transpose(0, 2, 1).reshape(-1)
-        pictures = self._pictures(x)
-        value = self._builder.op("Gather", pictures.value, self._builder.integers(*rows_first.tolist()), axis=1)
-        y = self._to_pixels(replace(pictures, value=value), channels, patch)
-        return y if x.is_picture else self._videos(y)
+        images = self._images(x)
+        value = self._builder.op("Gather", images.value, self._builder.integers(*rows_first.tolist()), axis=1)
+        y = self._to_pixels(replace(images, value=value), channels, patch)
+        return y if x.is_image else self._videos(y)
 
     def pixels_to_patches(self, x: Features, patch: int) -> Features:
         """diffusers' `patchify`, the reverse."""
-        pictures = self._pictures(x)
-        value = self._builder.op("SpaceToDepth", pictures.value, blocksize=patch)
+        images = self._images(x)
+        value = self._builder.op("SpaceToDepth", images.value, blocksize=patch)
         channels = x.channels * patch**2
         colours_last = np.arange(channels).reshape(patch, patch, x.channels).transpose(2, 1, 0).reshape(-1)
         value = self._builder.op("Gather", value, self._builder.integers(*colours_last.tolist()), axis=1)
-        y = replace(pictures, value=value, channels=channels, width=x.width / patch)
-        return y if x.is_picture else self._videos(y)
+        y = replace(images, value=value, channels=channels, width=x.width / patch)
+        return y if x.is_image else self._videos(y)
 
     # State
 
@@ -354,7 +354,7 @@ class VaeLayers:
         """The rows that the band above has left for this layer."""
         x = carried.like
         self.carried.append(carried)
-        sizes = [None, x.channels, *([] if x.is_picture else [None]), None, None]
+        sizes = [None, x.channels, *([] if x.is_image else [None]), None, None]
         rows = _float32(f"{ROWS}_in_{len(self._rows_in)}", *sizes)
         self._rows_in.append(rows)
         return rows
@@ -362,7 +362,7 @@ class VaeLayers:
     def _bottom_rows(self, x: Features, value: ir.Value, has_past: bool) -> ir.Value:
         """No row of zeros, or one at the bottom of a frame; equal ones are shared."""
         assert self._bottom is not None
-        key = (x.channels, x.frames, x.width, x.is_picture, has_past)
+        key = (x.channels, x.frames, x.width, x.is_image, has_past)
         if key not in self._zeros:
             builder, axis = self._builder, x.row_axis
             sizes = (builder.size(value, other) for other in range(axis))
@@ -386,8 +386,8 @@ class VaeLayers:
         self._rows_out.append(builder.slice(extended, x.row_axis, used))
         return replace(x, value=value, width=x.width / 2)
 
-    def _picture_convolution(self, layer: Any, x: Features, padding: int = 0) -> Features:
-        """Of pictures; padded at the left and the right."""
+    def _image_convolution(self, layer: Any, x: Features, padding: int = 0) -> Features:
+        """Of images; padded at the left and the right."""
         rows = padding if self._bottom is None else 0
         sides = [rows, padding]
         value = self._convolution(x.value, _array(layer.weight), layer.bias, sides, sides, [1, 1])
@@ -406,24 +406,24 @@ class VaeLayers:
         inputs = [x, self._builder.weights(weight), *([] if bias is None else [self._builder.weights(_array(bias))])]
         return self._builder.op("Conv", *inputs, pads=[*before, *after], strides=strides, group=groups)
 
-    def _to_pixels(self, pictures: Features, channels: int, factor: int) -> Features:
+    def _to_pixels(self, images: Features, channels: int, factor: int) -> Features:
         """Channels, row and column of a pixel -> pixels."""
-        value = self._builder.op("DepthToSpace", pictures.value, blocksize=factor, mode="CRD")
-        return replace(pictures, value=value, channels=channels, width=pictures.width * factor)
+        value = self._builder.op("DepthToSpace", images.value, blocksize=factor, mode="CRD")
+        return replace(images, value=value, channels=channels, width=images.width * factor)
 
-    def _pictures(self, x: Features) -> Features:
+    def _images(self, x: Features) -> Features:
         """Each frame by itself."""
-        if x.is_picture:
+        if x.is_image:
             return x
         apart = self._builder.transpose(x.value, 0, 2, 1, 3, 4)
-        size = self._builder.shape(self._pictures_of(x), x.channels, -1, self._width(x))
-        return replace(x, value=self._builder.op("Reshape", apart, size), is_picture=True)
+        size = self._builder.shape(self._images_of(x), x.channels, -1, self._width(x))
+        return replace(x, value=self._builder.op("Reshape", apart, size), is_image=True)
 
     def _videos(self, x: Features) -> Features:
         """The reverse."""
         size = self._builder.shape(self._batch(), self._frames(x), x.channels, -1, self._width(x))
         value = self._builder.transpose(self._builder.op("Reshape", x.value, size), 0, 2, 1, 3, 4)
-        return replace(x, value=value, is_picture=False)
+        return replace(x, value=value, is_image=False)
 
     def _batch(self) -> ir.Value:
         return self._size_of_source(0, Fraction(1))
@@ -434,8 +434,8 @@ class VaeLayers:
     def _width(self, x: Features) -> ir.Value:
         return self._size_of_source(4, x.width)
 
-    def _pictures_of(self, x: Features) -> ir.Value:
-        """How many pictures the videos have together."""
+    def _images_of(self, x: Features) -> ir.Value:
+        """How many images the videos have together."""
         return self._builder.op("Mul", self._batch(), self._frames(x))
 
     def _size_of_source(self, axis: int, factor: Fraction) -> ir.Value:
@@ -450,8 +450,8 @@ class VaeLayers:
         return self._sizes[axis, factor]
 
 
-class _PictureNorm:
-    """A norm of pictures, whose weights diffusers keeps in another shape."""
+class _ImageNorm:
+    """A norm of images, whose weights diffusers keeps in another shape."""
 
     def __init__(self, norm: Any) -> None:
         self.gamma, self.scale = norm.gamma, norm.scale

@@ -18,9 +18,9 @@ _INTO_FILE = (
 )
 _WITH_KEY = ' -H "Authorization: Bearer $TRITONREEL_API_KEY"'
 _TITLES: dict[Task, str] = {
-    "text-to-video": "Make a clip:",
-    "image-to-video": "Make a clip that starts from your picture:",
-    "text-to-image": "Make a picture:",
+    "text-to-video": "Make a video:",
+    "image-to-video": "Make a video that starts from your image:",
+    "text-to-image": "Make an image:",
 }
 
 
@@ -92,12 +92,12 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], a
 def _example(task: Task, url: str, key: str) -> list[str]:
     if task == "image-to-video":
         return [
-            f"  curl -s {url}/v1/videos{key} -F prompt='it moves right' -F input_reference=@picture.png \\",
-            _INTO_FILE.format(file="clip.mp4"),
+            f"  curl -s {url}/v1/videos{key} -F prompt='it moves right' -F input_reference=@image.png \\",
+            _INTO_FILE.format(file="video.mp4"),
         ]
     route, prompt, file = {
-        "text-to-video": ("videos", "a red circle moves right", "clip.mp4"),
-        "text-to-image": ("images", "a red circle", "picture.png"),
+        "text-to-video": ("videos", "a red circle moves right", "video.mp4"),
+        "text-to-image": ("images", "a red circle", "image.png"),
     }[task]
     return [
         f"  curl -s {url}/v1/{route}/generations{key} -H 'Content-Type: application/json' \\",

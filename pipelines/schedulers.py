@@ -38,7 +38,7 @@ def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, s
 
 
 def make_dynamic_scheduler(config: SchedulerConfig, tokens: int, steps: int) -> Any:
-    """A flow-matching Euler scheduler at its first step, shifted by the size of the picture (`QwenImagePipeline`).
+    """A flow-matching Euler scheduler at its first step, shifted by the size of the image (`QwenImagePipeline`).
 
     Args:
         config: the checkpoint's own.

@@ -116,12 +116,12 @@ def _check_size(spec: AnySpec, card: ModelCard) -> None:
 def _check_image(spec: AnySpec, card: ModelCard) -> None:
     if spec.image is None:
         if card.needs_image:
-            raise InvalidRequest(f"{card.id} makes clips that start from an image, so it needs one", "image")
+            raise InvalidRequest(f"{card.id} makes videos that start from an image, so it needs one", "image")
         return
     if not card.takes_image:
         raise InvalidRequest(f"{card.id} takes no image", "image")
     expected, shape, dtype = (spec.height, spec.width, 3), spec.image.shape, spec.image.dtype
     if dtype != np.uint8 or shape != expected:
         raise InvalidRequest(
-            f"must be uint8 {list(expected)}, the size of the clip, got {dtype} {list(shape)}", "image"
+            f"must be uint8 {list(expected)}, the size of the video, got {dtype} {list(shape)}", "image"
         )

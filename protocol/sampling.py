@@ -60,8 +60,8 @@ class VideoSize(Size):
         1,
         ge=1,
         le=100_000,
-        description="Frames of the clip, up to the model's `max_frames`. The model makes 4k+1 frames: another count is "
-        "rounded down, and the response says what was made.",
+        description="Frames of the video, up to the model's `max_frames`. The model makes 4k+1 frames: another count "
+        "is rounded down, and the response says what was made.",
         examples=[81],
     )
 
@@ -102,7 +102,7 @@ class WanSampling(Sampling):
         "`guidance_scale` when only that is given; the model's own pair applies when neither is.",
         examples=[3.0],
     )
-    flow_shift: Annotated[float, NoUse("its schedule is shifted by the size of the picture")] = Field(
+    flow_shift: Annotated[float, NoUse("its schedule is shifted by the size of the image")] = Field(
         gt=0,
         le=100,
         allow_inf_nan=False,
@@ -181,7 +181,7 @@ class Spec(Adapters, Seed, VideoSize, NegativePrompt, Prompt, Sampling):
     """What one job makes, whatever the model. Sizes in pixels; `num_frames` is 4k+1."""
 
     image: SkipJsonSchema[InstanceOf[NDArray[np.uint8]] | None] = Field(None, exclude=True, repr=False)
-    """what an image-to-video clip starts from: uint8 [height, width, 3] of the clip's own size, RGB"""
+    """what an image-to-video request starts from: uint8 [height, width, 3] of the video's own size, RGB"""
 
     def parameters(self) -> str:
         """Everything but prompt and image, as JSON: what `generate` takes as `sampling_parameters`."""

@@ -1,4 +1,4 @@
-"""One clip or picture from request to frames: admission, text, image, sampling, decoding.
+"""One video or image from request to frames: admission, text, image, sampling, decoding.
 
 With progress, deadline and cancellation.
 """
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass
 class Job:
-    """A clip being made.
+    """A video being made.
 
     Args:
         is_cancelled: asks whether the client has gone away.
@@ -55,7 +55,7 @@ class Job:
         self._started = time.monotonic()
 
     async def run(self, admission: Admission) -> AsyncGenerator[Float32]:
-        """Make the clip.
+        """Make the video.
 
         Yields:
             float32 [n, height, width, 3] in 0..1, in display order; `progress` counts them already.
