@@ -13,6 +13,7 @@ from diffusers import QwenImagePipeline, WanImageToVideoPipeline, WanPipeline
 from PIL import Image
 
 from export.defaults import read_defaults
+from protocol.sampling import SamplingDefaults
 from toy.world.detect import Seen, detect
 from toy.world.draw import draw
 from toy.world.scene import place_scene
@@ -28,7 +29,7 @@ def _open(kind: Any, name: str) -> Any:
 
 def _settings(name: str) -> dict[str, Any]:
     own = read_defaults(CHECKPOINTS / name)
-    settings = own.sampling() | {
+    settings = own.model_dump(include=SamplingDefaults.model_fields.keys(), exclude_none=True) | {
         "max_sequence_length": own.max_sequence_length,
         "generator": torch.Generator().manual_seed(3),
         "output_type": "np",
