@@ -14,6 +14,7 @@ import torch
 from pipelines.conditions import TextConditions
 from pipelines.families import FAMILIES
 from pipelines.frames import Float32
+from protocol.sampling import SPECS, WanSpec
 from tests.model_cards import model_card
 from tests.runtime.test_bands import PLAN
 
@@ -68,7 +69,7 @@ class Scripted:
 
     async def encode_text(self, params: Any) -> TextConditions:
         await self._begin("text")
-        return TextConditions(np.zeros((1, 1, 1), np.float32), None)
+        return TextConditions(torch.zeros(1, 1, 1), None)
 
     async def encode_image(self, params: Any) -> torch.Tensor | None:
         await self._begin("image")
@@ -100,6 +101,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     """The only family that there is."""
     family = Scripted()
     monkeypatch.setitem(FAMILIES, "scripted", lambda *parts: family)
+    monkeypatch.setitem(SPECS, "scripted", WanSpec)
     return family
 
 

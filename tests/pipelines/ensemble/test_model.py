@@ -1,4 +1,4 @@
-"""How `generate` ends requests: each gets exactly one final response, on its last data or its error, whatever happens.
+"""How `generate` ends requests: each gets exactly one final response, on its report or its error, whatever happens.
 
 A client whose request never ends waits for ever, and one whose request ends twice hears of another's.
 """
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.errors import InvalidRequest
+from protocol.events import Event, Failed, read_event
 
 from .backend_utils import TRITONSERVER_RESPONSE_COMPLETE_FINAL as FINAL
-from .backend_utils import InferenceRequest, MetricFamily, TritonError
+from .backend_utils import InferenceRequest, InferenceResponse, MetricFamily, TritonError
 from .conftest import Scripted, request
 
 if TYPE_CHECKING:
@@ -42,14 +43,22 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def error_of(one: InferenceRequest) -> TritonError | None:
+def error_of(one: InferenceRequest) -> Failed | None:
     """The error that a request ended with, which has one end."""
     finals = [flags & FINAL for _, flags in one.sender.sent]
     assert finals == [0] * (len(finals) - 1) + [FINAL]
-    *others, (last, _) = one.sender.sent
-    assert not any(response.has_error() for response, _ in others)
-    assert last.has_error() or last.output_tensors(), "a final response on its own"
-    return last.error() if last.has_error() else None
+    *others, last = [_event_of(response) for response, _ in one.sender.sent]
+    assert not any(isinstance(event, Failed) for event in others)
+    return last if isinstance(last, Failed) else None
+
+
+def _event_of(response: InferenceResponse) -> Event:
+    """Triton has an error of its own for requests that were cancelled."""
+    if response.has_error():
+        assert response.error().code() == TritonError.CANCELLED
+        return Failed(code="cancelled", message=response.error().message())
+    (said,) = [tensor for tensor in response.output_tensors() if tensor.name() == "event"]
+    return read_event(said.as_numpy().item())
 
 
 class Gate:
@@ -84,13 +93,13 @@ def raising(error: BaseException) -> Callable[[], "asyncio.Future[None]"]:
     return raise_it  # type: ignore[return-value]  # a coroutine, which is awaited as well
 
 
-def test_a_video_ends_with_its_last_frames(generate: "TritonPythonModel") -> None:
+def test_a_video_ends_with_its_report_after_its_last_frames(generate: "TritonPythonModel") -> None:
     made = request()
     run(generate, made)
     assert error_of(made) is None
     names = [{tensor.name() for tensor in response.output_tensors()} for response, _ in made.sender.sent]
-    assert "frames" in names[-1]
-    assert sum("frames" in one for one in names) == 3
+    assert names[-1] == {"event"}
+    assert [one == {"event", "frames"} for one in names if "frames" in one] == [True] * 3
     wait_until(lambda: len(MetricFamily.made["job_seconds"].observed) == 1)
 
 
@@ -112,8 +121,8 @@ def test_whatever_is_raised_in_whatever_phase_ends_the_request_once(
     run(generate, made)
     ended = error_of(made)
     assert ended is not None
-    assert ended.code() == (TritonError.INVALID_ARG if isinstance(error, InvalidRequest) else TritonError.INTERNAL)
-    assert type(error).__name__ in ended.message() or "too wide" in ended.message()
+    assert ended.code == ("invalid_request" if isinstance(error, InvalidRequest) else "internal")
+    assert type(error).__name__ in ended.message or "too wide" in ended.message
     wait_until(lambda: MetricFamily.made["failed_total"].value == 1)
 
     scripted.hooks.clear()
@@ -145,7 +154,7 @@ def test_a_last_response_that_cannot_be_sent_gives_way_to_an_error(
     run(generate, asked)
     ended = error_of(asked)
     assert ended is not None
-    assert "no shared memory is left" in ended.message()
+    assert "no shared memory is left" in ended.message
 
 
 def test_progress_that_cannot_be_sent_costs_no_job_its_end(generate: "TritonPythonModel", scripted: Scripted) -> None:
@@ -176,7 +185,7 @@ def test_a_cancelled_request_stops_and_ends_as_cancelled(
     wait_for_end(made)
     ended = error_of(made)
     assert ended is not None
-    assert ended.code() == TritonError.CANCELLED
+    assert ended.code == "cancelled"
     assert gate.stopped.is_set()
     assert MetricFamily.made["cancelled_total"].value == 1
     assert MetricFamily.made["failed_total"].value == 0
@@ -194,7 +203,7 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
     wait_for_end(waiting)
     ended = error_of(waiting)
     assert ended is not None
-    assert ended.code() == TritonError.CANCELLED
+    assert ended.code == "cancelled"
     assert not running.sender.finished.is_set()
     gate.open()
     wait_for_end(running)
@@ -211,7 +220,7 @@ def test_one_more_than_may_wait_is_refused_and_the_others_are_served(
         wait_for_end(refused)
         error = error_of(refused)
         assert error is not None
-        assert "queue_full" in error.message()
+        assert error.code == "queue_full"
     gate.open()
     for served in requests[:2]:
         wait_for_end(served)
