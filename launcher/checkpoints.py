@@ -9,7 +9,7 @@ from protocol.model_card import CARD_FILE, ModelCard
 from protocol.repository import RepositoryStamp
 
 Mark = tuple[int, int]
-"""changes whenever a folder is replaced: its inode and the time of its last change"""
+"""changes whenever a folder or file is replaced: its inode, and the time at which what is in it was last written"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _is_current(repository: Path) -> bool:
 def _version(repository: Path, model: str) -> Path:
     """The folder with the model's files."""
     folder = repository / model / "1"
-    if not any(folder.iterdir()):
+    if not any(file.is_file() for file in folder.iterdir()):
         raise FileNotFoundError(2, "it is empty", str(folder))
     if not (repository / model / "config.pbtxt").is_file():
         raise FileNotFoundError(2, "there is none", str(repository / model / "config.pbtxt"))
@@ -77,5 +77,6 @@ def _version(repository: Path, model: str) -> Path:
 
 
 def _mark(path: Path) -> Mark:
-    status = path.stat()
-    return status.st_ino, status.st_mtime_ns
+    # not the folder's own time: Python writes its __pycache__ beside what it runs
+    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    return path.stat().st_ino, max(file.stat().st_mtime_ns for file in files)

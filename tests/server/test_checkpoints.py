@@ -155,12 +155,18 @@ def test_one_that_is_exported_anew_is_loaded_when_its_job_is_done(
     server: RunningServer, repository: Repository
 ) -> None:
     before = server.stub("wan_t2v_transformer"), server.stub("wan_text_encoder")
+    said = console(server).count("tiny-two-experts takes no more jobs")
     with job_under_way(server):
         repository.touch("wan_t2v")
-        wait_until(lambda: "tiny-two-experts" not in served(server), "the former takes no more jobs")
-    wait_until(lambda: "tiny-two-experts" in served(server), "the new one is served")
-    assert not before[0].is_running()
-    assert server.post(prompt="a red circle", size="64x48").status_code == 200
+        # on the console, as it may be back before /v1/models is asked again
+        wait_until(
+            lambda: console(server).count("tiny-two-experts takes no more jobs") == said + 1,
+            "the former takes no more jobs",
+        )
+    wait_until(lambda: not before[0].is_running(), "its models are loaded anew")
+    wait_until(
+        lambda: server.post(prompt="a red circle", size="64x48").status_code == 200, "a job of the new one succeeds"
+    )
 
 
 def test_one_that_cannot_be_served_is_said_and_the_others_go_on(server: RunningServer, repository: Repository) -> None:
