@@ -66,8 +66,8 @@ def to_triton(name: str, value: torch.Tensor | str) -> pb_utils.Tensor:
     """A tensor, of any dtype and on any device, or a string as an input of a model."""
     if isinstance(value, str):
         return pb_utils.Tensor(name, np.array([value.encode()], np.object_))
-    if value.numel() == 0:
-        return pb_utils.Tensor(name, value.numpy())  # Triton calls no empty DLPack tensor contiguous
+    if value.numel() == 0 and value.dtype is not torch.bfloat16:  # which numpy does not know
+        return pb_utils.Tensor(name, value.cpu().numpy())  # Triton takes few empty DLPack tensors for contiguous
     return pb_utils.Tensor.from_dlpack(name, value.contiguous())
 
 
