@@ -36,9 +36,12 @@ serve: $(INSTALLED) ## Set up everything and serve on http://127.0.0.1:8000
 stop: ## Stop what `make serve` started
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m launcher stop $(ARGS); else echo "No server is running."; fi
 
+# tests of one file share servers, so a file stays with one worker
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
 .PHONY: test
 test: lint ## Lint, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
 check: lint ## Lint, then run the unit tests: within a minute

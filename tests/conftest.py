@@ -1,4 +1,4 @@
-"""Exported model repositories, made once a session by the commands that a user would run.
+"""Exported model repositories, made once a run by the commands that a user would run; pytest's workers share them.
 
 Where TRITONREEL_TEST_EXPORTS names a folder they stay there, and the next session exports only what has changed.
 """
@@ -8,11 +8,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
@@ -64,11 +66,6 @@ def run_module(*arguments: object, timeout: float = 600) -> None:
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
-def export(checkpoint: Path, repository: Path) -> Exported:
-    run_module("export", checkpoint, "--to", repository)
-    return Exported(checkpoint, repository)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def no_keys_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The API keys of whoever runs the tests are not those of the servers that tests start."""
@@ -79,36 +76,60 @@ def no_keys_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
         yield
 
 
+@dataclass(frozen=True)
+class Exports:
+    """Where a run's exports go, and what this run has done there already."""
+
+    folder: Path
+    progress: Path
+
+    @contextmanager
+    def once(self, what: str, lock: str) -> Iterator[bool]:
+        """Whether `what` is still to be done; another worker that asks, or wants the same `lock`, waits until it is."""
+        self.progress.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.progress / f"{lock}.lock"):
+            done = self.progress / f"{what}.done"
+            yield not done.exists()
+            done.touch()
+
+    def export(self, checkpoint: Path, repository: Path) -> Exported:
+        with self.once(f"{checkpoint.parent.name}-exported", lock=repository.parent.name) as to_do:
+            if to_do:
+                run_module("export", checkpoint, "--to", repository)
+        return Exported(checkpoint, repository)
+
+
 @pytest.fixture(scope="session")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session's exports go."""
+def exports(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Exports:
+    base = tmp_path_factory.getbasetemp()
+    of_all_workers = base if worker_id == "master" else base.parent
     kept = os.environ.get("TRITONREEL_TEST_EXPORTS")
-    if kept is None:
-        return tmp_path_factory.mktemp("exports")
-    folder = Path(kept).resolve()
-    for pattern in ("*/model_repository/*/config.pbtxt", "*/model_repository/generate/1/*.py"):
-        for copied in folder.glob(pattern):
-            copied.unlink()  # an export copies them only where they are missing
-    return folder
+    folder = of_all_workers / "exports" if kept is None else Path(kept).resolve()
+    found = Exports(folder, of_all_workers / "exported")
+    with found.once("cleaned", lock="cleaned") as to_do:
+        for pattern in ("*/model_repository/*/config.pbtxt", "*/model_repository/generate/1/*.py") if to_do else ():
+            for copied in folder.glob(pattern):
+                copied.unlink()  # an export copies them only where they are missing
+    return found
 
 
 @pytest.fixture(scope="session")
-def toy(exports: Path) -> Exported:
+def toy(exports: Exports) -> Exported:
     """The trained toy checkpoint."""
-    return export(ROOT / "toy" / "checkpoints" / "toy-wan-t2v", exports / "toy" / "model_repository")
+    return exports.export(ROOT / "toy" / "checkpoints" / "toy-wan-t2v", exports.folder / "toy" / "model_repository")
 
 
 @pytest.fixture(scope="session")
-def tiny(exports: Path) -> Callable[[str], Exported]:
+def tiny(exports: Exports) -> Callable[[str], Exported]:
     """Random-weight checkpoints, by layout."""
-    shared = exports / "families"
 
     @cache
     def make(layout: str) -> Exported:
-        folder = exports / layout
-        if not (folder / "checkpoint").exists():
-            run_module("export.tiny", folder / "checkpoint", "--layout", layout, "--seed", 1)
-        repository = (shared if layout in ONE_OF_EACH_FAMILY else folder) / "model_repository"
-        return export(folder / "checkpoint", repository)
+        checkpoint = exports.folder / layout / "checkpoint"
+        with exports.once(f"{layout}-made", lock=layout):
+            if not checkpoint.exists():
+                run_module("export.tiny", checkpoint, "--layout", layout, "--seed", 1)
+        shared_by = "families" if layout in ONE_OF_EACH_FAMILY else layout
+        return exports.export(checkpoint, exports.folder / shared_by / "model_repository")
 
     return make

@@ -7,8 +7,10 @@ from typing import Any
 
 from frontend.http.occasional_log import OccasionalLog
 
-ACCEPTED_AT_ONCE = 128
-"""connections that the event loop accepts before it looks at the first of them"""
+ACCEPTED_AT_ONCE = 32
+"""connections that the event loop accepts in one turn"""
+_ON_THEIR_WAY = 4 * ACCEPTED_AT_ONCE
+"""accepted beyond their bound: one turn each accepts a connection, makes its transport, admits it and closes another"""
 _FOR_OTHER_THINGS = 128
 """the log, Triton, pipes, files that are read"""
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -16,14 +18,14 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 def connections_possible(wanted: int) -> int:
     """How many connections, `wanted` at most, fit the limit on descriptors; raises the limit where it may be raised."""
-    needed = wanted + ACCEPTED_AT_ONCE + _FOR_OTHER_THINGS
+    needed = wanted + _ON_THEIR_WAY + _FOR_OTHER_THINGS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted
     if soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return min(wanted, max(soft - ACCEPTED_AT_ONCE - _FOR_OTHER_THINGS, soft // 4))
+    return min(wanted, max(soft - _ON_THEIR_WAY - _FOR_OTHER_THINGS, soft // 4))
 
 
 class LoopErrors:

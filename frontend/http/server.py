@@ -20,6 +20,8 @@ _TICK_SECONDS = 0.1
 _TICKS_PER_CHECK = round(CHECK_SECONDS / _TICK_SECONDS)
 _FLUSH_SECONDS = 1.5
 """for the last answers to leave"""
+_BACKLOG = 1024
+"""connections that the kernel completes while the event loop is busy; beyond, it lets a client try again in a second"""
 
 _log = structlog.get_logger(__name__)
 _uvicorn_log = logging.getLogger("uvicorn.error")
@@ -59,6 +61,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(LoopErrors())
         await super().startup(sockets)
+        for server in self.servers:
+            for listening in server.sockets:
+                with listening.dup() as same:  # asyncio's own backlog is also how many it accepts in one turn
+                    same.listen(_BACKLOG)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_CHECK == 0:

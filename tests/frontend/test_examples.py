@@ -78,7 +78,8 @@ def test_an_image_with_every_option(url: str, generator: FakeGenerator, tmp_path
     job = only_job(generator)
     assert (job.prompt, job.negative_prompt, job.seed) == ("a red circle", "blurry", 7)
     assert (job.num_inference_steps, job.width, job.height) == (2, 32, 16)
-    assert Image.open(tmp_path / "circle.webp").format == "WEBP"
+    with Image.open(tmp_path / "circle.webp") as image:
+        assert image.format == "WEBP"
 
 
 def test_several_images_are_numbered(url: str, tmp_path: Path) -> None:
@@ -125,7 +126,8 @@ def test_the_sdk_makes_an_image(url: str, generator: FakeGenerator, tmp_path: Pa
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "image.png: 64x48\n"
     assert only_job(generator).seed == 7
-    assert Image.open(tmp_path / "image.png").size == (64, 48)
+    with Image.open(tmp_path / "image.png") as image:
+        assert image.size == (64, 48)
 
 
 @pytest.mark.parametrize("call", ["videos.create", "videos.create_and_poll"])
@@ -238,7 +240,8 @@ def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str |
             timeout=120,
         )
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "image.png").size == (64, 48)
+    with Image.open(tmp_path / "image.png") as image:
+        assert image.size == (64, 48)
     assert [frames_of(tmp_path / name) for name in ("video.mp4", "from-image.mp4", "again.mp4")] == [9, 9, 9]
     assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
     assert "toy-qwen-image\n" in done.stdout

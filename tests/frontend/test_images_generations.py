@@ -254,5 +254,6 @@ def test_openais_sdk_makes_pictures(serve: Serve, app: FastAPI, tmp_path: Path) 
     assert answer.model_extra["warnings"] == []
     file = tmp_path / "picture.webp"
     file.write_bytes(base64.b64decode(answer.data[0].b64_json or ""))
-    assert Image.open(file).size == (64, 48)
+    with Image.open(file) as image:
+        assert image.size == (64, 48)
     assert (refused.value.code, refused.value.param) == ("unsupported_value", "response_format")

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,13 @@ class RawClient:
 
     def __init__(self, url: str, *, receive_buffer_bytes: int | None = None) -> None:
         address = httpx.URL(url)
-        self.socket = socket.socket()
-        if receive_buffer_bytes:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
-        self.socket.settimeout(GENEROUS)
-        self.socket.connect((address.host, address.port))
+        with ExitStack() as unless_connected:
+            self.socket = unless_connected.enter_context(socket.socket())
+            if receive_buffer_bytes:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+            self.socket.settimeout(GENEROUS)
+            self.socket.connect((address.host, address.port))
+            unless_connected.pop_all()
         self._reader = self.socket.makefile("rb")
 
     def __enter__(self) -> "RawClient":

@@ -239,8 +239,11 @@ class TestManyConnections:
         with ExitStack() as stack:
             server = stack.enter_context(as_process(tmp_path / "log", descriptors=300, max_connections=512))
             assert "fewer connections than set" in server.log
+            url = server.url
+            server.popen.send_signal(signal.SIGSTOP)  # so that they come all at once
             for _ in range(400):
-                stack.enter_context(RawClient(server.url))
+                stack.enter_context(RawClient(url))
+            server.popen.send_signal(signal.SIGCONT)
             assert httpx.get(f"{server.url}/health/live").status_code == 200
             assert "no descriptors left" not in server.log
 

@@ -16,7 +16,8 @@ def test_drawn_clips_agree_with_their_scenes(tmp_path: Path) -> None:
     assert look(clips, scenes, captions, sheet) == dict.fromkeys(
         ("shape", "colour", "motion", "background", "all"), 1.0
     )
-    assert Image.open(sheet).width > 5 * 64
+    with Image.open(sheet) as image:
+        assert image.width > 5 * 64
 
 
 def test_other_clips_do_not(tmp_path: Path) -> None:
