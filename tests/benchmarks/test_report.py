@@ -1,6 +1,7 @@
 """The report says what was measured, and says so when a goal is missed."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -20,15 +21,14 @@ ROUND = Round(
 RESULT = HttpResult(rounds=(ROUND,) * 3, dropped=1, steps=12, server_mib=900, diffusers_mib=500)
 
 
-def with_round(**changes: object) -> HttpResult:
+def with_round(**changes: Any) -> HttpResult:
     return dataclasses.replace(RESULT, rounds=(dataclasses.replace(ROUND, **changes),) * 3)
 
 
 def test_goals_are_ratios_within_a_round() -> None:
     lone, four, overhead = http_goals(RESULT)
-    assert (lone.figure, lone.is_met) == (pytest.approx(0.5), True)
-    assert (four.figure, four.is_met) == (pytest.approx(3.0), True)
-    assert (overhead.figure, overhead.is_met) == (pytest.approx(2.0), True)
+    assert [lone.figure, four.figure, overhead.figure] == pytest.approx([0.5, 3.0, 2.0])
+    assert [lone.is_met, four.is_met, overhead.is_met] == [True, True, True]
     assert RESULT.mean_step_batch == 7.5
 
 
@@ -55,4 +55,5 @@ def test_a_clips_latency_ends_with_its_last_response() -> None:
         {"timestamp": second, "response_timestamps": [second + 5, 3 * second]},
     ]
     level = read_report({"experiments": [{"requests": requests}]}, concurrency=1)
-    assert (level.videos, level.p50, level.videos_per_second) == (2, 1.5, pytest.approx(2 / 3))
+    assert (level.videos, level.p50) == (2, 1.5)
+    assert level.videos_per_second == pytest.approx(2 / 3)

@@ -35,7 +35,7 @@ def test_the_second_expert_may_be_absent(checkpoint: Path) -> None:
     assert open_checkpoint(checkpoint, WAN_T2V.layout).models == ("text_encoder", "transformer", "vae")
 
 
-BREAKAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+BREAKAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "is not a folder"),
     "no index": (lambda c: (c / "model_index.json").unlink(), "has no model_index.json"),
     "broken index": (lambda c: (c / "model_index.json").write_text("{"), "model_index.json cannot be read"),

@@ -111,7 +111,7 @@ def test_a_new_repository_gets_the_configurations_and_generate_s_code(exported: 
 
 def of_text_encoder(tiny_checkpoint: Path, **changes: object) -> Family:
     """The family with nothing but its text encoder, which takes seconds to export."""
-    card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults())
+    card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults.model_validate({}))
 
     def card_with_id(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
         return card.model_copy(update={"id": own.id})
@@ -186,7 +186,8 @@ def test_what_is_there_already_is_not_exported_again(tiny_checkpoint: Path, tmp_
 
 def test_two_families_share_a_component_and_neither_can_replace_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
     family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
-    card = ModelCard.model_validate(family.card(open_checkpoint(tiny_checkpoint, family.layout), OwnDefaults(id="x")))
+    own = OwnDefaults.model_validate({"id": "x"})
+    card = ModelCard.model_validate(family.card(open_checkpoint(tiny_checkpoint, family.layout), own))
 
     def card_of_other_family(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
         return card.model_copy(update={"id": own.id, "family": "wan_i2v"})

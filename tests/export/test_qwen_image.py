@@ -115,7 +115,7 @@ def test_without_defaults_json_the_card_is_qwen_image_s(checkpoint: Path) -> Non
     own = card.defaults
     assert (own.width, own.height, own.num_frames, own.num_inference_steps) == (1024, 1024, 1, 50)
     assert (own.true_cfg_scale, own.negative_prompt, own.solver) == (4.0, " ", "euler")
-    assert (own.guidance_scale, own.flow_shift, own.fps) == (None, None, None)
+    assert [own.guidance_scale, own.flow_shift, own.fps] == [None, None, None]
     assert (card.limits.size_multiple, card.limits.max_frames) == (16, 1)
     assert card.limits.max_pixel_frames == 2048 * 2048
     assert (card.max_sequence_length, card.num_train_timesteps) == (1024, 1000)

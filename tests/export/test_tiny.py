@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import WanImageToVideoPipeline, WanPipeline
+from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoTokenizer
 
@@ -36,10 +37,11 @@ def test_diffusers_makes_a_clip_that_depends_on_the_prompt(layout: LayoutName, t
     pipeline = WanPipeline.from_pretrained(tmp_path / "tiny")
     pipeline.set_progress_bar_config(disable=True)
 
-    def frames(prompt: str) -> np.ndarray:
+    def frames(prompt: str) -> NDArray[np.float32]:
         generator = torch.Generator().manual_seed(1)
         output = pipeline(prompt, width=32, height=16, num_frames=5, num_inference_steps=2, generator=generator)
-        return output.frames[0]
+        video: NDArray[np.float32] = output.frames[0]
+        return video
 
     red, blue = frames("a red circle"), frames("a blue square")
     assert red.shape == (5, 16, 32, 3)
@@ -54,12 +56,13 @@ def test_diffusers_makes_a_clip_that_depends_on_the_image(layout: LayoutName, tm
     pipeline = WanImageToVideoPipeline.from_pretrained(tmp_path / "tiny")
     pipeline.set_progress_bar_config(disable=True)
 
-    def frames(colour: str) -> np.ndarray:
+    def frames(colour: str) -> NDArray[np.float32]:
         image = Image.new("RGB", (64, 32), colour)
         output = pipeline(
             image, "a cat", width=64, height=32, num_frames=5, num_inference_steps=2, generator=torch.manual_seed(1)
         )
-        return output.frames[0]
+        video: NDArray[np.float32] = output.frames[0]
+        return video
 
     red, blue = frames("red"), frames("blue")
     assert red.shape == (5, 32, 64, 3)

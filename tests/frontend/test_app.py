@@ -30,7 +30,7 @@ def test_a_clip_end_to_end(serve: Serve, app: FastAPI, triton: Scripted) -> None
         metrics = httpx.get(url + "/metrics").text
     assert response.status_code == 200
     assert "end-to-end" in [line.get("request_id") for line in triton.log()]
-    with av.open(io.BytesIO(base64.b64decode(response.json()["data"][0]["b64_json"]))) as container:
+    with av.open(io.BytesIO(base64.b64decode(response.json()["data"][0]["b64_json"])), "r") as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
         assert container.streams.video[0].average_rate == 12
     assert frames.shape == (9, 48, 64, 3)

@@ -1,6 +1,7 @@
 """The official client library works unchanged."""
 
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -40,7 +41,8 @@ def test_openais_sdk_lists_the_models(serve: Serve, app: FastAPI) -> None:
 def test_openais_sdk_makes_a_video_and_downloads_it(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
     with serve(app) as url:
         client = client_at(url)
-        video = client.videos.create_and_poll(prompt="x", model="toy-wan-t2v", seconds="4", size="32x16")
+        own_size: dict[str, Any] = {"size": "32x16"}  # which none of OpenAI's models has
+        video = client.videos.create_and_poll(prompt="x", model="toy-wan-t2v", seconds="4", **own_size)
         assert (video.status, video.progress, video.model, video.size) == ("completed", 100, "toy-wan-t2v", "32x16")
         assert (video.object, video.prompt, video.error, video.remixed_from_video_id) == ("video", "x", None, None)
         assert video.seconds == "4.125"  # 33 frames at 8 a second
@@ -76,11 +78,12 @@ def test_openais_sdk_sends_what_it_does_not_know_as_extra_body(
 
 
 def test_openais_sdk_shows_what_is_wrong(serve: Serve, app: FastAPI) -> None:
+    wrong: dict[str, Any] = {"seconds": "long"}
     with serve(app) as url:
         with pytest.raises(openai.BadRequestError) as bad_image:
             client_at(url).videos.create(prompt="x", input_reference=b"hello")
         with pytest.raises(openai.UnprocessableEntityError) as bad_field:
-            client_at(url).videos.create(prompt="x", seconds="long")
+            client_at(url).videos.create(prompt="x", **wrong)
     assert (bad_image.value.code, bad_image.value.param) == ("invalid_image", "input_reference")
     assert (bad_field.value.code, bad_field.value.param) == ("invalid_type", "seconds")
 

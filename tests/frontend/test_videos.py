@@ -99,7 +99,7 @@ async def test_the_answer_is_openais_object_with_the_clip_and_what_was_made(
         "remixed_from_video_id": None,
     }
     assert clip["seed"] == 7
-    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"]))) as container:
+    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"])), "r") as container:
         assert len(list(container.decode(video=0))) == 9
 
 
@@ -170,7 +170,7 @@ async def test_the_text_of_a_form_is_read_as_what_its_field_is(
 
 async def test_a_form_can_spell_objects_out(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     fields = {"lora[name]": "5", "lora[scale]": "0.5", "extra_body[solver]": "euler", "extra_body[seed]": "6"}
-    response = await post_form(client, **fields, **{"video_params[num_frames]": "5"})
+    response = await post_form(client, None, **fields, **{"video_params[num_frames]": "5"})
     assert response.status_code == 200, response.text
     job = only_job(generator)
     assert [(lora.name, lora.scale) for lora in job.lora] == [("5", 0.5)]
@@ -230,7 +230,7 @@ async def test_a_field_comes_once(client: httpx.AsyncClient, names: list[str], p
 
 
 async def test_a_file_is_no_value(client: httpx.AsyncClient) -> None:
-    parts = [("prompt", (None, "x")), ("seed", ("seed.txt", b"5"))]
+    parts: list[tuple[str, tuple[str | None, bytes]]] = [("prompt", (None, b"x")), ("seed", ("seed.txt", b"5"))]
     assert error_of(await client.post(URL, files=parts))["message"] == "seed must be an integer"
 
 
@@ -351,7 +351,7 @@ async def test_the_clip_starts_from_the_image(client: httpx.AsyncClient, generat
 
 async def test_an_image_can_come_in_a_form_as_a_data_uri(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     uri = data_uri(picture())
-    by_name = await post_form(client, **{"input_reference[image_url]": uri})
+    by_name = await post_form(client, None, **{"input_reference[image_url]": uri})
     as_json = await post_form(client, input_reference=json.dumps({"image_url": uri}))
     assert [by_name.status_code, as_json.status_code] == [200, 200]
     assert all(job.image is not None and job.image[0, 0, 0] == 255 for job in generator.jobs.values())

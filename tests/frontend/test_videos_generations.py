@@ -54,8 +54,9 @@ async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.
         "warnings": ["num_frames: 6 is not 4k+1, 5 were made"],
     }
     assert clip["seed"] == 7
-    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"]))) as container:
+    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"])), "r") as container:
         stream = container.streams.video[0]
+        assert stream.average_rate is not None
         assert (stream.width, stream.height, float(stream.average_rate)) == (32, 16, 23.976)
         assert len(list(container.decode(video=0))) == 5
 

@@ -40,11 +40,12 @@ def load_request(code: str) -> str:
 
 def listening(processes: Iterable[psutil.Process]) -> tuple[set[tuple[str, int]], set[Path]]:
     """Addresses and ports, and paths of Unix sockets, on which these processes can be reached."""
-    tcp, unix = set(), set()
+    tcp: set[tuple[str, int]] = set()
+    unix: set[Path] = set()
     for process in processes:
         for connection in process.net_connections("all"):
             if connection.family == socket.AF_UNIX:
-                unix |= {Path(connection.laddr)} if connection.laddr else set()
+                unix |= {Path(connection.laddr)} if isinstance(connection.laddr, str) and connection.laddr else set()
             elif connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM:
                 tcp.add((connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port))
     return tcp, unix

@@ -48,7 +48,7 @@ def test_held_by_one_at_a_time(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_killed_launcher_are_removed_and_nothing_else(tmp_path: Path) -> None:
     prefix = new_prefix()
-    command = [sys.executable, "-c", KILLED_LAUNCHER, tmp_path, prefix, tmp_path]
+    command = [sys.executable, "-c", KILLED_LAUNCHER, str(tmp_path), prefix, str(tmp_path)]
     assert subprocess.run(command, check=False, timeout=30).returncode == -signal.SIGKILL
     (SHM / f"{prefix}region").touch()
     control = ControlSocket(prefix, tmp_path)

@@ -5,9 +5,11 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
 from diffusers.models.transformers.transformer_qwenimage import QwenEmbedRope
+from numpy.typing import NDArray
 
 from pipelines.qwen_image import pack, unpack
 from pipelines.qwen_rope import RopeTables
+from pipelines.runner import Inputs
 from pipelines.schedulers import make_dynamic_scheduler
 from protocol.model_card import RotaryEmbedding
 
@@ -36,8 +38,15 @@ def test_packing_is_diffusers_and_can_be_undone(batch: int, height: int, width: 
 def test_rope_tables_are_diffusers_angles(height: int, width: int) -> None:
     tables = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12))).of(height, width, 7).inputs
     image, text = QwenEmbedRope(10000, [8, 12, 12], scale_rope=True)([[(1, height, width)]], max_txt_seq_len=7)
-    np.testing.assert_array_equal(tables["image_cos"] + 1j * tables["image_sin"], image.numpy())
-    np.testing.assert_array_equal(tables["text_cos"] + 1j * tables["text_sin"], text.numpy())
+    np.testing.assert_array_equal(rotations(tables, "image"), image.numpy())
+    np.testing.assert_array_equal(rotations(tables, "text"), text.numpy())
+
+
+def rotations(tables: Inputs, name: str) -> NDArray[np.complex64]:
+    cosines, sines = tables[f"{name}_cos"], tables[f"{name}_sin"]
+    assert isinstance(cosines, torch.Tensor)
+    assert isinstance(sines, torch.Tensor)
+    return (cosines + 1j * sines).numpy()
 
 
 def test_pictures_of_as_many_tokens_but_another_shape_share_nothing() -> None:

@@ -139,7 +139,7 @@ async def test_a_failing_job_fails_alone() -> None:
     assert isinstance(failed, ModelFailed)
     assert isinstance(first, torch.Tensor)
     assert isinstance(last, torch.Tensor)
-    assert (first[0, 0], last[0, 0]) == (6, 8)
+    assert [first[0, 0].item(), last[0, 0].item()] == [6, 8]
 
 
 async def test_a_cancelled_job_leaves_the_others_alone_and_is_not_evaluated() -> None:

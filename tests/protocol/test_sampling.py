@@ -59,7 +59,7 @@ def test_without_a_seed_each_request_gets_its_own() -> None:
     ],
 )
 def test_the_second_guidance_follows_the_first_when_only_that_is_given(
-    given: dict[str, float], pair: tuple[float, float]
+    given: dict[str, Any], pair: tuple[float, float]
 ) -> None:
     params = made_of(**given)
     assert (params.guidance_scale, params.guidance_scale_2) == pair
@@ -89,7 +89,7 @@ def test_frames_are_rounded_down_to_4k_plus_1(asked: int, made: int) -> None:
         ({"width": 80, "height": 64, "num_frames": 33}, "size"),
     ],
 )
-def test_what_the_model_cannot_do_names_the_field(fields: dict[str, int], blamed: str) -> None:
+def test_what_the_model_cannot_do_names_the_field(fields: dict[str, Any], blamed: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         made_of(**fields)
     assert refused.value.field == blamed

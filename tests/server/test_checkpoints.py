@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from tests.conftest import Exported
 
 from .running_server import RunningServer
 
-LONG = {
+LONG: dict[str, Any] = {
     "prompt": "a red circle",
     "model": "tiny-two-experts",
     "size": "64x48",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from tests.parity.compared import picture
 
@@ -22,7 +23,12 @@ def test_a_text_encoder_that_fails_spoils_no_prompt(toy: Any, tmp_path: Path) ->
     shutil.copy(FAILING, encoder / "1" / "model.py")
     config = encoder / "config.pbtxt"
     config.write_text(config.read_text().replace('backend: "engine"', 'backend: "python"'))
-    request = {"prompt": "a red circle", "guidance_scale": 1, "guidance_scale_2": 1, "num_inference_steps": 1}
+    request: dict[str, Any] = {
+        "prompt": "a red circle",
+        "guidance_scale": 1,
+        "guidance_scale_2": 1,
+        "num_inference_steps": 1,
+    }
 
     with RunningServer(repository, tmp_path / "run") as server:
         answers = [server.post(**request) for _ in range(4)]
@@ -56,7 +62,7 @@ def test_another_image_is_encoded_anew(families_server: RunningServer) -> None:
         return families_server.metric("nv_inference_request_success", model="wan_ti2v_vae_encoder")
 
     counts = []
-    for pixels in (picture(64, 96), picture(64, 96), 255 - picture(64, 96)):
+    for pixels in (picture(64, 96), picture(64, 96), np.invert(picture(64, 96))):
         before = calls()
         response = httpx.post(
             f"{families_server.url}/v1/videos",

@@ -14,7 +14,7 @@ from .grpc_client import GenerateError, generate, stream
 from .running_server import RunningServer
 
 PROMPT = "a red circle moving right on a black background"
-LONG = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 33, "num_inference_steps": 200}
+LONG: dict[str, Any] = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 33, "num_inference_steps": 200}
 
 
 async def until(condition: Any, seconds: float = 30) -> None:
@@ -199,7 +199,7 @@ async def test_equal_prompts_at_the_same_time_are_encoded_once(server: RunningSe
 
 
 async def test_concurrent_jobs_share_batches_and_stay_equal(server: RunningServer) -> None:
-    requests = [{"prompt": PROMPT, "seed": seed, "num_inference_steps": 200} for seed in range(4)]
+    requests: list[dict[str, Any]] = [{"prompt": PROMPT, "seed": seed, "num_inference_steps": 200} for seed in range(4)]
     alone = [await generate(server.grpc, **request) for request in requests]
     batches, rows = server.metric("step_batch_size_count"), server.metric("step_batch_size_sum")
 
@@ -228,7 +228,7 @@ async def test_a_cancelled_stream_stops_its_job_before_the_next_step(server: Run
 
 
 async def test_a_stream_cancelled_while_decoding_leaves_no_caches(server: RunningServer) -> None:
-    many = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 161, "num_inference_steps": 1}
+    many: dict[str, Any] = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 161, "num_inference_steps": 1}
     async with aclosing(stream(server.grpc, **many)) as responses:
         async for response in responses:
             if response.frames is not None:

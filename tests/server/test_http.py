@@ -1,6 +1,7 @@
 """The product over HTTP, whole: request in, MP4 out."""
 
 import asyncio
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from .running_server import RunningServer
 from .video import Video
 
 PROMPT = "a red circle moving right on a black background"
-LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
+LONG: dict[str, Any] = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
 
 
 def test_a_prompt_becomes_a_clip_of_the_models_own_size(server: RunningServer) -> None:
@@ -22,7 +23,7 @@ def test_a_prompt_becomes_a_clip_of_the_models_own_size(server: RunningServer) -
     body = response.json()
     video = Video(body["data"][0]["b64_json"])
     assert video.frames.shape == (9, 64, 64, 3)
-    assert (video.rate, video.codec) == (8, "h264")
+    assert (video.rate, video.codec) == (Fraction(8), "h264")
     assert (body["model"], body["size"], body["num_frames"], body["fps"]) == ("toy-wan-t2v", "64x64", 9, 8)
     assert body["warnings"] == []
 
@@ -42,7 +43,7 @@ def test_size_frames_and_rate_are_as_asked(
     response = server.post(prompt=PROMPT, num_inference_steps=2, **asked)
     assert response.status_code == 200, response.text
     video = Video(response.json()["data"][0]["b64_json"])
-    assert (video.frames.shape, video.rate) == (shape, rate)
+    assert (video.frames.shape, video.rate) == (shape, Fraction(rate))
     assert response.json()["num_frames"] == shape[0]
 
 
@@ -73,13 +74,14 @@ def test_the_request_id_reaches_tritons_log(server: RunningServer) -> None:
 
 def test_a_bad_request_is_answered_before_any_job(server: RunningServer) -> None:
     before = server.metric("nv_inference_request_success", model="wan_text_encoder")
-    for body, status, param in [
+    refused: list[tuple[dict[str, Any], int, str]] = [
         ({"prompt": " "}, 422, "prompt"),
         ({"prompt": PROMPT, "size": "100x64"}, 400, "size"),
         ({"prompt": PROMPT, "num_frames": 1000}, 400, "num_frames"),
         ({"prompt": PROMPT, "model": "sora-2"}, 404, "model"),
         ({"prompt": PROMPT, "lora": {"name": "x"}}, 400, "lora"),
-    ]:
+    ]
+    for body, status, param in refused:
         response = server.post(**body)
         assert (response.status_code, response.json()["error"]["param"]) == (status, param), response.text
     assert server.metric("nv_inference_request_success", model="wan_text_encoder") == before

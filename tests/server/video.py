@@ -12,7 +12,7 @@ class Video:
 
     def __init__(self, b64_json: str) -> None:
         self.bytes = base64.b64decode(b64_json)
-        with av.open(io.BytesIO(self.bytes)) as container:
+        with av.open(io.BytesIO(self.bytes), "r") as container:
             stream = container.streams.video[0]
             self.rate = stream.average_rate
             self.codec = stream.codec_context.name

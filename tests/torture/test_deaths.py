@@ -4,8 +4,10 @@ import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.server.running_server import RunningServer
@@ -22,7 +24,7 @@ ANSWERED_WITHIN = 90.0
 
 
 @pytest.fixture(scope="module")
-def server(repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:  # type: ignore[no-untyped-def]
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     with RunningServer(repository, tmp_path_factory.mktemp("deaths"), "--restart-limit", "1000") as running:
         yield running
 
@@ -48,7 +50,7 @@ async def answers(server: RunningServer, victim: str, number: signal.Signals) ->
         return list(await asyncio.gather(*jobs))
 
 
-def process_of(server: RunningServer, victim: str):  # type: ignore[no-untyped-def]
+def process_of(server: RunningServer, victim: str) -> psutil.Process:
     if victim == "tritonserver":
         return server.tritonserver()
     return server.process("-m frontend") if victim == "frontend" else server.stub(victim)

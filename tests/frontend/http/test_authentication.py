@@ -173,7 +173,7 @@ async def test_web_sockets_need_a_key_too(file: KeyFile, key: str) -> None:
     keys = KeyRing(file, None)
     scope: Scope = {"type": "websocket", "path": "/health", "server": ("127.0.0.1", 8000), "headers": []}
     assert not await reached(scope, keys)
-    assert await reached(scope | {"headers": [(b"authorization", f"Bearer {key}".encode())]}, keys)
+    assert await reached({**scope, "headers": [(b"authorization", f"Bearer {key}".encode())]}, keys)
 
 
 async def reached(scope: Scope, keys: KeyRing) -> bool:

@@ -72,6 +72,8 @@ async def test_reading_stops_at_the_limit(client: httpx.AsyncClient) -> None:
 async def test_an_upload_has_a_limit_of_its_own(
     generator: FakeGenerator, caplog: pytest.LogCaptureFixture, content_type: str
 ) -> None:
+    sent = 0
+
     async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         yield b'--b\r\nContent-Disposition: form-data; name="input_reference"; filename="a"\r\n\r\n'
@@ -79,7 +81,6 @@ async def test_an_upload_has_a_limit_of_its_own(
             sent += 100
             yield b" " * 100
 
-    sent = 0
     app = create_app(Settings(max_body_bytes=LIMIT, max_upload_bytes=5 * LIMIT), generator)
     async with client_of(app) as client:
         response = await client.post("/v1/videos", content=endless(), headers={"Content-Type": content_type})

@@ -106,7 +106,7 @@ async def test_on_a_unix_socket_it_is_known_by_its_names_alone(server: tuple[str
 
 def scope_of(*hosts: str, **entries: object) -> Scope:
     scope: Scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "server": ("127.0.0.1", 8000)}
-    return scope | {"headers": [(b"host", host.encode()) for host in hosts]} | entries
+    return {**scope, "headers": [(b"host", host.encode()) for host in hosts], **entries}
 
 
 async def reached(scope: Scope) -> bool:

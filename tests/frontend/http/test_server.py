@@ -65,7 +65,8 @@ class Process:
 
     @property
     def url(self) -> str:
-        return re.findall(r"running on (\S+)", self.log)[0]
+        url: str = re.findall(r"running on (\S+)", self.log)[0]
+        return url
 
     @property
     def jobs(self) -> int:

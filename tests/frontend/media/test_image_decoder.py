@@ -256,8 +256,8 @@ async def test_closing_ends_them_all(large: ReferenceImage) -> None:
 def test_they_end_with_the_application(serve: Serve) -> None:
     app = create_app(generator=FakeGenerator([image_to_video_card()]))
     with serve(app) as url:
-        files = [("prompt", (None, "x")), ("input_reference", ("photo.png", picture(), "image/png"))]
-        assert httpx.post(f"{url}/v1/videos", files=files, timeout=60).json()["model"] == I2V
+        files = {"input_reference": ("photo.png", picture(), "image/png")}
+        assert httpx.post(f"{url}/v1/videos", data={"prompt": "x"}, files=files, timeout=60).json()["model"] == I2V
         (pid,) = app.state.services.images.pids
     assert gone(pid)
 

@@ -17,7 +17,8 @@ def noise() -> NDArray[np.uint8]:
 def gradient() -> NDArray[np.uint8]:
     """What such formats are made for: colours that change slowly."""
     across, down = np.meshgrid(np.linspace(0, 255, 48), np.linspace(0, 255, 33))
-    return np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)
+    return pixels
 
 
 def decode(file: bytes) -> NDArray[np.uint8]:

@@ -5,24 +5,25 @@ import av
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from frontend.media.video_encoder import VideoEncoder
 
 
-def encode(frames: np.ndarray, fps: Fraction = Fraction(16), chunk: int = 4) -> bytes:
+def encode(frames: NDArray[np.uint8], fps: Fraction = Fraction(16), chunk: int = 4) -> bytes:
     encoder = VideoEncoder(frames.shape[2], frames.shape[1], fps)
     for first in range(0, len(frames), chunk):
         encoder.add(frames[first : first + chunk])
     return encoder.finish()
 
 
-def decode(mp4: bytes) -> tuple[av.VideoStream, np.ndarray]:
-    with av.open(io.BytesIO(mp4)) as container:
+def decode(mp4: bytes) -> tuple[av.VideoStream, NDArray[np.uint8]]:
+    with av.open(io.BytesIO(mp4), "r") as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         return container.streams.video[0], np.stack(frames)
 
 
-def ramp(num_frames: int, height: int = 48, width: int = 64) -> np.ndarray:
+def ramp(num_frames: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
     """Grey frames, each brighter than the one before."""
     grey = np.linspace(20, 235, num_frames).astype(np.uint8)
     return np.broadcast_to(grey[:, None, None, None], (num_frames, height, width, 3))
@@ -49,6 +50,8 @@ def test_the_size_is_kept(size: tuple[int, int]) -> None:
 def test_the_rate_and_the_length_are_exact(fps: Fraction, num_frames: int) -> None:
     stream, _ = decode(encode(ramp(num_frames), fps))
     assert stream.average_rate == fps
+    assert stream.duration is not None
+    assert stream.time_base is not None
     assert stream.duration * stream.time_base == num_frames / fps
 
 
@@ -64,7 +67,7 @@ def test_browsers_can_play_it_while_it_loads() -> None:
 def test_colours_are_kept_and_tagged(colour: tuple[int, int, int]) -> None:
     stream, _ = decode(mp4 := encode(np.full((5, 64, 64, 3), colour, np.uint8)))
     assert (stream.codec_context.colorspace, stream.codec_context.color_range) == (1, 1)  # BT.709, 16..235
-    with av.open(io.BytesIO(mp4)) as container:
+    with av.open(io.BytesIO(mp4), "r") as container:
         frame = next(container.decode(video=0)).reformat(format="rgb24", src_colorspace="ITU709")
     assert np.abs(frame.to_ndarray().astype(int) - colour).max() <= 6
 

@@ -3,14 +3,18 @@
 It appends what it gets to `log` in its folder, a JSON object a line.
 """
 
+from __future__ import annotations  # Triton makes its classes later than it imports this
+
 import asyncio
 import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from numpy.typing import NDArray
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 INPUTS = ("task", "model", "prompt", "sampling_parameters", "timeout_seconds")
@@ -26,16 +30,16 @@ ADAPTERS = [{"name": "ink", "rank": 16, "bytes": 1000, "models": ["toy-wan-t2v"]
 
 
 class TritonPythonModel:
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         self._log = Path(args["model_repository"], "log")
         self._cards = json.loads(Path(args["model_repository"], "cards.json").read_text())
-        self._tasks = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def execute(self, requests):
+    async def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         for request in requests:
             tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in INPUTS}
-            fields = {name: tensor.as_numpy()[0] for name, tensor in tensors.items() if tensor is not None}
-            fields = {name: v.decode() if isinstance(v, bytes) else v.item() for name, v in fields.items()}
+            values = {name: tensor.as_numpy()[0] for name, tensor in tensors.items() if tensor is not None}
+            fields = {name: v.decode() if isinstance(v, bytes) else v.item() for name, v in values.items()}
             fields |= json.loads(fields.pop("sampling_parameters", "{}"))
             image = pb_utils.get_input_tensor_by_name(request, "image")
             if image is not None:
@@ -46,7 +50,7 @@ class TritonPythonModel:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, request_id, fields, sender):
+    async def _run(self, request_id: str, fields: dict[str, Any], sender: pb_utils.InferenceResponseSender) -> None:
         match fields.get("task"):
             case "describe":
                 send(sender, FINAL, type="models", models=self._cards)
@@ -97,16 +101,18 @@ class TritonPythonModel:
         if prompt != "no report":
             send(sender, FINAL, type="done", **report)
 
-    def _write(self, **entry):
+    def _write(self, **entry: object) -> None:
         with self._log.open("a") as log:
             log.write(json.dumps(entry) + "\n")
 
 
-def used(fields):
+def used(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if name not in ("model", "image", "timeout_seconds")}
 
 
-def send(sender, flags=0, pixels=None, **event):
+def send(
+    sender: pb_utils.InferenceResponseSender, flags: int = 0, pixels: NDArray[np.uint8] | None = None, **event: object
+) -> None:
     tensors = [pb_utils.Tensor("event", np.array([json.dumps(event).encode()], np.object_))]
     if pixels is not None:
         tensors.append(pb_utils.Tensor("frames", pixels))

@@ -104,6 +104,7 @@ async def test_cancelling_stops_before_the_next_step() -> None:
 
 async def test_cancelling_while_decoding_closes_the_decoder() -> None:
     pipeline = CountingPipeline()
+    made: Job
     made, _ = job(pipeline, is_cancelled=lambda: made.progress.frames_done == 5)
 
     with pytest.raises(Cancelled):

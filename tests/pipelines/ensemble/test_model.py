@@ -143,7 +143,7 @@ def test_a_request_that_cannot_be_read_ends_with_why(generate: "TritonPythonMode
 def test_a_last_response_that_cannot_be_sent_gives_way_to_an_error(
     generate: "TritonPythonModel", task: str | None
 ) -> None:
-    failures = []
+    failures: list[int] = []
 
     def fail_once(number: int, flags: int) -> None:
         if flags & FINAL and not failures:

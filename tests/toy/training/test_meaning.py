@@ -29,7 +29,7 @@ def _open(kind: Any, name: str) -> Any:
 
 def _settings(name: str) -> dict[str, Any]:
     own = read_defaults(CHECKPOINTS / name)
-    settings = own.model_dump(include=SamplingDefaults.model_fields.keys(), exclude_none=True) | {
+    settings = own.model_dump(include=set(SamplingDefaults.model_fields), exclude_none=True) | {
         "max_sequence_length": own.max_sequence_length,
         "generator": torch.Generator().manual_seed(3),
         "output_type": "np",

@@ -48,7 +48,7 @@ def denoiser() -> Denoiser:
 def error(model: Denoiser, inputs: Tensor, velocity: Tensor) -> float:
     with torch.no_grad():
         predicted = model(inputs, torch.full((4,), 0.9), ["a red ring"] * 4, torch.full((4,), 64))
-    return (predicted - velocity).square().mean().item()
+    return float((predicted - velocity).square().mean())
 
 
 @pytest.mark.parametrize("condition", [False, True])

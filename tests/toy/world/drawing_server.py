@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from frontend.media.video_encoder import VideoEncoder
@@ -132,7 +133,7 @@ class DrawingServer:
         return Handler
 
 
-def _png(frame: np.ndarray) -> bytes:
+def _png(frame: NDArray[np.float32]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray((frame * 255).round().astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from toy.world.captions import (
 from toy.world.phrases import HELD_OUT, SHAPE_WORDS, TRAINING
 from toy.world.scene import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, Scene, place_scene, sample_scene
 
-WRITERS = {
+WRITERS: dict[str, Callable[[Scene, np.random.Generator], str]] = {
     "training": caption,
     "training, still": still_caption,
     "sentence": lambda scene, rng: held_out_caption(scene, rng, "sentence"),

@@ -3,10 +3,12 @@
 import io
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from frontend.media.video_encoder import VideoEncoder
 from toy.world.detect import Seen, detect
@@ -19,7 +21,7 @@ SIZES = ((64, 64), (64, 64), (64, 64), (96, 64), (64, 96), (80, 80), (48, 48))
 LENGTHS = (9, 9, 5, 17, 1)
 
 
-def judge(damage: Callable[[Clip, np.random.Generator], np.ndarray]) -> dict[str, float]:
+def judge(damage: Callable[[Clip, np.random.Generator], NDArray[Any]]) -> dict[str, float]:
     """Share of drawn clips, damaged so, of which each attribute is told right."""
     rng = np.random.default_rng(0)
     right = dict.fromkeys(("shape", "colour", "motion", "background"), 0)
@@ -38,8 +40,8 @@ def blurred(clip: Clip, reach: int) -> Clip:
     height, width = clip.shape[1:3]
     window = range(2 * reach + 1)
     padded = np.pad(clip, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="edge")
-    rows = sum(padded[:, i : i + height] for i in window)
-    total: Clip = sum(rows[:, :, i : i + width] for i in window)
+    rows = np.sum([padded[:, i : i + height] for i in window], axis=0)
+    total: Clip = np.sum([rows[:, :, i : i + width] for i in window], axis=0)
     return total / len(window) ** 2
 
 
@@ -47,11 +49,11 @@ def with_noise(clip: Clip, rng: np.random.Generator, deviation: float) -> Clip:
     return np.clip(clip + rng.normal(0, deviation, clip.shape), 0, 1).astype(np.float32)
 
 
-def through_mp4(clip: Clip) -> np.ndarray:
+def through_mp4(clip: Clip) -> NDArray[np.uint8]:
     """What a client decodes of the H.264 with halved chroma that the server makes of a clip; uint8."""
     encoder = VideoEncoder(clip.shape[2], clip.shape[1], Fraction(8))
     encoder.add((clip * 255).round().astype(np.uint8))
-    with av.open(io.BytesIO(encoder.finish())) as video:
+    with av.open(io.BytesIO(encoder.finish()), "r") as video:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)])
 
 
@@ -71,7 +73,9 @@ def coarse(clip: Clip) -> Clip:
         pytest.param(lambda clip, rng: with_noise(clip, rng, 0.05), id="noise at 26 dB"),
     ],
 )
-def test_every_attribute_of_every_clip_is_told_right(damage: Callable[[Clip, np.random.Generator], np.ndarray]) -> None:
+def test_every_attribute_of_every_clip_is_told_right(
+    damage: Callable[[Clip, np.random.Generator], NDArray[Any]],
+) -> None:
     assert judge(damage) == {"shape": 1, "colour": 1, "motion": 1, "background": 1}
 
 
@@ -83,14 +87,14 @@ def test_every_attribute_of_every_clip_is_told_right(damage: Callable[[Clip, np.
     ],
 )
 def test_damage_worse_than_an_autoencoders_costs_a_hundredth(
-    damage: Callable[[Clip, np.random.Generator], np.ndarray],
+    damage: Callable[[Clip, np.random.Generator], NDArray[Any]],
 ) -> None:
     assert min(judge(damage).values()) >= 0.99
 
 
 def test_an_empty_clip_has_a_background_only() -> None:
     for background, rgb in BACKGROUND_RGB.items():
-        empty = np.broadcast_to(np.float32(rgb), (5, 64, 64, 3))
+        empty = np.broadcast_to(np.array(rgb, np.float32), (5, 64, 64, 3))
         assert detect(empty) == Seen(None, None, None, background)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from toy.world.draw import draw, draw_varied
 from toy.world.palette import BACKGROUND_RGB, COLOUR_RGB
@@ -23,11 +24,11 @@ def still(shape: Shape) -> Scene:
     return Scene(shape, "red", "still", "black", CENTRE, CENTRE)
 
 
-def coverage(scene: Scene, width: int = 64, height: int = 64, num_frames: int = 1) -> np.ndarray:
+def coverage(scene: Scene, width: int = 64, height: int = 64, num_frames: int = 1) -> NDArray[np.float64]:
     """How much of each pixel the shape covers, [frames, height, width], solved from its colours."""
     ground, colour = np.array(BACKGROUND_RGB[scene.background]), np.array(COLOUR_RGB[scene.colour])
     clip = draw(scene, width, height, num_frames)
-    share: np.ndarray = (clip - ground) @ (colour - ground) / ((colour - ground) ** 2).sum()
+    share: NDArray[np.float64] = (clip - ground) @ (colour - ground) / ((colour - ground) ** 2).sum()
     return share
 
 

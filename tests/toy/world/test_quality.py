@@ -110,8 +110,8 @@ def test_psnr_is_in_decibels_of_eight_bits() -> None:
     black = np.zeros((4, 4, 3), np.uint8)
 
     assert psnr(black, black) == float("inf")
-    assert psnr(black, black + 255) == 0
-    assert psnr(black, black + 26) == pytest.approx(19.83, abs=0.01)
+    assert psnr(black, np.full_like(black, 255)) == 0
+    assert psnr(black, np.full_like(black, 26)) == pytest.approx(19.83, abs=0.01)
 
 
 def test_the_command_prints_tables_and_writes_a_folder(drawing: DrawingServer, tmp_path: Path) -> None:
