@@ -33,8 +33,8 @@ class Metrics:
             "clients that left)",
             registry=self._registry,
         )
-        self._clips = Counter("tritonreel_clips", "Videos made", registry=self._registry)
-        self._pictures = Counter("tritonreel_pictures", "Images made", registry=self._registry)
+        self._videos = Counter("tritonreel_videos", "Videos made", registry=self._registry)
+        self._images = Counter("tritonreel_images", "Images made", registry=self._registry)
         self._frames = Counter("tritonreel_frames", "Frames in the videos made", registry=self._registry)
         self._encode_seconds = Histogram(
             "tritonreel_encode_seconds",
@@ -51,9 +51,9 @@ class Metrics:
     def made(self, kind: Literal["video", "image"], num_frames: int, encode_seconds: float) -> None:
         """Count a video of `num_frames`, or an image."""
         if kind == "image":
-            self._pictures.inc()
+            self._images.inc()
             return
-        self._clips.inc()
+        self._videos.inc()
         self._frames.inc(num_frames)
         self._encode_seconds.observe(encode_seconds)
 

@@ -50,7 +50,7 @@ def text_or_image_to_video_card(model_id: str = "toy-wan-ti2v") -> ModelCard:
 
 
 def text_to_image_card(model_id: str = "toy-qwen-image") -> ModelCard:
-    """Pictures: 64x48, guided by true_cfg_scale, sizes in multiples of 16."""
+    """Images: 64x48, guided by true_cfg_scale, sizes in multiples of 16."""
     return ModelCard(
         id=model_id,
         family="qwen_image",

@@ -48,7 +48,7 @@ def test_disturbed_rounds_are_dropped_unless_hardly_any_is_left() -> None:
     assert keep_undisturbed([ROUND, busy, ROUND]) == [ROUND, busy, ROUND]
 
 
-def test_a_clips_latency_ends_with_its_last_response() -> None:
+def test_a_videos_latency_ends_with_its_last_response() -> None:
     second = 1_000_000_000
     requests = [
         {"timestamp": 0, "response_timestamps": [second // 10, second]},

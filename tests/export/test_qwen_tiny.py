@@ -19,7 +19,7 @@ def pipeline(qwen_checkpoint: Path) -> QwenImagePipeline:
     return pipeline
 
 
-def picture(pipeline: QwenImagePipeline, prompt: str, negative_prompt: str = " ") -> NDArray[np.float32]:
+def image(pipeline: QwenImagePipeline, prompt: str, negative_prompt: str = " ") -> NDArray[np.float32]:
     image: NDArray[np.float32] = pipeline(
         prompt,
         negative_prompt,
@@ -40,12 +40,12 @@ def test_the_seed_decides_the_weights(seed: int, same: bool, qwen_checkpoint: Pa
         assert (again.read_bytes() == path.read_bytes()) == (same or path.suffix != ".safetensors"), path
 
 
-def test_diffusers_makes_a_picture_that_depends_on_both_prompts(pipeline: QwenImagePipeline) -> None:
-    red = picture(pipeline, "a red circle")
+def test_diffusers_makes_an_image_that_depends_on_both_prompts(pipeline: QwenImagePipeline) -> None:
+    red = image(pipeline, "a red circle")
     assert red.shape == (48, 64, 3)
     assert red.std() > 0.05
-    assert np.abs(red - picture(pipeline, "a blue square")).max() > 0.02
-    assert np.abs(red - picture(pipeline, "a red circle", "green")).max() > 0.02
+    assert np.abs(red - image(pipeline, "a blue square")).max() > 0.02
+    assert np.abs(red - image(pipeline, "a red circle", "green")).max() > 0.02
 
 
 def test_the_tokenizer_makes_34_tokens_of_the_template_s_beginning(

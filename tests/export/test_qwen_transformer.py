@@ -11,7 +11,7 @@ from export import qwen_transformer
 from export.qwen_transformer import ExportableQwenImageTransformer
 
 HEIGHT, WIDTH = 3, 4
-"""of the pictures here, in packed latents"""
+"""of the images here, in packed latents"""
 
 
 @pytest.fixture(scope="module")

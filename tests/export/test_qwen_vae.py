@@ -1,4 +1,4 @@
-"""The decoder of pictures is diffusers' decoder of videos on a video of one frame, at a third of the size."""
+"""The decoder of images is diffusers' decoder of videos on a video of one frame, at a third of the size."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def latents_of(batch: int, rows: int, width: int) -> NDArray[np.float32]:
     return np.random.default_rng(0).standard_normal((batch, 16, 1, rows, width)).astype(np.float32)
 
 
-def pictures(engine: BandedVae, latents: NDArray[np.float32]) -> NDArray[np.float32]:
+def images(engine: BandedVae, latents: NDArray[np.float32]) -> NDArray[np.float32]:
     frames, _ = engine.run(latents, None, last=True)
     return to_numpy(frames)
 
@@ -44,7 +44,7 @@ def test_it_equals_diffusers(vae: Any, whole: BandedVae, batch: int, rows: int, 
     latents = latents_of(batch, rows, width)
     with torch.no_grad():
         theirs = vae.decode(torch.from_numpy(latents), return_dict=False)[0].numpy()
-    np.testing.assert_allclose(pictures(whole, latents), theirs, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(images(whole, latents), theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(("batch", "rows", "width", "budget"), [(1, 15, 3, 1), (2, 20, 2, 1), (1, 40, 5, 2**20)])
@@ -53,7 +53,7 @@ def test_in_bands_it_equals_the_whole(
 ) -> None:
     latents = latents_of(batch, rows, width)
     assert len(built.plan.heights(rows, batch * width, budget, built.plan.chunks(1))) > 1
-    np.testing.assert_allclose(pictures(built.engine(budget), latents), pictures(whole, latents), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(images(built.engine(budget), latents), images(whole, latents), rtol=0, atol=1e-5)
 
 
 def test_it_has_no_graphs_for_later_chunks_and_the_weights_of_the_current_frame_alone(vae: Any) -> None:

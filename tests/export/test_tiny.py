@@ -32,7 +32,7 @@ def test_another_seed_gives_other_weights(tiny_checkpoint: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("layout", [LayoutName.TWO_EXPERTS, LayoutName.ONE_EXPERT, LayoutName.WIDE])
-def test_diffusers_makes_a_clip_that_depends_on_the_prompt(layout: LayoutName, tmp_path: Path) -> None:
+def test_diffusers_makes_a_video_that_depends_on_the_prompt(layout: LayoutName, tmp_path: Path) -> None:
     build(tmp_path / "tiny", layout)
     pipeline = WanPipeline.from_pretrained(tmp_path / "tiny")
     pipeline.set_progress_bar_config(disable=True)
@@ -51,7 +51,7 @@ def test_diffusers_makes_a_clip_that_depends_on_the_prompt(layout: LayoutName, t
 
 
 @pytest.mark.parametrize("layout", [LayoutName.I2V, LayoutName.TI2V])
-def test_diffusers_makes_a_clip_that_depends_on_the_image(layout: LayoutName, tmp_path: Path) -> None:
+def test_diffusers_makes_a_video_that_depends_on_the_image(layout: LayoutName, tmp_path: Path) -> None:
     build(tmp_path / "tiny", layout)
     pipeline = WanImageToVideoPipeline.from_pretrained(tmp_path / "tiny")
     pipeline.set_progress_bar_config(disable=True)

@@ -67,7 +67,7 @@ def test_one_expert_has_neither_a_second_guidance_nor_a_boundary(checkpoint: Pat
     assert (card.defaults.guidance_scale_2, card.defaults.boundary_ratio) == (None, None)
 
 
-def test_clips_end_where_the_rotary_tables_do(checkpoint: Path) -> None:
+def test_videos_end_where_the_rotary_tables_do(checkpoint: Path) -> None:
     edit(checkpoint / "transformer" / "config.json", rope_max_seq_len=8)
     limits = card_of(checkpoint).limits
     assert (limits.max_frames, limits.max_side) == (7 * 4 + 1, 8 * 16)

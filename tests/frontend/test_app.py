@@ -23,7 +23,7 @@ def app(triton: Scripted) -> FastAPI:
     return create_app(Settings(triton_url=triton.url, triton_metrics_url=metrics, stall_timeout_seconds=1))
 
 
-def test_a_clip_end_to_end(serve: Serve, app: FastAPI, triton: Scripted) -> None:
+def test_a_video_end_to_end(serve: Serve, app: FastAPI, triton: Scripted) -> None:
     with serve(app) as url:
         assert httpx.get(url + "/health").json() == {"status": "ok"}
         response = httpx.post(url + URL, json={"prompt": "a fox", "fps": 12}, headers={"X-Request-Id": "end-to-end"})
@@ -65,7 +65,7 @@ def test_it_starts_without_triton(serve: Serve) -> None:
     with serve(create_app(Settings(triton_url="127.0.0.1:9"))) as url:
         assert httpx.get(url + "/health/live").status_code == 200
         health = httpx.get(url + "/health")
-        clip = httpx.post(url + URL, json={"prompt": "a fox"})
-    assert health.status_code == clip.status_code == 503
+        video = httpx.post(url + URL, json={"prompt": "a fox"})
+    assert health.status_code == video.status_code == 503
     assert "127.0.0.1:9 cannot be reached" in health.json()["reason"]
-    assert int(clip.headers["Retry-After"]) > 0
+    assert int(video.headers["Retry-After"]) > 0

@@ -246,7 +246,7 @@ def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str |
     assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
     assert "toy-qwen-image\n" in done.stdout
     assert "ink\n" in done.stdout
-    assert "tritonreel_pictures_total 1.0" in done.stdout
+    assert "tritonreel_images_total 1.0" in done.stdout
 
 
 def test_every_route_is_on_the_page(app: FastAPI) -> None:

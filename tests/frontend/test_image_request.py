@@ -20,7 +20,7 @@ PROMPT = {"prompt": "a red circle"}
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    """The pictures' model is not the first one."""
+    """The image model is not the first one."""
     return FakeGenerator([model_card(), text_to_image_card()])
 
 
@@ -310,7 +310,7 @@ async def test_a_job_for_each_of_n_with_seeds_that_count_up(
 ) -> None:
     body = (await post(client, n=3, seed=MAX_SEED - 2)).json()
     seeds = [MAX_SEED - 2, MAX_SEED - 1, MAX_SEED]
-    assert [picture["seed"] for picture in body["data"]] == seeds
+    assert [entry["seed"] for entry in body["data"]] == seeds
     assert sorted(job.seed for job in generator.jobs.values()) == seeds
 
 
@@ -318,7 +318,7 @@ async def test_a_random_seed_is_reported(client: httpx.AsyncClient, generator: F
     first, second = [(await post(client, n=2)).json()["data"] for _ in range(2)]
     assert first[1]["seed"] == first[0]["seed"] + 1
     assert first[0]["seed"] != second[0]["seed"]
-    assert {picture["seed"] for picture in first + second} == {job.seed for job in generator.jobs.values()}
+    assert {entry["seed"] for entry in first + second} == {job.seed for job in generator.jobs.values()}
 
 
 async def test_adapters_reach_the_job_and_the_report(client: httpx.AsyncClient, generator: FakeGenerator) -> None:

@@ -32,15 +32,15 @@ def generator() -> FakeGenerator:
     return FakeGenerator([text_to_image_card()])
 
 
-def open_image(picture: dict[str, Any]) -> Image.Image:
-    return Image.open(io.BytesIO(base64.b64decode(picture["b64_json"])))
+def open_image(entry: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(entry["b64_json"])))
 
 
-async def test_the_response_has_the_picture_and_how_it_was_really_made(client: httpx.AsyncClient) -> None:
+async def test_the_response_has_the_image_and_how_it_was_really_made(client: httpx.AsyncClient) -> None:
     body = (await post(client, size="32x16", seed=7)).json()
-    (picture,) = body.pop("data")
+    (entry,) = body.pop("data")
     assert abs(body.pop("created") - time.time()) < 60
-    assert body.pop("timings").keys() == picture["timings"].keys()
+    assert body.pop("timings").keys() == entry["timings"].keys()
     assert body == {
         "model": "toy-qwen-image",
         "size": "32x16",
@@ -57,8 +57,8 @@ async def test_the_response_has_the_picture_and_how_it_was_really_made(client: h
         },
         "warnings": [],
     }
-    assert picture["seed"] == 7
-    image = open_image(picture)
+    assert entry["seed"] == 7
+    image = open_image(entry)
     assert (image.format, image.size, image.mode) == ("PNG", (32, 16), "RGB")
     assert image.getcolors() == [(32 * 16, (0, 0, 0))]  # the fake generator's first frame
 
@@ -81,11 +81,11 @@ async def test_compression_is_the_quality_of_the_lossy_formats(client: httpx.Asy
     assert min(least.quantization[0]) == 255
 
 
-async def test_timings_are_of_each_picture_and_of_the_request(client: httpx.AsyncClient) -> None:
+async def test_timings_are_of_each_image_and_of_the_request(client: httpx.AsyncClient) -> None:
     body = (await post(client, n=2)).json()
-    for picture in body["data"]:
-        assert picture["timings"].pop("encode_seconds") > 0
-        assert picture["timings"] == {
+    for entry in body["data"]:
+        assert entry["timings"].pop("encode_seconds") > 0
+        assert entry["timings"] == {
             "queue_seconds": 0.1,
             "text_seconds": 0.2,
             "image_seconds": 0.0,
@@ -104,9 +104,7 @@ async def test_triton_gets_the_request_id(client: httpx.AsyncClient, generator: 
     assert sorted(generator.jobs) == (["abc"] if n == 1 else ["abc-0", "abc-1", "abc-2"])
 
 
-async def test_pictures_of_one_request_run_at_the_same_time(
-    client: httpx.AsyncClient, generator: FakeGenerator
-) -> None:
+async def test_images_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     request = asyncio.create_task(post(client, n=4))
     async with asyncio.timeout(60):
@@ -116,10 +114,10 @@ async def test_pictures_of_one_request_run_at_the_same_time(
     assert len((await request).json()["data"]) == 4
 
 
-async def test_pictures_are_counted(client: httpx.AsyncClient) -> None:
+async def test_images_are_counted(client: httpx.AsyncClient) -> None:
     await post(client, n=3)
     found = await samples(client)
-    assert (found["tritonreel_pictures_total"], found["tritonreel_clips_total"]) == (3, 0)
+    assert (found["tritonreel_images_total"], found["tritonreel_videos_total"]) == (3, 0)
     assert found["tritonreel_jobs_in_flight"] == 0
 
 
@@ -155,7 +153,7 @@ async def test_anything_but_one_frame_is_not_handed_out(
     assert (await post(client)).status_code == 500
 
 
-async def test_when_one_picture_fails_the_others_are_cancelled(
+async def test_when_one_image_fails_the_others_are_cancelled(
     client: httpx.AsyncClient, generator: FakeGenerator
 ) -> None:
     generator.step_gate.clear()
@@ -181,7 +179,7 @@ async def test_when_the_client_leaves_its_jobs_are_cancelled(
     assert sorted(generator.cancelled) == sorted(generator.jobs)
 
 
-async def test_without_a_model_for_pictures_it_is_400_with_what_is_served() -> None:
+async def test_without_a_model_for_images_it_is_400_with_what_is_served() -> None:
     async with client_of(create_app(generator=FakeGenerator())) as client:
         response = await post(client)
     assert (response.status_code, error_of(response)["param"]) == (400, "model")
@@ -226,7 +224,7 @@ def test_the_examples_are_valid(app: FastAPI) -> None:
 # The official client library
 
 
-def test_openais_sdk_makes_pictures(serve: Serve, app: FastAPI, tmp_path: Path) -> None:
+def test_openais_sdk_makes_images(serve: Serve, app: FastAPI, tmp_path: Path) -> None:
     with serve(app) as url, warnings.catch_warnings():
         warnings.simplefilter("error")
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
@@ -251,10 +249,10 @@ def test_openais_sdk_makes_pictures(serve: Serve, app: FastAPI, tmp_path: Path) 
         openai.types.ImagesResponse.model_validate(answer.model_dump(), strict=True)
     assert (answer.size, answer.output_format, answer.background) == ("64x48", "webp", "opaque")
     assert answer.data is not None
-    assert [picture.model_extra["seed"] for picture in answer.data if picture.model_extra] == [3, 4]
+    assert [entry.model_extra["seed"] for entry in answer.data if entry.model_extra] == [3, 4]
     assert answer.model_extra is not None
     assert answer.model_extra["warnings"] == []
-    file = tmp_path / "picture.webp"
+    file = tmp_path / "image.webp"
     file.write_bytes(base64.b64decode(answer.data[0].b64_json or ""))
     with Image.open(file) as image:
         assert image.size == (64, 48)

@@ -49,7 +49,7 @@ async def samples(client: httpx.AsyncClient) -> dict[str, float]:
 async def test_what_was_made_is_counted(client: httpx.AsyncClient) -> None:
     await post(client, n=2, num_frames=5)
     found = await samples(client)
-    assert found["tritonreel_clips_total"] == 2
+    assert found["tritonreel_videos_total"] == 2
     assert found["tritonreel_frames_total"] == 10
     assert found["tritonreel_encode_seconds_count"] == 2
     assert found["tritonreel_jobs_in_flight"] == 0
@@ -78,17 +78,17 @@ async def test_failed_jobs_are_no_longer_in_flight(client: httpx.AsyncClient, ge
     generator.error_for = lambda params: RuntimeError()
     await post(client, n=3)
     found = await samples(client)
-    assert (found["tritonreel_jobs_in_flight"], found["tritonreel_clips_total"]) == (0, 0)
+    assert (found["tritonreel_jobs_in_flight"], found["tritonreel_videos_total"]) == (0, 0)
 
 
 async def test_tritons_own_are_beside_ours(triton_metrics_url: str) -> None:
     async with client_of(create_app(Settings(triton_metrics_url=triton_metrics_url), FakeGenerator())) as client:
         found = await samples(client)
     assert found["nv_x model=generate"] == 3
-    assert "tritonreel_clips_total" in found
+    assert "tritonreel_videos_total" in found
 
 
 async def test_triton_may_be_away(client: httpx.AsyncClient) -> None:
     text = (await client.get("/metrics")).text
-    assert "tritonreel_clips_total" in text
+    assert "tritonreel_videos_total" in text
     assert text.endswith("# Triton's metrics could not be read: ConnectError\n")

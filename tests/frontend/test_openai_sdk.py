@@ -12,7 +12,7 @@ from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.test_videos import data_uri, picture
+from tests.frontend.test_videos import data_uri, image_file
 from tests.model_cards import image_to_video_card, model_card
 
 # OpenAI ends its own video service, and the SDK says so whatever server it talks to.
@@ -57,7 +57,7 @@ def test_openais_sdk_makes_a_video_and_downloads_it(serve: Serve, app: FastAPI, 
 
 def test_openais_sdk_uploads_an_image(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
     with serve(app) as url:
-        video = client_at(url).videos.create(prompt="x", input_reference=("red.png", picture(96, 48)))
+        video = client_at(url).videos.create(prompt="x", input_reference=("red.png", image_file(96, 48)))
     assert (video.model, video.size) == ("toy-wan-i2v", "64x32")
     (job,) = generator.jobs.values()
     assert job.image is not None
@@ -68,7 +68,7 @@ def test_openais_sdk_sends_what_it_does_not_know_as_extra_body(
     serve: Serve, app: FastAPI, generator: FakeGenerator
 ) -> None:
     extra = {"seed": 5, "guidance_scale": 1.5, "lora": {"name": "ink", "scale": 0.5}, "stream": False}
-    extra |= {"input_reference": {"image_url": data_uri(picture())}}
+    extra |= {"input_reference": {"image_url": data_uri(image_file())}}
     with serve(app) as url:
         video = client_at(url).videos.create(prompt="x", extra_body=extra)
     assert video.status == "completed"

@@ -392,12 +392,12 @@ async def test_adapters_reach_the_model_in_order(
     assert [(lora["name"], lora["scale"]) for lora in body["params"]["lora"]] == adapters
 
 
-async def test_a_clip_for_each_of_n_with_seeds_that_count_up(
+async def test_a_video_for_each_of_n_with_seeds_that_count_up(
     client: httpx.AsyncClient, generator: FakeGenerator
 ) -> None:
     body = (await post(client, n=3, seed=MAX_SEED - 2)).json()
     seeds = [MAX_SEED - 2, MAX_SEED - 1, MAX_SEED]
-    assert [clip["seed"] for clip in body["data"]] == seeds
+    assert [entry["seed"] for entry in body["data"]] == seeds
     assert sorted(job.seed for job in generator.jobs.values()) == seeds
 
 
@@ -405,7 +405,7 @@ async def test_a_random_seed_is_reported(client: httpx.AsyncClient, generator: F
     first, second = [(await post(client, n=2)).json()["data"] for _ in range(2)]
     assert first[1]["seed"] == first[0]["seed"] + 1
     assert first[0]["seed"] != second[0]["seed"]
-    assert {clip["seed"] for clip in first + second} == {job.seed for job in generator.jobs.values()}
+    assert {entry["seed"] for entry in first + second} == {job.seed for job in generator.jobs.values()}
 
 
 # Unknown fields

@@ -33,7 +33,7 @@ def generator() -> FakeGenerator:
     return FakeGenerator([model_card(), image_to_video_card(), text_or_image_to_video_card()])
 
 
-def picture(width: int = 64, height: int = 48, format_name: str = "PNG") -> bytes:
+def image_file(width: int = 64, height: int = 48, format_name: str = "PNG") -> bytes:
     """Red on the left, blue on the right."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:, : width // 2, 0] = pixels[:, width // 2 :, 2] = 255
@@ -63,17 +63,17 @@ async def post_json(client: httpx.AsyncClient, image: bytes | None = None, **fie
 
 
 @pytest.mark.parametrize("post", [post_form, post_json])
-async def test_the_answer_is_openais_object_with_the_clip_and_what_was_made(
+async def test_the_answer_is_openais_object_with_the_video_and_what_was_made(
     client: httpx.AsyncClient, post: Any
 ) -> None:
     body = (await post(client, size="32x16", seed="7" if post is post_form else 7)).json()
-    (clip,) = body.pop("data")
+    (entry,) = body.pop("data")
     times = [body.pop(name) for name in ("created_at", "created", "completed_at", "expires_at")]
     assert times == sorted(times)
     assert abs(times[0] - time.time()) < 5
     assert times[3] == times[2] + 3600
     assert body.pop("id").startswith("video_")
-    assert body.pop("timings").keys() == clip["timings"].keys()
+    assert body.pop("timings").keys() == entry["timings"].keys()
     assert body == {
         "object": "video",
         "status": "completed",
@@ -98,14 +98,14 @@ async def test_the_answer_is_openais_object_with_the_clip_and_what_was_made(
         "error": None,
         "remixed_from_video_id": None,
     }
-    assert clip["seed"] == 7
-    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"])), "r") as container:
+    assert entry["seed"] == 7
+    with av.open(io.BytesIO(base64.b64decode(entry["b64_json"])), "r") as container:
         assert len(list(container.decode(video=0))) == 9
 
 
-async def test_n_clips_from_one_image(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
-    body = (await post_form(client, picture(), n="3", seed="5")).json()
-    assert [clip["seed"] for clip in body["data"]] == [5, 6, 7]
+async def test_n_videos_from_one_image(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    body = (await post_form(client, image_file(), n="3", seed="5")).json()
+    assert [entry["seed"] for entry in body["data"]] == [5, 6, 7]
     images = [job.image for job in generator.jobs.values()]
     assert len(images) == 3
     assert all(image is not None and image.shape == (48, 64, 3) for image in images)
@@ -322,7 +322,7 @@ async def test_unknown_fields_have_no_effect_and_are_named(client: httpx.AsyncCl
     form = await client.post(
         URL, files=[("prompt", (None, "x")), ("sedd", (None, "5")), ("a[b]", (None, "5")), ("mask", ("m.png", b"x"))]
     )
-    reference = {"image_url": data_uri(picture()), "detail": "high"}
+    reference = {"image_url": data_uri(image_file()), "detail": "high"}
     body = await post_json(client, sedd=5, input_reference=reference)
     assert form.json()["warnings"] == [f"unknown field {name!r} has no effect" for name in ("sedd", "a", "mask")]
     assert body.json()["warnings"] == [
@@ -340,8 +340,8 @@ async def test_the_server_can_refuse_unknown_fields(generator: FakeGenerator) ->
 
 
 @pytest.mark.parametrize("post", [post_form, post_json])
-async def test_the_clip_starts_from_the_image(client: httpx.AsyncClient, generator: FakeGenerator, post: Any) -> None:
-    body = (await post(client, picture(64, 48))).json()
+async def test_the_video_starts_from_the_image(client: httpx.AsyncClient, generator: FakeGenerator, post: Any) -> None:
+    body = (await post(client, image_file(64, 48))).json()
     assert (body["model"], body["size"], body["warnings"]) == (I2V, "64x48", [])
     image = only_job(generator).image
     assert image.shape == (48, 64, 3)
@@ -350,7 +350,7 @@ async def test_the_clip_starts_from_the_image(client: httpx.AsyncClient, generat
 
 
 async def test_an_image_can_come_in_a_form_as_a_data_uri(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
-    uri = data_uri(picture())
+    uri = data_uri(image_file())
     by_name = await post_form(client, None, **{"input_reference[image_url]": uri})
     as_json = await post_form(client, input_reference=json.dumps({"image_url": uri}))
     assert [by_name.status_code, as_json.status_code] == [200, 200]
@@ -359,7 +359,7 @@ async def test_an_image_can_come_in_a_form_as_a_data_uri(client: httpx.AsyncClie
 
 async def test_neither_its_name_nor_its_declared_type_say_what_a_file_is(client: httpx.AsyncClient) -> None:
     parts: list[tuple[str, Any]] = [("prompt", (None, "x"))]
-    file = ("../../notes.txt", picture(format_name="WEBP"), "text/plain")
+    file = ("../../notes.txt", image_file(format_name="WEBP"), "text/plain")
     assert (await client.post(URL, files=[*parts, ("input_reference", file)])).status_code == 200
 
 
@@ -376,10 +376,10 @@ async def test_neither_its_name_nor_its_declared_type_say_what_a_file_is(client:
         ({"size": "144x48"}, "144x48", 0),
     ],
 )
-async def test_the_clip_has_the_size_that_is_asked_or_the_images_aspect(
+async def test_the_video_has_the_size_that_is_asked_or_the_images_aspect(
     client: httpx.AsyncClient, generator: FakeGenerator, fields: dict[str, str], size: str, cut: int
 ) -> None:
-    body = (await post_form(client, picture(300, 100), **fields)).json()
+    body = (await post_form(client, image_file(300, 100), **fields)).json()
     assert body["size"] == size
     assert "{1}x{0}".format(*only_job(generator).image.shape) == size
     warning = f"input_reference: {cut}% of the image was cut off to fill {size}"
@@ -398,16 +398,16 @@ async def test_the_clip_has_the_size_that_is_asked_or_the_images_aspect(
 async def test_a_size_that_the_model_cannot_make_is_400(
     client: httpx.AsyncClient, fields: dict[str, str], param: str
 ) -> None:
-    response = await post_form(client, picture(), **fields)
+    response = await post_form(client, image_file(), **fields)
     assert (response.status_code, error_of(response)["param"]) == (400, param)
 
 
 BAD = [
     (b"", "the file is empty"),
     (b"hello", "must be a PNG, JPEG or WebP image"),
-    (picture(format_name="GIF"), "must be a PNG, JPEG or WebP image"),
-    (picture()[:90], "the image is truncated or broken"),
-    (picture(1001, 1000), "must have at most 1,000,000 pixels"),
+    (image_file(format_name="GIF"), "must be a PNG, JPEG or WebP image"),
+    (image_file()[:90], "the image is truncated or broken"),
+    (image_file(1001, 1000), "must have at most 1,000,000 pixels"),
     (png_of(png_header(), png_chunk(b"IDAT", bytes(range(84))), IEND), "the image is truncated or broken"),
     (png_of(png_header(), png_chunk(b"tEXt") * 20_000), "the image has more than 16,384 chunks, save it again"),
 ]
@@ -445,7 +445,7 @@ async def test_another_reference_is_refused(
 
 
 async def test_a_file_and_a_data_uri_are_one_too_many(client: httpx.AsyncClient) -> None:
-    response = await post_form(client, picture(), **{"input_reference[image_url]": data_uri(picture())})
+    response = await post_form(client, image_file(), **{"input_reference[image_url]": data_uri(image_file())})
     assert response.status_code == 422
     assert "input_reference is given more than once" in error_of(response)["message"]
 
@@ -460,7 +460,7 @@ async def test_a_file_and_a_data_uri_are_one_too_many(client: httpx.AsyncClient)
 async def test_the_model_is_one_that_can(
     client: httpx.AsyncClient, generator: FakeGenerator, model: str | None, image: bool, used: str
 ) -> None:
-    body = (await post_form(client, picture() if image else None, **({"model": model} if model else {}))).json()
+    body = (await post_form(client, image_file() if image else None, **({"model": model} if model else {}))).json()
     assert body["model"] == used
     assert (only_job(generator).image is not None) == image
 
@@ -475,7 +475,7 @@ async def test_the_model_is_one_that_can(
 async def test_a_model_that_cannot_is_400_naming_those_that_can(
     client: httpx.AsyncClient, generator: FakeGenerator, model: str, image: bool, message: str
 ) -> None:
-    response = await post_form(client, picture() if image else None, model=model)
+    response = await post_form(client, image_file() if image else None, model=model)
     error = error_of(response)
     assert (response.status_code, error["param"]) == (400, "input_reference")
     assert error["message"] == f"input_reference: {message}"
@@ -486,8 +486,8 @@ async def test_a_model_that_cannot_is_400_naming_those_that_can(
 async def test_where_no_model_can_it_is_400(card: Any, image: bool) -> None:
     generator = FakeGenerator([card])
     async with client_of(create_app(generator=generator)) as client:
-        unnamed = await post_form(client, picture() if image else None)
-        named = await post_form(client, picture() if image else None, model=card.id)
+        unnamed = await post_form(client, image_file() if image else None)
+        named = await post_form(client, image_file() if image else None, model=card.id)
     for response in (unnamed, named):
         assert (response.status_code, error_of(response)["param"]) == (400, "input_reference")
         assert card.id in error_of(response)["message"]

@@ -29,12 +29,12 @@ from tests.frontend.test_video_request import URL, error_of, post
 from tests.model_cards import image_to_video_card, model_card
 
 
-async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.AsyncClient) -> None:
+async def test_the_response_has_the_video_and_what_was_really_made(client: httpx.AsyncClient) -> None:
     response = await post(client, size="32x16", num_frames=6, fps=23.976, seed=7)
     body = response.json()
-    (clip,) = body.pop("data")
+    (entry,) = body.pop("data")
     assert abs(body.pop("created") - time.time()) < 5
-    assert body.pop("timings").keys() == clip["timings"].keys()
+    assert body.pop("timings").keys() == entry["timings"].keys()
     assert body == {
         "model": "toy-wan-t2v",
         "size": "32x16",
@@ -53,18 +53,18 @@ async def test_the_response_has_the_clip_and_what_was_really_made(client: httpx.
         },
         "warnings": ["num_frames: 6 is not 4k+1, 5 were made"],
     }
-    assert clip["seed"] == 7
-    with av.open(io.BytesIO(base64.b64decode(clip["b64_json"])), "r") as container:
+    assert entry["seed"] == 7
+    with av.open(io.BytesIO(base64.b64decode(entry["b64_json"])), "r") as container:
         stream = container.streams.video[0]
         assert stream.average_rate is not None
         assert (stream.width, stream.height, float(stream.average_rate)) == (32, 16, 23.976)
         assert len(list(container.decode(video=0))) == 5
 
 
-async def test_timings_are_of_each_clip_and_of_the_request(client: httpx.AsyncClient) -> None:
+async def test_timings_are_of_each_video_and_of_the_request(client: httpx.AsyncClient) -> None:
     body = (await post(client, n=2)).json()
-    for clip in body["data"]:
-        assert {name: value for name, value in clip["timings"].items() if name != "encode_seconds"} == {
+    for entry in body["data"]:
+        assert {name: value for name, value in entry["timings"].items() if name != "encode_seconds"} == {
             "queue_seconds": 0.1,
             "text_seconds": 0.2,
             "image_seconds": 0.0,
@@ -72,7 +72,7 @@ async def test_timings_are_of_each_clip_and_of_the_request(client: httpx.AsyncCl
             "decode_seconds": 0.4,
             "total_seconds": 1.0,
         }
-        assert 0 < clip["timings"]["encode_seconds"] < 1
+        assert 0 < entry["timings"]["encode_seconds"] < 1
     assert body["timings"]["denoise_seconds"] == pytest.approx(0.6)
     assert 0 < body["timings"]["total_seconds"] < 1  # by the clock, whatever the generator says
 
@@ -91,7 +91,7 @@ async def test_jobs_get_the_servers_deadline(generator: FakeGenerator) -> None:
     assert generator.timeouts == [12.5]
 
 
-async def test_clips_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+async def test_videos_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     request = asyncio.create_task(post(client, n=4))
     async with asyncio.timeout(5):
@@ -148,12 +148,12 @@ async def test_a_fault_of_ours_is_told_by_its_id_only(
     }
 
 
-async def test_a_clip_that_lacks_frames_is_not_handed_out(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+async def test_a_video_that_lacks_frames_is_not_handed_out(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     generator.drop_frames = 4
     assert (await post(client)).status_code == 500
 
 
-async def test_when_one_clip_fails_the_others_are_cancelled(
+async def test_when_one_video_fails_the_others_are_cancelled(
     client: httpx.AsyncClient, generator: FakeGenerator
 ) -> None:
     generator.step_gate.clear()
@@ -174,7 +174,7 @@ async def test_an_unknown_model_is_404_naming_those_served(client: httpx.AsyncCl
     assert "toy-wan-t2v" in error["message"]
 
 
-async def test_without_a_name_it_is_the_first_model_that_makes_clips_from_text() -> None:
+async def test_without_a_name_it_is_the_first_model_that_makes_videos_from_text() -> None:
     generator = FakeGenerator([image_to_video_card(), model_card("one"), model_card("org/two")])
     async with client_of(create_app(generator=generator)) as client:
         unnamed = await post(client)

@@ -39,7 +39,7 @@ def test_folder_that_does_not_exist(tmp_path: Path) -> None:
 def two_checkpoints(tmp_path: Path) -> Path:
     """A text-to-video checkpoint of one transformer and a text-to-image one, both exported."""
     write_model(tmp_path, "generate", INCREMENT)
-    for card in (model_card("video", experts=1), text_to_image_card("picture")):
+    for card in (model_card("video", experts=1), text_to_image_card("image")):
         (tmp_path / "generate" / "1" / card.family).mkdir()
         card.write(tmp_path / "generate" / "1" / card.family)
         for name in card.components.names():
@@ -51,7 +51,7 @@ def two_checkpoints(tmp_path: Path) -> Path:
 def test_all_checkpoints_are_served_unless_some_are_chosen(two_checkpoints: Path) -> None:
     models = read_repository(two_checkpoints)
     assert len(models.load) == 7
-    assert {card.id for card in models.cards} == {"video", "picture"}
+    assert {card.id for card in models.cards} == {"video", "image"}
 
 
 def test_a_chosen_checkpoint_brings_what_it_runs_on_and_nothing_else(two_checkpoints: Path) -> None:
@@ -61,12 +61,12 @@ def test_a_chosen_checkpoint_brings_what_it_runs_on_and_nothing_else(two_checkpo
 
 
 def test_checkpoints_are_served_in_the_order_chosen(two_checkpoints: Path) -> None:
-    assert [card.id for card in read_repository(two_checkpoints, ["video", "picture"]).cards] == ["video", "picture"]
-    assert [card.id for card in read_repository(two_checkpoints, ["picture", "video"]).cards] == ["picture", "video"]
+    assert [card.id for card in read_repository(two_checkpoints, ["video", "image"]).cards] == ["video", "image"]
+    assert [card.id for card in read_repository(two_checkpoints, ["image", "video"]).cards] == ["image", "video"]
 
 
 def test_an_unknown_checkpoint_is_refused_with_those_that_there_are(two_checkpoints: Path) -> None:
-    with pytest.raises(SetupError, match=r"no model 'sora' in .*; exported there: picture, video"):
+    with pytest.raises(SetupError, match=r"no model 'sora' in .*; exported there: image, video"):
         read_repository(two_checkpoints, ["video", "sora"])
 
 
@@ -88,7 +88,7 @@ def test_a_card_of_another_release_keeps_no_other_checkpoint_from_being_served(
 ) -> None:
     card = two_checkpoints / "generate" / "1" / "wan_t2v" / "card.json"
     card.write_text('{"id": "video", "family": "wan_t2v"}')
-    assert [card.id for card in read_repository(two_checkpoints).cards] == ["picture"]
+    assert [card.id for card in read_repository(two_checkpoints).cards] == ["image"]
     (record,) = caplog.records
     assert f"{card} is not a model card of this release" in record.message
     assert f"Run: python -m export PATH/TO/CHECKPOINT --to {two_checkpoints}" in record.message

@@ -17,7 +17,7 @@ PROMPT = "a red circle moving right on a black background"
 
 
 class Compared:
-    """Makes the same clips or pictures with both."""
+    """Makes the same videos or images with both."""
 
     def __init__(self, exported: Exported) -> None:
         self.in_process = InProcess(exported)
@@ -36,6 +36,6 @@ class Compared:
             assert float(expected.std()) > 0.01, "the reference shows nothing, so the comparison says nothing"
 
 
-def picture(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
-    """An image to start a clip from: uint8 [height, width, 3], every pixel its own colour."""
+def random_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """An image to start a video from: uint8 [height, width, 3], every pixel its own colour."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)

@@ -38,7 +38,7 @@ class InProcess:
         return resolve(parse(fields), self.card)
 
     def frames(self, *jobs: AnySpec) -> list[NDArray[np.float32]]:
-        """Make clips or pictures at the same time; float32 [frames, height, width, 3] each."""
+        """Make videos or images at the same time; float32 [frames, height, width, 3] each."""
         return asyncio.run(self._make(jobs))
 
     async def _make(self, jobs: tuple[AnySpec, ...]) -> list[NDArray[np.float32]]:

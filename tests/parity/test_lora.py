@@ -1,4 +1,4 @@
-"""Clips and pictures with adapters equal diffusers' `load_lora_weights` and `set_adapters` within 1e-4 per pixel."""
+"""Videos and images with adapters equal diffusers' `load_lora_weights` and `set_adapters` within 1e-4 per pixel."""
 
 import json
 from collections.abc import Callable
@@ -188,7 +188,7 @@ def test_jobs_with_different_adapters_do_not_mix(wan: Adapted) -> None:
 
 
 def test_qwen_image_equals_diffusers(tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Of the last block's text branch nothing reaches the picture; an adapter may hold its layers all the same."""
+    """Of the last block's text branch nothing reaches the image; an adapter may hold its layers all the same."""
     exported = tiny("qwen-image")
     folder = tmp_path_factory.mktemp("loras")
     matrices = random_matrices(sizes_of(exported, "qwen_image"), 4, seed=6)

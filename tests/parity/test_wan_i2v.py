@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .compared import Compared, picture
+from .compared import Compared, random_image
 
 
 def starting_from(width: int, height: int, image_seed: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"width": width, "height": height, "image": picture(width, height, image_seed), **fields}
+    return {"width": width, "height": height, "image": random_image(width, height, image_seed), **fields}
 
 
 CASES: dict[str, dict[str, Any]] = {

@@ -11,10 +11,10 @@ def test_equal_to_diffusers() -> None:
     decoded = torch.randn(1, 3, 5, 16, 24, generator=torch.Generator().manual_seed(0))  # beyond -1..1 too
     expected = VideoProcessor(vae_scale_factor=8).postprocess_video(decoded, output_type="np")[0]
 
-    pictures = to_unit_range(decoded)
+    images = to_unit_range(decoded)
 
-    np.testing.assert_allclose(pictures, expected, atol=1e-7)
-    np.testing.assert_array_equal(to_uint8(pictures), (expected * 255).round().astype(np.uint8))
+    np.testing.assert_allclose(images, expected, atol=1e-7)
+    np.testing.assert_array_equal(to_uint8(images), (expected * 255).round().astype(np.uint8))
 
 
 def test_every_level_is_reached() -> None:

@@ -49,7 +49,7 @@ def rotations(tables: Inputs, name: str) -> NDArray[np.complex64]:
     return (cosines + 1j * sines).numpy()
 
 
-def test_pictures_of_as_many_tokens_but_another_shape_share_nothing() -> None:
+def test_images_of_as_many_tokens_but_another_shape_share_nothing() -> None:
     rope = RopeTables(RotaryEmbedding(theta=10000, axes_dims=(8, 12, 12)))
     assert rope.of(3, 4, 7).key != rope.of(4, 3, 7).key
     assert rope.of(3, 4, 7) is rope.of(3, 4, 7)

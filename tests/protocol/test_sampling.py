@@ -150,7 +150,7 @@ def test_one_adapter_may_stand_alone() -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("flow_shift", 3.0), ("boundary_ratio", 0.5), ("guidance_scale_2", 3.0), ("solver", "unipc")]
 )
-def test_what_a_picture_model_has_no_use_for_is_refused(field: str, value: Any) -> None:
+def test_what_an_image_model_has_no_use_for_is_refused(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         made_of(text_to_image_card(), **{field: value})
     assert refused.value.field == field
@@ -181,7 +181,7 @@ IMAGE = np.zeros((48, 64, 3), np.uint8)
         (text_or_image_to_video_card(), IMAGE[..., :1]),
     ],
 )
-def test_an_image_goes_to_models_that_take_one_and_has_the_clips_size(card: ModelCard, image: Any) -> None:
+def test_an_image_goes_to_models_that_take_one_and_has_the_videos_size(card: ModelCard, image: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         made_of(card, image=image)
     assert refused.value.field == "image"

@@ -47,7 +47,7 @@ def test_a_model_of_one_graph_gives_every_output(toy: Any) -> None:
 
 
 def test_a_latent_frame_is_four_pixel_frames_after_the_first(decoder: StreamingEngine) -> None:
-    assert decode(decoder, latents(4), "clip").shape == (1, 3, 13, 64, 64)
+    assert decode(decoder, latents(4), "video").shape == (1, 3, 13, 64, 64)
 
 
 def test_the_length_of_a_chunk_does_not_matter(decoder: StreamingEngine) -> None:
@@ -55,20 +55,20 @@ def test_the_length_of_a_chunk_does_not_matter(decoder: StreamingEngine) -> None
     np.testing.assert_allclose(decode(decoder, z, "a", chunk=1), decode(decoder, z, "b", chunk=2), atol=1e-5)
 
 
-def test_clips_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
-    clips = {name: latents(3, seed) for seed, name in enumerate("ab")}
-    alone = {name: decode(decoder, z, name) for name, z in clips.items()}
+def test_videos_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
+    videos = {name: latents(3, seed) for seed, name in enumerate("ab")}
+    alone = {name: decode(decoder, z, name) for name, z in videos.items()}
 
     turns: dict[str, list[Array]] = {"a": [], "b": []}
     for i in range(3):
-        for name, z in clips.items():
+        for name, z in videos.items():
             turns[name].append(run(decoder, z[:, :, i : i + 1], name, start=i == 0, end=i == 2))
 
     for name, parts in turns.items():
         np.testing.assert_array_equal(np.concatenate(parts, axis=2), alone[name])
 
 
-def test_nothing_is_kept_of_a_clip_that_ended(decoder: StreamingEngine) -> None:
+def test_nothing_is_kept_of_a_video_that_ended(decoder: StreamingEngine) -> None:
     decode(decoder, latents(3), "ended")
     run(decoder, latents(1), "abandoned", start=True, end=False)
     run(decoder, latents(0), "abandoned", start=False, end=True)
@@ -77,7 +77,7 @@ def test_nothing_is_kept_of_a_clip_that_ended(decoder: StreamingEngine) -> None:
         run(decoder, latents(1), "abandoned", start=False, end=False)
 
 
-def test_a_clip_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
+def test_a_video_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
     run(decoder, latents(1), "dead", start=True, end=False)
     decoder.forget_idle(seconds=60)
     assert len(decoder) == 1
@@ -136,7 +136,7 @@ print(resident("VmHWM") - start, expected, resident("VmRSS") / start)
 
 @pytest.mark.parametrize(("side", "frames", "mib"), [(96, 1, 1024), (96, 1, 128), (56, 3, 1024), (56, 3, 128)])
 def test_memory_is_what_the_plan_says_and_is_given_back(toy: Any, side: int, frames: int, mib: int) -> None:
-    """A picture of 768x768 and a video of 448x448, whole and in bands."""
+    """An image of 768x768 and a video of 448x448, whole and in bands."""
     folder = toy.repository / "wan_vae" / "1"
     command = [sys.executable, "-c", MEMORY, str(folder), str(side), str(frames), str(mib * 2**20)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
@@ -171,6 +171,6 @@ def peak_kilobytes(repository: Path, frames: int) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
 
 
-def test_memory_does_not_grow_with_the_clip(toy: Any) -> None:
+def test_memory_does_not_grow_with_the_video(toy: Any) -> None:
     """161 frames of 128x128 take 95 MB as float32; kept, they would show."""
     assert peak_kilobytes(toy.repository, 161) < 1.05 * peak_kilobytes(toy.repository, 41)

@@ -38,7 +38,7 @@ class GenerateError(Exception):
 
 
 @dataclass
-class Clip:
+class Generated:
     """Everything that one request brought."""
 
     responses: list[Response] = field(default_factory=list)
@@ -88,9 +88,9 @@ async def stream(url: str, request_id: str = "", **fields: Any) -> AsyncGenerato
             responses.cancel()
 
 
-async def generate(url: str, request_id: str = "", **fields: Any) -> Clip:
-    """Make one clip."""
-    return Clip([response async for response in stream(url, request_id, **fields)])
+async def generate(url: str, request_id: str = "", **fields: Any) -> Generated:
+    """Make one video."""
+    return Generated([response async for response in stream(url, request_id, **fields)])
 
 
 def _is_input(name: str, value: Any) -> bool:

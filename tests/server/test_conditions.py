@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from tests.parity.compared import picture
+from tests.parity.compared import random_image
 
 from .running_server import RunningServer
 from .test_families import png
@@ -47,7 +47,7 @@ def test_videos_of_one_request_encode_their_image_once(families_server: RunningS
     response = httpx.post(
         f"{families_server.url}/v1/videos",
         data={"model": "tiny-i2v", "prompt": "it moves", "n": "4", "num_frames": "9"},
-        files={"input_reference": ("picture.png", png(picture(64, 48)), "image/png")},
+        files={"input_reference": ("image.png", png(random_image(64, 48)), "image/png")},
         timeout=120,
     )
 
@@ -62,12 +62,12 @@ def test_another_image_is_encoded_anew(families_server: RunningServer) -> None:
         return families_server.metric("nv_inference_request_success", model="wan_ti2v_vae_encoder")
 
     counts = []
-    for pixels in (picture(64, 96), picture(64, 96), np.invert(picture(64, 96))):
+    for pixels in (random_image(64, 96), random_image(64, 96), np.invert(random_image(64, 96))):
         before = calls()
         response = httpx.post(
             f"{families_server.url}/v1/videos",
             data={"model": "tiny-ti2v", "prompt": "it moves", "num_inference_steps": "1"},
-            files={"input_reference": ("picture.png", png(pixels), "image/png")},
+            files={"input_reference": ("image.png", png(pixels), "image/png")},
             timeout=120,
         )
         assert response.status_code == 200, response.text

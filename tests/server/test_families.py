@@ -16,7 +16,7 @@ from PIL import Image
 from protocol.model_card import CARD_FILE, ModelCard
 from protocol.resolve import parse, resolve
 from tests.conftest import Exported
-from tests.parity.compared import picture
+from tests.parity.compared import random_image
 from tests.parity.references import open_reference
 
 from .grpc_client import GenerateError, generate
@@ -27,8 +27,8 @@ GIB = 2**30
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "tiny-two-experts": {"width": 64, "height": 48},
-    "tiny-i2v": {"width": 80, "height": 48, "image": picture(80, 48)},
-    "tiny-ti2v": {"width": 64, "height": 96, "image": picture(64, 96)},
+    "tiny-i2v": {"width": 80, "height": 48, "image": random_image(80, 48)},
+    "tiny-ti2v": {"width": 64, "height": 96, "image": random_image(64, 96)},
     "tiny-qwen-image": {"width": 96, "height": 64},
 }
 
@@ -50,12 +50,12 @@ async def test_all_at_once_each_equals_diffusers(families_server: RunningServer,
     made = await asyncio.gather(
         *(generate(families_server.grpc, model=model, **common, **fields) for model, fields in REQUESTS.items())
     )
-    for (model, fields), clip in zip(REQUESTS.items(), made, strict=True):
+    for (model, fields), video in zip(REQUESTS.items(), made, strict=True):
         card = cards(families)[model]
         params = resolve(parse({**common, **fields}), card)
         expected = open_reference(families[model].checkpoint).frames(params, card.max_sequence_length)
-        assert clip.frames.shape == expected.shape
-        assert np.abs(clip.frames - (expected * 255).round()).max() <= 1
+        assert video.frames.shape == expected.shape
+        assert np.abs(video.frames - (expected * 255).round()).max() <= 1
         assert expected.std() > 0.01
 
 
@@ -73,65 +73,67 @@ def test_each_says_what_it_does(families_server: RunningServer) -> None:
     }
 
 
-def test_an_image_becomes_a_clip_of_its_aspect_that_starts_from_it(families_server: RunningServer) -> None:
-    """TI2V keeps latent frame 0: clips of two seeds begin alike and end unlike."""
-    clips = []
+def test_an_image_becomes_a_video_of_its_aspect_that_starts_from_it(families_server: RunningServer) -> None:
+    """TI2V keeps latent frame 0: videos of two seeds begin alike and end unlike."""
+    videos = []
     for seed in (1, 2):
         response = httpx.post(
             f"{families_server.url}/v1/videos",
             data={"model": "tiny-ti2v", "prompt": "it moves", "seed": str(seed)},
-            files={"input_reference": ("picture.png", png(picture(300, 150)), "image/png")},
+            files={"input_reference": ("image.png", png(random_image(300, 150)), "image/png")},
             timeout=120,
         )
         assert response.status_code == 200, response.text
         video = Video(response.json()["data"][0]["b64_json"])
         assert video.frames.shape[0] == response.json()["num_frames"]
         assert video.frames.shape[2] / video.frames.shape[1] == pytest.approx(2, abs=0.5)
-        clips.append(video.frames.astype(int))
-    difference = np.abs(clips[0] - clips[1]).mean(axis=(1, 2, 3))
+        videos.append(video.frames.astype(int))
+    difference = np.abs(videos[0] - videos[1]).mean(axis=(1, 2, 3))
     assert difference[0] < difference[-1] / 4, f"the first frame is the image's, whatever the seed: {difference}"
 
 
-def test_a_prompt_becomes_pictures(families_server: RunningServer) -> None:
+def test_a_prompt_becomes_images(families_server: RunningServer) -> None:
     """The same for the same seed, different for another; the negative prompt changes them."""
 
-    def pictures(**fields: Any) -> list[bytes]:
+    def images(**fields: Any) -> list[bytes]:
         body = {"prompt": "a red circle", "seed": 5, **fields}
         response = httpx.post(f"{families_server.url}/v1/images/generations", json=body, timeout=120)
         assert response.status_code == 200, response.text
         return [base64.b64decode(one["b64_json"]) for one in response.json()["data"]]
 
-    four = pictures(n=4)
+    four = images(n=4)
     assert len(set(four)) == 4
-    assert pictures(seed=5) == four[:1]
-    assert pictures(seed=8) == four[3:]
-    assert pictures(negative_prompt="a red circle, blurry") != four[:1]
+    assert images(seed=5) == four[:1]
+    assert images(seed=8) == four[3:]
+    assert images(negative_prompt="a red circle, blurry") != four[:1]
     with Image.open(io.BytesIO(four[0])) as image:
         assert (image.format, image.size, image.mode) == ("PNG", (64, 48), "RGB")
 
 
-def test_the_openai_package_makes_pictures_and_clips(families_server: RunningServer, tmp_path: Path) -> None:
+def test_the_openai_package_makes_images_and_videos(families_server: RunningServer, tmp_path: Path) -> None:
     client = OpenAI(base_url=f"{families_server.url}/v1", api_key="none", max_retries=0)
     first = tmp_path / "first.png"
-    first.write_bytes(png(picture(64, 48)))
+    first.write_bytes(png(random_image(64, 48)))
 
-    pictures = client.images.generate(model="tiny-qwen-image", prompt="a red circle", n=2, size="96x64")
+    images = client.images.generate(model="tiny-qwen-image", prompt="a red circle", n=2, size="96x64")
     own_size: dict[str, Any] = {"size": "64x48"}  # which none of OpenAI's models has
     from_text = client.videos.create(model="tiny-two-experts", prompt="a red circle", seconds="4", **own_size)
     from_image = client.videos.create_and_poll(model="tiny-i2v", prompt="it moves", input_reference=first)
 
-    assert pictures.data is not None
-    shapes = [Image.open(io.BytesIO(base64.b64decode(one.b64_json or ""))).size for one in pictures.data]
+    assert images.data is not None
+    shapes = [Image.open(io.BytesIO(base64.b64decode(one.b64_json or ""))).size for one in images.data]
     assert shapes == [(96, 64)] * 2
     for video, size in ((from_text, "64x48"), (from_image, "64x48")):
         assert (video.status, video.progress, video.size) == ("completed", 100, size)
-        clip = client.videos.download_content(video.id).read()
-        assert Video(base64.b64encode(clip).decode()).frames.shape[1:] == (48, 64, 3)
+        file = client.videos.download_content(video.id).read()
+        assert Video(base64.b64encode(file).decode()).frames.shape[1:] == (48, 64, 3)
 
 
-async def test_an_image_of_another_size_than_the_clip_is_refused(families_server: RunningServer) -> None:
+async def test_an_image_of_another_size_than_the_video_is_refused(families_server: RunningServer) -> None:
     with pytest.raises(GenerateError, match=r"invalid_request\[image\].*\[48, 80, 3\]"):
-        await generate(families_server.grpc, model="tiny-i2v", prompt="x", width=80, height=48, image=picture(64, 48))
+        await generate(
+            families_server.grpc, model="tiny-i2v", prompt="x", width=80, height=48, image=random_image(64, 48)
+        )
 
 
 def test_only_the_chosen_models_are_loaded(families: dict[str, Exported], tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_nobody_waits_longer_than_he_wants_for_a_model_that_stays_away(fra
 
 
 async def back_to_work(server: RunningServer, seconds: float = 90) -> None:
-    """The server makes clips again without help."""
+    """The server makes videos again without help."""
     deadline = time.monotonic() + seconds
     while True:
         try:

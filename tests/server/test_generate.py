@@ -25,16 +25,16 @@ async def until(condition: Any, seconds: float = 30) -> None:
 
 
 async def test_progress_comes_after_every_step_and_frames_as_they_are_decoded(server: RunningServer) -> None:
-    clip = await generate(server.grpc, prompt=PROMPT, seed=1, num_frames=17, num_inference_steps=6)
+    video = await generate(server.grpc, prompt=PROMPT, seed=1, num_frames=17, num_inference_steps=6)
 
-    progress = [response.progress for response in clip.responses if response.progress]
+    progress = [response.progress for response in video.responses if response.progress]
     steps = sorted({counts[0] for counts in progress})
     assert steps == list(range(7))
     assert progress == sorted(progress)
-    chunks = [response.frames.shape for response in clip.responses if response.frames is not None]
+    chunks = [response.frames.shape for response in video.responses if response.frames is not None]
     assert chunks == [(1, 64, 64, 3)] + [(4, 64, 64, 3)] * 4
     assert progress[-1] == [6, 6, 17, 17]
-    assert [response.event["type"] for response in clip.responses][-2:] == ["progress", "done"]
+    assert [response.event["type"] for response in video.responses][-2:] == ["progress", "done"]
 
 
 async def test_the_report_says_what_was_really_used(server: RunningServer) -> None:
@@ -188,11 +188,11 @@ async def test_equal_prompts_at_the_same_time_are_encoded_once(server: RunningSe
     kept = server.metric("condition_cache_bytes")
 
     prompt = f"a green square falling {time.time()}"
-    clips = await asyncio.gather(
+    videos = await asyncio.gather(
         *(generate(server.grpc, prompt=prompt, seed=seed, num_inference_steps=1) for seed in range(4))
     )
 
-    assert len({clip.frames.tobytes() for clip in clips}) == 4
+    assert len({video.frames.tobytes() for video in videos}) == 4
     assert server.metric("nv_inference_request_success", model="wan_text_encoder") == calls + 1
     assert server.metric("condition_cache_misses_total", model="wan_text_encoder") == missed + 1
     assert server.metric("condition_cache_bytes") > kept
@@ -236,8 +236,8 @@ async def test_a_stream_cancelled_while_decoding_leaves_no_caches(server: Runnin
 
     await until(lambda: server.metric("jobs_running") == 0, seconds=10)
 
-    clip = await generate(server.grpc, prompt=PROMPT, num_inference_steps=1)
-    assert clip.frames.shape == (9, 64, 64, 3)
+    video = await generate(server.grpc, prompt=PROMPT, num_inference_steps=1)
+    assert video.frames.shape == (9, 64, 64, 3)
 
 
 async def test_a_long_silence_is_filled_with_heartbeats(small_server: RunningServer) -> None:
@@ -245,11 +245,11 @@ async def test_a_long_silence_is_filled_with_heartbeats(small_server: RunningSer
     await until(lambda: small_server.metric("jobs_running") == 1)
 
     waiting = asyncio.create_task(generate(small_server.grpc, prompt=PROMPT, num_inference_steps=12))
-    clip = await waiting
+    video = await waiting
 
-    still_waiting = [r for r in clip.responses if r.progress == [0, 12, 0, 9]]
+    still_waiting = [r for r in video.responses if r.progress == [0, 12, 0, 9]]
     assert len(still_waiting) >= 2
-    assert clip.info["timings"]["queue_seconds"] > 1
+    assert video.info["timings"]["queue_seconds"] > 1
     await running
 
 
@@ -266,8 +266,8 @@ async def test_a_full_queue_refuses_and_the_rest_goes_on(small_server: RunningSe
 
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
-    for clip in await asyncio.gather(*jobs):
-        assert len(clip.frames) in (9, 33)
+    for video in await asyncio.gather(*jobs):
+        assert len(video.frames) in (9, 33)
 
 
 async def test_a_waiting_job_whose_client_leaves_is_forgotten(small_server: RunningServer) -> None:

@@ -16,7 +16,7 @@ PROMPT = "a red circle moving right on a black background"
 LONG: dict[str, Any] = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
 
 
-def test_a_prompt_becomes_a_clip_of_the_models_own_size(server: RunningServer) -> None:
+def test_a_prompt_becomes_a_video_of_the_models_own_size(server: RunningServer) -> None:
     response = server.post(prompt=PROMPT)
 
     assert response.status_code == 200
@@ -47,17 +47,17 @@ def test_size_frames_and_rate_are_as_asked(
     assert response.json()["num_frames"] == shape[0]
 
 
-def test_n_clips_have_seeds_in_a_row_and_equal_single_ones(server: RunningServer) -> None:
+def test_n_videos_have_seeds_in_a_row_and_equal_single_ones(server: RunningServer) -> None:
     both = server.post(prompt=PROMPT, n=2, seed=40).json()["data"]
     second = server.post(prompt=PROMPT, seed=41).json()["data"][0]
 
-    assert [clip["seed"] for clip in both] == [40, 41]
+    assert [video["seed"] for video in both] == [40, 41]
     assert both[0]["b64_json"] != both[1]["b64_json"]
     difference = np.abs(Video(both[1]["b64_json"]).frames.astype(int) - Video(second["b64_json"]).frames)
     assert difference.mean() < 0.5
 
 
-def test_the_solver_and_the_negative_prompt_change_the_clip(server: RunningServer) -> None:
+def test_the_solver_and_the_negative_prompt_change_the_video(server: RunningServer) -> None:
     plain, euler, negative = (
         Video(server.post(prompt=PROMPT, seed=1, **more).json()["data"][0]["b64_json"]).frames.astype(int)
         for more in ({}, {"extra_body": {"solver": "euler"}}, {"negative_prompt": "red"})

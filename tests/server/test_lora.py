@@ -16,7 +16,7 @@ from tests.adapters import random_matrices, save_diffusers
 from tests.conftest import Exported
 from tests.parity.in_process import InProcess
 
-from .grpc_client import Clip, GenerateError, generate
+from .grpc_client import Generated, GenerateError, generate
 from .running_server import RunningServer
 
 REQUEST: dict[str, Any] = {"prompt": "a red circle", "seed": 5, "width": 64, "height": 48}
@@ -47,7 +47,7 @@ def lora_server(exported: Exported, folder: Path, tmp_path_factory: pytest.TempP
         yield running
 
 
-async def make(server: RunningServer, lora: Any) -> Clip:
+async def make(server: RunningServer, lora: Any) -> Generated:
     return await generate(server.grpc, **REQUEST, lora=lora)
 
 
@@ -63,12 +63,12 @@ async def test_jobs_with_different_adapters_at_once_are_each_what_they_should_be
     lora_server: RunningServer, exported: Exported, folder: Path
 ) -> None:
     """Within one 8-bit level of the sampling code in this process, which is compared with diffusers elsewhere."""
-    clips = await asyncio.gather(*(make(lora_server, lora) for lora in LORAS * 2))
+    videos = await asyncio.gather(*(make(lora_server, lora) for lora in LORAS * 2))
     in_process = InProcess(exported, LoraFolder(folder))
     expected = [await asyncio.to_thread(in_process.frames, in_process.params(**REQUEST, lora=lora)) for lora in LORAS]
-    for lora, clip, (frames,) in zip(LORAS * 2, clips, expected * 2, strict=True):
-        assert clip.info["spec"]["lora"] == [{"scale": 1.0, **one} for one in lora]
-        assert np.abs(clip.frames - (frames * 255).round()).max() <= 1
+    for lora, video, (frames,) in zip(LORAS * 2, videos, expected * 2, strict=True):
+        assert video.info["spec"]["lora"] == [{"scale": 1.0, **one} for one in lora]
+        assert np.abs(video.frames - (frames * 255).round()).max() <= 1
     for (one,), (other,) in pairwise(expected):
         assert np.abs(one - other).max() > 0.05
 

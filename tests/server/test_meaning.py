@@ -1,6 +1,6 @@
 """What the trained toy models make is what they were asked for, told from the pixels alone.
 
-`make quality` measures this on many captions; these few say that nothing between the caption and the clip is broken.
+`make quality` measures this on many captions; these few say that nothing between the caption and the video is broken.
 """
 
 import pytest
@@ -24,14 +24,14 @@ SEEDS = (1, 7, 11)
         ("A purple plus sign, falling, against white", Seen("cross", "purple", "down", "white")),
     ],
 )
-async def test_a_clip_shows_what_its_prompt_says(server: RunningServer, prompt: str, seen: Seen) -> None:
+async def test_a_video_shows_what_its_prompt_says(server: RunningServer, prompt: str, seen: Seen) -> None:
     assert detect((await generate(server.grpc, prompt=prompt, seed=3)).frames) == seen
 
 
 async def test_a_negative_prompt_removes_what_it_names(server: RunningServer) -> None:
     async def colours(**fields: str) -> list[str | None]:
-        clips = [await generate(server.grpc, prompt="a square on a white background", seed=s, **fields) for s in SEEDS]
-        return [detect(clip.frames).colour for clip in clips]
+        videos = [await generate(server.grpc, prompt="a square on a white background", seed=s, **fields) for s in SEEDS]
+        return [detect(video.frames).colour for video in videos]
 
     assert await colours() == ["red"] * len(SEEDS)
     assert "red" not in await colours(negative_prompt="red")

@@ -27,8 +27,8 @@ REQUESTS: list[dict[str, Any]] = [
 def expected(toy: Exported) -> list[NDArray[np.uint8]]:
     card = ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v")
     reference = open_reference(toy.checkpoint)
-    clips = (reference.frames(resolve(parse(request), card), card.max_sequence_length) for request in REQUESTS)
-    return [(clip * 255).round().astype(np.uint8) for clip in clips]
+    videos = (reference.frames(resolve(parse(request), card), card.max_sequence_length) for request in REQUESTS)
+    return [(video * 255).round().astype(np.uint8) for video in videos]
 
 
 def assert_served(made: NDArray[np.uint8], expected: NDArray[np.uint8]) -> None:
@@ -45,6 +45,6 @@ async def test_alone(server: RunningServer, expected: list[NDArray[np.uint8]]) -
 
 
 async def test_while_three_others_run(server: RunningServer, expected: list[NDArray[np.uint8]]) -> None:
-    clips = await asyncio.gather(*(generate(server.grpc, **request) for request in REQUESTS))
-    for clip, frames in zip(clips, expected, strict=True):
-        assert_served(clip.frames, frames)
+    videos = await asyncio.gather(*(generate(server.grpc, **request) for request in REQUESTS))
+    for video, frames in zip(videos, expected, strict=True):
+        assert_served(video.frames, frames)

@@ -15,7 +15,7 @@ from tests.frontend.conftest import NOWHERE, Serve, client_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
-from tests.frontend.test_videos import picture
+from tests.frontend.test_videos import image_file
 
 OWN = "http://127.0.0.1:8000"
 """what the test client calls the server"""
@@ -62,7 +62,7 @@ async def test_pages_of_other_origins_are_refused(
 async def test_no_form_makes_a_job(client: httpx.AsyncClient, generator: FakeGenerator, path: str) -> None:
     bodies: list[dict[str, Any]] = [
         {"files": {"prompt": (None, "x")}},
-        {"files": {"prompt": (None, "x"), "input_reference": ("a.png", picture())}},
+        {"files": {"prompt": (None, "x"), "input_reference": ("a.png", image_file())}},
         {"data": {"prompt": "x"}},
         *({"content": b'{"prompt": "x"}', "headers": {"Content-Type": kind}} for kind in CONTENT_TYPES),
         {"content": b'{"prompt": "x"}'},

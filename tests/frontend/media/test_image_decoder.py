@@ -26,7 +26,7 @@ from frontend.media.reference_image import ReferenceImage
 from tests.frontend.conftest import Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.media.image_files import IEND, NOISE, file_of, png_chunk, png_header, png_of
-from tests.frontend.test_videos import I2V, picture
+from tests.frontend.test_videos import I2V, image_file
 from tests.model_cards import image_to_video_card
 
 SIDE = 5000
@@ -256,7 +256,7 @@ async def test_closing_ends_them_all(large: ReferenceImage) -> None:
 def test_they_end_with_the_application(serve: Serve) -> None:
     app = create_app(generator=FakeGenerator([image_to_video_card()]))
     with serve(app) as url:
-        files = {"input_reference": ("photo.png", picture(), "image/png")}
+        files = {"input_reference": ("photo.png", image_file(), "image/png")}
         assert httpx.post(f"{url}/v1/videos", data={"prompt": "x"}, files=files, timeout=60).json()["model"] == I2V
         (pid,) = app.state.services.images.pids
     assert gone(pid)

@@ -57,7 +57,7 @@ def test_nothing_but_pixels_is_in_the_file(output_format: ImageFormat) -> None:
     assert set(image.info) - said_by_the_format == set()
 
 
-def test_png_has_no_chunks_beside_the_picture() -> None:
+def test_png_has_no_chunks_beside_the_image() -> None:
     file = ImageEncoder("png").encode(noise())
     chunks, at = [], 8
     while at < len(file):

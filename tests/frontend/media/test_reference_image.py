@@ -227,7 +227,7 @@ def test_the_size_that_is_left_open_follows_the_image(
     assert image_of(*image).size_for(card, *asked) == size
 
 
-def test_the_image_covers_the_clip_and_is_cropped_about_its_centre() -> None:
+def test_the_image_covers_the_video_and_is_cropped_about_its_centre() -> None:
     bands = np.repeat(np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8), 32, axis=0)
     wide = file_of(Image.fromarray(np.tile(bands, (32, 1, 1))))
     np.testing.assert_array_equal(fitted(wide, 32, 32), np.full((32, 32, 3), (0, 255, 0)))

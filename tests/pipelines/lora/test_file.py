@@ -149,7 +149,7 @@ def test_an_alpha_said_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_none_is_refused_without_its_place(tmp_path: Path) -> None:
-    (tmp_path / "one.safetensors").write_text("a picture, perhaps")
+    (tmp_path / "one.safetensors").write_text("an image, perhaps")
     with pytest.raises(InvalidRequest, match="adapter 'one' cannot be used: it is not a safetensors file") as refused:
         read_adapter(tmp_path / "one.safetensors", "one")
     assert str(tmp_path) not in refused.value.message
