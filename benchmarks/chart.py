@@ -8,7 +8,7 @@ from benchmarks.perf_analyzer import Level
 
 
 def draw(http: HttpResult, levels: list[Level], path: Path) -> None:
-    """Bars: videos a second of diffusers and of the server. Line: perf_analyzer's concurrency levels."""
+    """Bars: videos per second of diffusers and of the server. Line: perf_analyzer's concurrency levels."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -23,13 +23,13 @@ def draw(http: HttpResult, levels: list[Level], path: Path) -> None:
     }
     colours = ["silver", "tab:green", "silver", "tab:green"]
     left.bar(list(bars), list(bars.values()), color=colours)
-    left.set_ylabel("videos a second")
+    left.set_ylabel("videos per second")
     left.set_title("Against diffusers, same weights")
     if levels:
         right.plot([level.concurrency for level in levels], [level.videos_per_second for level in levels], "o-")
         right.set_ylim(bottom=0)
         right.set_xlabel("jobs in flight")
-        right.set_ylabel("videos a second")
+        right.set_ylabel("videos per second")
         right.set_title("perf_analyzer over `generate`")
     figure.tight_layout()
     figure.savefig(path, dpi=100)

@@ -36,7 +36,7 @@ async def steps_waited(server: BackgroundServer) -> float:
 
 
 async def _when(server: BackgroundServer, calls: float) -> float:
-    """The time at which so many transformer calls are done."""
+    """The time at which this number of transformer calls is done."""
     while await asyncio.to_thread(server.metric, "step_seconds_count") < calls:
         await asyncio.sleep(0.02)
     return time.monotonic()

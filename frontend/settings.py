@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     job_timeout_seconds: PositiveFloat = 3600
     """a video or image that is not done after this long, waiting included, is answered with 504"""
     stall_timeout_seconds: PositiveFloat = 10
-    """`generate` speaks once a second; after this long a silent one is given up with 503"""
+    """`generate` speaks once per second; after this long a silent one is given up with 503"""
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 

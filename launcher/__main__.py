@@ -39,7 +39,7 @@ def serve(
         typer.Option(
             envvar="TRITONREEL_MODEL_REPOSITORY",
             readable=False,  # our own checks say more
-            help="Folder with one Triton model a folder. Models that were not exported yet are left out.",
+            help="Folder with one subfolder per Triton model. Models that were not exported yet are left out.",
             show_default="the project's model_repository",
         ),
     ] = PROJECT_ROOT / "model_repository",

@@ -1,4 +1,4 @@
-"""The processes in which tritonserver runs Python models, one a model instance."""
+"""The processes in which tritonserver runs Python models, one per model instance."""
 
 from collections import defaultdict
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ class _Watched:
 
 
 class Supervisor:
-    """Checks tritonserver, each model's processes and the frontend four times a second.
+    """Checks tritonserver, each model's processes and the frontend four times per second.
 
     The frontend has a thread of its own: the API stays up, and says what is wrong, while large models load again.
     """

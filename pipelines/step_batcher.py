@@ -182,7 +182,7 @@ class StepBatcher:
             queue.has_worker = False
 
     async def _run(self, model: str, batch: Mapping[_Submission, int]) -> None:
-        """Evaluate so many rows of each submission in one call."""
+        """Evaluate a number of rows of each submission in one call."""
         call = _RunningCall(asyncio.ensure_future(self._call(model, _concatenate(batch))), batch)
         for submission in batch:
             submission.call = call

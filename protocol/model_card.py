@@ -39,9 +39,9 @@ class LatentSpace(_Frozen):
     temporal_stride: int
     spatial_stride: int
     mean: tuple[float, ...]
-    """`latents_mean`, one a channel"""
+    """`latents_mean`, one per channel"""
     std: tuple[float, ...]
-    """`latents_std`, one a channel"""
+    """`latents_std`, one per channel"""
 
 
 class RotaryEmbedding(_Frozen):

@@ -79,7 +79,7 @@ class Sampling(_Fields):
         "against overexposure by strong guidance; 0 is off (diffusers' `guidance_rescale`).",
         examples=[0.7],
     )
-    solver: Solver = Field("unipc", description="How the noise is integrated away.", examples=["unipc"])
+    solver: Solver = Field("unipc", description="The ODE solver that takes the denoising steps.", examples=["unipc"])
 
 
 class WanSampling(Sampling):
@@ -250,7 +250,7 @@ class SamplingDefaults(WanSampling, QwenImageSampling, VideoSize, NegativePrompt
     """
 
     fps: float | None = None
-    """frames a second; None for images"""
+    """frames per second; None for images"""
 
 
 def _as_tuple(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Exported model repositories, made once a run by the commands that a user would run; pytest's workers share them.
+"""Exported model repositories, made once per run by the commands that a user would run; pytest's workers share them.
 
 Where TRITONREEL_TEST_EXPORTS names a folder they stay there, and the next session exports only what has changed.
 """

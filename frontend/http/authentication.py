@@ -49,13 +49,13 @@ class KeyMiddleware:
                 return None
             name = keys.name_of(_bearer_token(scope))
         except KeysError as error:
-            if str(error) != self._last_fault:  # not once a request
+            if str(error) != self._last_fault:  # not once per request
                 self._last_fault = str(error)
                 _log.error("nobody is let in until the API keys can be read", reason=self._last_fault)
             raise KeysUnavailable("The server cannot read its API keys; its log says why") from None
         self._last_fault = ""
         if name is None:
-            raise InvalidApiKey("Incorrect API key: this server does not know it, or no longer")
+            raise InvalidApiKey("Incorrect API key: it is unknown to this server or was revoked")
         return name
 
 

@@ -21,7 +21,7 @@ class VideoEncoder:
 
     Args:
         width, height: pixels, even.
-        fps: frames a second, exact.
+        fps: frames per second, exact.
     """
 
     def __init__(self, width: int, height: int, fps: Fraction) -> None:

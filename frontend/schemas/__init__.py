@@ -1,1 +1,1 @@
-"""What travels over HTTP; one file a resource."""
+"""What travels over HTTP; one file per resource."""

@@ -16,7 +16,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 class VideoParams(VideoSize, Fields):
     """Shape and rate of the video, as a group."""
 
-    fps: Fps | None = Field(None, description="Frames a second of the file, whole or not (23.976).", examples=[16])
+    fps: Fps | None = Field(None, description="Frames per second of the file, whole or not (23.976).", examples=[16])
 
 
 class VideoSamplingFields(VideoOptions, VideoParams):

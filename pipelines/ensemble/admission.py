@@ -1,4 +1,4 @@
-"""A bounded queue: so many jobs run as there are places and memory for, so many wait, one more is refused."""
+"""A bounded queue: jobs run while there are places and memory, a number of them wait, and one more is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -93,7 +93,7 @@ class MemoryEstimate:
 
 
 def vae_bytes(plan: BandPlan, height: int, width: int, frames: int) -> tuple[int, int]:
-    """What a VAE's largest call takes for a video of so many latents, and what it keeps from call to call."""
+    """What a VAE's largest call takes for a video of that number of latents, and what it keeps from call to call."""
     kept = plan.held_bytes(height, width) if frames > 1 else 0
     call = plan.peak_bytes(height, width, frames, BAND_BYTES) - kept
     return int(_PLAN_MARGIN * call) + _PLAN_BESIDES, int(_PLAN_MARGIN * kept)

@@ -78,7 +78,7 @@ def test_the_transformer_attends_without_holding_all_scores(repository: Path) ->
     operators = [
         node.op_type for node in onnx.load(repository / "qwen_image_transformer" / "1" / "model.onnx").graph.node
     ]
-    assert operators.count("MultiHeadAttention") == 2, "one a layer"
+    assert operators.count("MultiHeadAttention") == 2, "one per layer"
     assert "Attention" not in operators
     assert "Softmax" not in operators
 

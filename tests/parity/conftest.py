@@ -1,4 +1,4 @@
-"""Checkpoints beside diffusers, loaded once a session."""
+"""Checkpoints beside diffusers, loaded once per session."""
 
 from collections.abc import Callable
 from functools import cache

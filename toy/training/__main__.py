@@ -1,4 +1,4 @@
-"""`python -m toy.training`: one command a checkpoint."""
+"""`python -m toy.training`: one command per checkpoint."""
 
 import os
 from pathlib import Path

@@ -56,7 +56,7 @@ def image_to_video(vae: Any, text_encoder: Any, tokenizer: Any, transformers: tu
 
 
 def text_image_to_video(vae: Any, text_encoder: Any, tokenizer: Any, transformer: Any, shift: float) -> Any:
-    """A `WanPipeline` with a timestep a token, as Wan2.2-TI2V-5B is published."""
+    """A `WanPipeline` with a timestep per token, as Wan2.2-TI2V-5B is published."""
     from diffusers import WanPipeline
 
     return WanPipeline(

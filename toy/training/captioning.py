@@ -1,4 +1,4 @@
-"""What the model is told about a clip in training: a fresh caption at every step, at times nothing."""
+"""What the model is told about a video in training: a fresh caption at every step, at times nothing."""
 
 import numpy as np
 
@@ -10,6 +10,6 @@ _NOTHING = 0.10
 
 
 def captions_of(batch: Batch, rng: np.random.Generator) -> list[str]:
-    """A caption for each clip or picture of the batch."""
+    """A caption for each video or image of the batch."""
     write = caption if batch.moves else still_caption
     return ["" if rng.random() < _NOTHING else write(scene, rng) for scene in batch.scenes]

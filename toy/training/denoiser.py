@@ -35,7 +35,7 @@ class Denoiser(nn.Module):
         Args:
             latents: float32 [batch, channels, frames, height, width], and whatever else the transformer takes in
                 further channels
-            sigmas: float32 [batch], or [batch, tokens] of a transformer with a noise level a token
+            sigmas: float32 [batch], or [batch, tokens] of a transformer with a noise level per token
             lengths: int64 [batch], the `max_sequence_length` to imitate for each caption
         """
         tokens = self.tokenizer(list(captions), padding=True, return_tensors="pt").to(latents.device)

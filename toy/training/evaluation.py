@@ -17,12 +17,12 @@ from toy.world.sheet import Exhibit, contact_sheet
 _AT_ONCE = 10
 _SETTINGS = ("width", "height", "num_frames", "num_inference_steps", "guidance_scale", "max_sequence_length")
 
-Clips = NDArray[np.float32]
-"""[clips, frames, height, width, RGB], 0..1"""
+Videos = NDArray[np.float32]
+"""[videos, frames, height, width, RGB], 0..1"""
 
 
 def held_out_prompts(count: int, *, still: bool = False, seed: int = 0) -> tuple[list[Scene], list[str]]:
-    """Scenes and captions of them (of pictures if `still`) that training never makes, half of each kind."""
+    """Scenes and captions of them (of images if `still`) that training never makes, half of each kind."""
     rng = np.random.default_rng([seed, 2**20])
     scenes = [sample_scene(rng) for _ in range(count)]
     write = held_out_still_caption if still else held_out_caption
@@ -30,14 +30,14 @@ def held_out_prompts(count: int, *, still: bool = False, seed: int = 0) -> tuple
     return scenes, captions
 
 
-def sample_clips(pipeline: Any, captions: Sequence[str], defaults: Mapping[str, Any]) -> Clips:
-    """A clip for each caption as `defaults.json` says; caption i with seed i."""
+def sample_videos(pipeline: Any, captions: Sequence[str], defaults: Mapping[str, Any]) -> Videos:
+    """A video for each caption as `defaults.json` says; caption i with seed i."""
     pipeline.set_progress_bar_config(disable=True)
     settings = {name: defaults[name] for name in _SETTINGS}
-    clips = []
+    videos = []
     for first in range(0, len(captions), _AT_ONCE):
         few = list(captions[first : first + _AT_ONCE])
-        clips += list(
+        videos += list(
             pipeline(
                 few,
                 **settings,
@@ -45,21 +45,21 @@ def sample_clips(pipeline: Any, captions: Sequence[str], defaults: Mapping[str, 
                 output_type="np",
             ).frames
         )
-    return np.stack(clips)
+    return np.stack(videos)
 
 
 def look(
-    clips: Sequence[NDArray[np.float32]],
+    videos: Sequence[NDArray[np.float32]],
     scenes: Sequence[Scene],
     captions: Sequence[str],
     sheet: Path,
     attributes: Sequence[Attribute] = ATTRIBUTES,
 ) -> dict[str, float]:
-    """The share of clips that show what their scenes say, attribute by attribute and all at once; draws a sheet too."""
-    pairs = [(scene, detect(clip)) for scene, clip in zip(scenes, clips, strict=True)]
+    """The share of videos that show what their scenes say, per attribute and all at once; draws a sheet too."""
+    pairs = [(scene, detect(video)) for scene, video in zip(scenes, videos, strict=True)]
     exhibits = [
-        Exhibit(clip, caption, ", ".join(name for name in attributes if not is_right(scene, seen, name)))
-        for clip, caption, (scene, seen) in zip(clips, captions, pairs, strict=True)
+        Exhibit(video, caption, ", ".join(name for name in attributes if not is_right(scene, seen, name)))
+        for video, caption, (scene, seen) in zip(videos, captions, pairs, strict=True)
     ]
     sheet.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(exhibits).save(sheet)
@@ -74,7 +74,7 @@ def evaluator(
     scenes, captions = held_out_prompts(count)
 
     def evaluate(step: int) -> Mapping[str, float]:
-        clips = sample_clips(pipeline(), captions, defaults)
-        return look(list(clips), scenes, captions, folder / "sheets" / f"{name}-{step:06}.png")
+        videos = sample_videos(pipeline(), captions, defaults)
+        return look(list(videos), scenes, captions, folder / "sheets" / f"{name}-{step:06}.png")
 
     return evaluate

@@ -1,4 +1,4 @@
-"""Flow matching: a clip and noise lie on a straight line, and the model learns the direction along it.
+"""Flow matching: a video and noise lie on a straight line, and the model learns the direction along it.
 
 noisy = (1 - sigma) * clean + sigma * noise; velocity = noise - clean; diffusers' `flow_prediction`, its timestep is
 1000 * sigma.
@@ -39,7 +39,7 @@ def draw_sigmas(count: int, noise: NoiseRange, shift: float, generator: torch.Ge
 
 
 def add_noise(clean: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-    """The points of the lines at sigmas, [batch]; or at [batch, 1, frames, 1, 1], a level a frame."""
+    """The points of the lines at sigmas, [batch]; or at [batch, 1, frames, 1, 1], a level per frame."""
     levels = sigmas.view(-1, *[1] * (clean.ndim - 1)) if sigmas.ndim == 1 else sigmas
     return (1 - levels) * clean + levels * noise
 

@@ -1,4 +1,4 @@
-"""Encoded clips of many sizes and lengths on disk, drawn and encoded once by worker processes."""
+"""Encoded videos of many sizes and lengths on disk, drawn and encoded once by worker processes."""
 
 import json
 import logging
@@ -22,18 +22,18 @@ from toy.world.scene import Place, Scene, sample_scene
 
 log = logging.getLogger(__name__)
 
-PART_CLIPS = 200
+PART_VIDEOS = 200
 _ENCODED_AT_ONCE = 8
-_TOKENS_A_STEP = 1536
-"""video tokens of a training step: 32 clips of 64x64 pixels and 9 frames"""
+_TOKENS_PER_STEP = 1536
+"""video tokens of a training step: 32 videos of 64x64 pixels and 9 frames"""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one size and length.
+    """Videos of one size and length.
 
     width, height: pixels; num_frames: 4k+1
-    parts: how many times `PART_CLIPS` clips there are
+    parts: how many times `PART_VIDEOS` videos there are
     share: of the training steps, relative to the other buckets
     token: side in pixels of the square that a token of the transformer stands for
     """
@@ -51,17 +51,17 @@ class Bucket:
 
     @property
     def tokens(self) -> int:
-        """Those of a clip."""
+        """Those of a video."""
         patches = (self.width // self.token) * (self.height // self.token)
         return patches * (1 + (self.num_frames - 1) // 4)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Clips of one bucket.
+    """Videos of one bucket.
 
     latents: float32 [batch, channels, latent frames, height / 8, width / 8], normalised by the VAE's mean and std
-    condition: the same of the clips' first frame followed by mid-grey, or None
+    condition: the same of the videos' first frame followed by mid-grey, or None
     """
 
     latents: Tensor
@@ -74,38 +74,38 @@ class Batch:
 
     @property
     def moves(self) -> bool:
-        """Whether these are clips, not pictures."""
+        """Whether these are videos, not images."""
         return self.latents.shape[2] > 1
 
 
 class LatentCache:
-    """The clips of some buckets, in memory."""
+    """The videos of some buckets, in memory."""
 
     def __init__(self, folder: Path, buckets: Sequence[Bucket]) -> None:
-        """Reads what `encode_clips` has written."""
+        """Reads what `encode_videos` has written."""
         shares = np.array([bucket.share for bucket in buckets])
         self._shares = shares / shares.sum()
         self._buckets = buckets
         self._parts = [[_read(_path(folder, bucket, part)) for part in range(bucket.parts)] for bucket in buckets]
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """Some clips of a bucket drawn by its share; as many as make every batch cost about the same."""
+        """Some videos of a bucket drawn by its share; as many as make every batch cost about the same."""
         number = int(rng.choice(len(self._buckets), p=self._shares))
         parts = self._parts[number]
-        size = max(1, _TOKENS_A_STEP // self._buckets[number].tokens)
-        picked = [(parts[rng.integers(len(parts))], int(rng.integers(PART_CLIPS))) for _ in range(size)]
-        conditions = [part.condition[clip] for part, clip in picked if part.condition is not None]
+        size = max(1, _TOKENS_PER_STEP // self._buckets[number].tokens)
+        picked = [(parts[rng.integers(len(parts))], int(rng.integers(PART_VIDEOS))) for _ in range(size)]
+        conditions = [part.condition[video] for part, video in picked if part.condition is not None]
         return Batch(
-            latents=torch.stack([part.latents[clip] for part, clip in picked]).float(),
-            scenes=[part.scenes[clip] for part, clip in picked],
+            latents=torch.stack([part.latents[video] for part, video in picked]).float(),
+            scenes=[part.scenes[video] for part, video in picked],
             condition=torch.stack(conditions).float() if conditions else None,
         )
 
 
-def encode_clips(
+def encode_videos(
     vae: Path, folder: Path, buckets: Sequence[Bucket], *, condition: bool = False, workers: int = 2, seed: int = 0
 ) -> None:
-    """Draws and encodes the buckets' clips by the VAE in the folder `vae`; what `folder` holds already is kept."""
+    """Draws and encodes the buckets' videos by the VAE in the folder `vae`; what `folder` holds already is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
         (bucket, part) for bucket in buckets for part in range(bucket.parts) if not _path(folder, bucket, part).exists()
@@ -118,15 +118,15 @@ def encode_clips(
             log.info("encoded %s: part %d of %d", future.result(), done, len(missing))
 
 
-def encode_batch(vae: Any, clips: Tensor) -> Tensor:
-    """Normalised mean latents of clips, float32 [batch, RGB, frames, height, width], -1..1."""
+def encode_batch(vae: Any, videos: Tensor) -> Tensor:
+    """Normalised mean latents of videos, float32 [batch, RGB, frames, height, width], -1..1."""
     from toy.training.vae_forward import encode
 
     mean, std = (
-        torch.tensor(values, device=clips.device).view(1, -1, 1, 1, 1)
+        torch.tensor(values, device=videos.device).view(1, -1, 1, 1, 1)
         for values in (vae.config.latents_mean, vae.config.latents_std)
     )
-    normalised: Tensor = (encode(vae, clips)[0] - mean) / std
+    normalised: Tensor = (encode(vae, videos)[0] - mean) / std
     return normalised.contiguous()
 
 
@@ -137,20 +137,20 @@ def encode_part(vae_folder: Path, folder: Path, condition: bool, seed: int, buck
     device = best_device()
     vae = AutoencoderKLWan.from_pretrained(vae_folder, torch_dtype=torch.float32).to(device)
     rng = np.random.default_rng([seed, bucket.width, bucket.height, bucket.num_frames, part])
-    scenes = [sample_scene(rng) for _ in range(PART_CLIPS)]
+    scenes = [sample_scene(rng) for _ in range(PART_VIDEOS)]
     latents: list[Tensor] = []
     conditions: list[Tensor] = []
     with torch.inference_mode():
-        for first in range(0, PART_CLIPS, _ENCODED_AT_ONCE):
+        for first in range(0, PART_VIDEOS, _ENCODED_AT_ONCE):
             drawn = [
                 draw(scene, bucket.width, bucket.height, bucket.num_frames)
                 for scene in scenes[first : first + _ENCODED_AT_ONCE]
             ]
-            clips = torch.from_numpy(np.stack(drawn)).to(device).permute(0, 4, 1, 2, 3) * 2 - 1
-            latents.append(encode_batch(vae, clips))
+            videos = torch.from_numpy(np.stack(drawn)).to(device).permute(0, 4, 1, 2, 3) * 2 - 1
+            latents.append(encode_batch(vae, videos))
             if condition:
-                clips[:, :, 1:] = 0
-                conditions.append(encode_batch(vae, clips))
+                videos[:, :, 1:] = 0
+                conditions.append(encode_batch(vae, videos))
     path = _path(folder, bucket, part)
     unfinished = path.with_suffix(".part")
     save_file(

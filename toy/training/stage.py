@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toy.training.average import Average
+from toy.training.ema import Ema
 from toy.training.errors import Diverged
 from toy.training.muon import Muon
 from toy.training.schedule import warm_cosine
@@ -29,7 +29,7 @@ class Plan:
 
     steps, warm_up: optimiser steps
     learning_rate: peak; `final` is the fraction of it left at the last step
-    ema_decay: of the moving average, which is what the stage hands on
+    ema_decay: of the EMA of the parameters, which is what the stage hands on
     clip: largest gradient norm
     evaluate_every: steps between evaluations; 0 for none
     """
@@ -77,10 +77,10 @@ class Outcome(NamedTuple):
 
 
 class Stage:
-    """Trains the parameters of `model` that require a gradient by `loss`, and leaves their moving average in the model.
+    """Trains the parameters of `model` that require a gradient by `loss`, and leaves their EMA in the model.
 
     `loss(step)` computes one batch's outcome with the model (on the model's device). `evaluate(step)` runs every
-    `plan.evaluate_every` steps and when the last is done, under `no_grad` and with the averages in the model; its
+    `plan.evaluate_every` steps and when the last is done, under `no_grad` and with their EMA in the model; its
     figures go to the log. Muon trains the parameters that `by_muon(name, parameter)` picks, at `muon_rate` times the
     plan's learning rate, AdamW the others. The state lies in `folder/<plan.name>.pt`.
     """
@@ -104,7 +104,7 @@ class Stage:
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._optimizers = _optimizers(plan, model, by_muon)
         self._muon_rate = muon_rate
-        self._average = Average(model, plan.ema_decay)
+        self._ema = Ema(model, plan.ema_decay)
         self._step = 0
         self._elapsed = 0.0
 
@@ -142,7 +142,7 @@ class Stage:
         if steps > resumed:
             log.info("%s: done after %.1f min", self._plan.name, self._elapsed / 60)
             self._log_evaluation()
-        self._average.copy_to_model()
+        self._ema.copy_to_model()
         return True
 
     def _one_step(self) -> dict[str, float]:
@@ -161,13 +161,13 @@ class Stage:
         for optimizer in self._optimizers:
             optimizer.step()
         self._step += 1
-        self._average.update(self._step)
+        self._ema.update(self._step)
         return {"loss": loss} | {name: value.item() for name, value in outcome.figures.items()}
 
     def _log_evaluation(self) -> None:
         if self._evaluate is None:
             return
-        with self._average.applied(), torch.no_grad():
+        with self._ema.applied(), torch.no_grad():
             figures = self._evaluate(self._step)
         log.info("%s evaluation at step %d: %s", self._plan.name, self._step, _line(figures))
 
@@ -177,7 +177,7 @@ class Stage:
             step=self._step,
             elapsed=self._elapsed,
             model=self._model.state_dict(),
-            average=self._average.values,
+            ema=self._ema.values,
             optimizers=[optimizer.state_dict() for optimizer in self._optimizers],
         )
         save_state(state, self._path)
@@ -187,8 +187,8 @@ class Stage:
         if state is None:
             return
         self._model.load_state_dict(state.model)
-        for name, value in self._average.values.items():
-            value.copy_(state.average[name])
+        for name, value in self._ema.values.items():
+            value.copy_(state.ema[name])
         for optimizer, saved in zip(self._optimizers, state.optimizers, strict=True):
             optimizer.load_state_dict(saved)
         self._step, self._elapsed = state.step, state.elapsed
@@ -232,7 +232,7 @@ class _Progress:
         left = (self._plan.steps - step) * seconds / 60
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
         log.info(
-            "%s %d/%d, %.1f min left, %.3f s a step: %s",
+            "%s %d/%d, %.1f min left, %.3f s per step: %s",
             self._plan.name,
             step,
             self._plan.steps,

@@ -19,7 +19,7 @@ class State:
     plan: the stage's settings, as plain values; another plan may not resume from this state
     step: optimiser steps taken
     elapsed: seconds trained, over all runs
-    model, average: parameters and their moving averages, float32
+    model, ema: parameters and their exponential moving averages, float32
     optimizers: `torch.optim.Optimizer.state_dict()` of each
     """
 
@@ -27,7 +27,7 @@ class State:
     step: int
     elapsed: float
     model: Mapping[str, Tensor]
-    average: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
     optimizers: list[dict[str, Any]]
 
 

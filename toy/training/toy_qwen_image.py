@@ -19,7 +19,7 @@ from toy.training.checkpoint import load_vae
 from toy.training.device import best_device
 from toy.training.evaluation import held_out_prompts, look
 from toy.training.flow import ALL_NOISE, NoiseRange, add_noise, draw_sigmas, losses
-from toy.training.latents import Bucket, LatentCache, encode_clips
+from toy.training.latents import Bucket, LatentCache, encode_videos
 from toy.training.qwen_text import TEXT_DIM, encode_chat, freeze_unused, qwen_encoder
 from toy.training.stage import Outcome, Plan, Stage, Step
 from toy.training.vae_qwen_image import qwen_image_vae
@@ -47,10 +47,10 @@ BUCKETS = (
 
 SMALL = Plan("small", steps=3000, learning_rate=2e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998)
 SMALL_NOISE = NoiseRange(low=0.5)
-"""Small pictures are cheap, so many of them tell what captions mean; that shows where noise hides the rest."""
+"""Small images are cheap, so many of them tell what captions mean; that shows where noise hides the rest."""
 LARGE = replace(SMALL, name="large", steps=14000, evaluate_every=2000)
 LAST = replace(LARGE, name="last", steps=6500, learning_rate=1e-3, seed=1)
-"""Once more, from half the rate: half of the pictures that were wrong are right then."""
+"""Once more, from half the rate: half of the images that were wrong are right then."""
 
 _FLOW_SHIFT = 3.0
 _EVALUATED = 60
@@ -71,7 +71,7 @@ class ChatDenoiser(nn.Module):
         return next(self.parameters()).device
 
     def forward(self, latents: Tensor, sigmas: Tensor, captions: Sequence[str]) -> Tensor:
-        """The velocity at noisy pictures, float32 [batch, channels, 1, height, width], of noise levels [batch]."""
+        """The velocity at noisy images, float32 [batch, channels, 1, height, width], of noise levels [batch]."""
         text = encode_chat(self.text_encoder, self.tokenizer, captions)
         height, width = latents.shape[-2:]
         packed: Tensor = self.transformer(
@@ -93,8 +93,8 @@ class Workplace:
     scale: float = 1.0
 
     @property
-    def clips(self) -> Path:
-        return self.state / "clips"
+    def images(self) -> Path:
+        return self.state / "images"
 
     def run(self, evaluate: Callable[[Any], Mapping[str, float]]) -> ChatDenoiser:
         """The trained model; at once where it has been trained before. `evaluate` gets a pipeline."""
@@ -105,7 +105,7 @@ class Workplace:
             Stage(
                 plan.scaled(self.scale),
                 denoiser,
-                _flow_loss(denoiser, LatentCache(self.clips, buckets), noise),
+                _flow_loss(denoiser, LatentCache(self.images, buckets), noise),
                 folder=self.state,
                 evaluate=lambda _: evaluate(pipeline_of(denoiser, vae)),
                 by_muon=is_block_matrix,
@@ -115,17 +115,17 @@ class Workplace:
 
 
 def train(place: Workplace, to: Path) -> None:
-    """Trains on small pictures, then on larger ones too, and writes the checkpoint."""
-    encode_clips(place.vae, place.clips, BUCKETS, seed=2)
+    """Trains on small images, then on larger ones too, and writes the checkpoint."""
+    encode_videos(place.vae, place.images, BUCKETS, seed=2)
     denoiser = place.run(lambda pipeline: judge(pipeline, place.state / "sheets" / "on-the-way.png"))
     pipeline = pipeline_of(denoiser, qwen_image_vae(load_vae(place.vae)))
     log.info("text-to-image: %s", judge(pipeline, place.state / "sheets" / "result.png"))
     save_checkpoint(pipeline, to, DEFAULTS)
 
 
-def _flow_loss(denoiser: ChatDenoiser, pictures: LatentCache, noise_range: NoiseRange) -> Callable[[Step], Outcome]:
+def _flow_loss(denoiser: ChatDenoiser, images: LatentCache, noise_range: NoiseRange) -> Callable[[Step], Outcome]:
     def loss(step: Step) -> Outcome:
-        batch = pictures.batch(step.numpy).to(denoiser.device)
+        batch = images.batch(step.numpy).to(denoiser.device)
         noise = step.normal_like(batch.latents)
         sigmas = draw_sigmas(len(noise), noise_range, _FLOW_SHIFT, step.torch).to(denoiser.device)
         captions = [caption or _nothing(step.numpy) for caption in captions_of(batch, step.numpy)]
@@ -160,7 +160,7 @@ def pipeline_of(denoiser: ChatDenoiser, vae: Any) -> Any:
     """A `QwenImagePipeline` that shares the modules."""
     from diffusers import FlowMatchEulerDiscreteScheduler, QwenImagePipeline
 
-    # Qwen-Image's shift grows with the picture; these small ones all get the same.
+    # Qwen-Image's shift grows with the image; these small ones all get the same.
     shift = math.log(_FLOW_SHIFT)
     scheduler = FlowMatchEulerDiscreteScheduler(
         use_dynamic_shifting=True,
@@ -184,7 +184,7 @@ def judge(pipeline: Any, sheet: Path) -> dict[str, float]:
     """Scores of held-out captions."""
     scenes, captions = held_out_prompts(_EVALUATED, still=True)
     pipeline.set_progress_bar_config(disable=True)
-    pictures = pipeline(
+    images = pipeline(
         list(captions),
         negative_prompt=[" "] * len(captions),
         width=DEFAULTS["width"],
@@ -195,7 +195,7 @@ def judge(pipeline: Any, sheet: Path) -> dict[str, float]:
         generator=[torch.Generator().manual_seed(seed) for seed in range(len(captions))],
         output_type="np",
     ).images
-    return look([picture[None] for picture in pictures], scenes, captions, sheet, ("shape", "colour", "background"))
+    return look([image[None] for image in images], scenes, captions, sheet, ("shape", "colour", "background"))
 
 
 def _nothing(rng: np.random.Generator) -> str:

@@ -1,4 +1,4 @@
-"""toy-wan-i2v: from a first frame and a caption to a clip, with two experts, in the layout of Wan2.2-I2V-A14B.
+"""toy-wan-i2v: from a first frame and a caption to a video, with two experts, in the layout of Wan2.2-I2V-A14B.
 
 It begins as toy-wan-t2v, whose autoencoder and text encoder it keeps.
 """
@@ -19,7 +19,7 @@ from toy.training.checkpoint import load_text_to_video, load_vae
 from toy.training.denoiser import Denoiser
 from toy.training.evaluation import held_out_prompts, look
 from toy.training.flow import HIGH_NOISE, LOW_NOISE, NoiseRange
-from toy.training.latents import Bucket, LatentCache, encode_clips
+from toy.training.latents import Bucket, LatentCache, encode_videos
 from toy.training.side_by_side import run_side_by_side
 from toy.training.stage import Plan, Stage
 from toy.training.transformer import with_image_input
@@ -48,7 +48,7 @@ BUCKETS = (
     Bucket(80, 80, 9, parts=2, share=0.1),
     Bucket(64, 64, 17, parts=2, share=0.1),
 )
-"""not those of toy-wan-t2v, whose clips lack the condition"""
+"""not those of toy-wan-t2v, whose videos lack the condition"""
 
 HIGH = Plan("i2v-high", steps=1800, learning_rate=1.5e-3, weight_decay=0.01, ema_decay=0.998, evaluate_every=900)
 LOW = replace(HIGH, name="i2v-low", seed=1)
@@ -95,7 +95,7 @@ class Workplace:
         return flow_stage(
             expert.plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.state / "clips", self.buckets),
+            LatentCache(self.state / "videos", self.buckets),
             expert.noise,
             folder=self.state,
             evaluate=evaluate,
@@ -104,7 +104,7 @@ class Workplace:
 
 def train(place: Workplace, to: Path) -> None:
     """Trains both experts side by side, and writes the checkpoint."""
-    encode_clips(place.t2v / "vae", place.state / "clips", place.buckets, condition=True, seed=1)
+    encode_videos(place.t2v / "vae", place.state / "videos", place.buckets, condition=True, seed=1)
     run_side_by_side([partial(train_expert, place, expert) for expert in EXPERTS])
     assemble(place, to)
 
@@ -140,13 +140,13 @@ def _pipeline(place: Workplace, high: Denoiser, low: Denoiser) -> Any:
 
 
 def judge(pipeline: Any, sheet: Path, count: int) -> dict[str, float]:
-    """Scores of held-out captions with a drawn first frame, and that frame's likeness in the clips (PSNR in dB)."""
+    """Scores of held-out captions with a drawn first frame, and that frame's likeness in the videos (PSNR in dB)."""
     scenes, captions = held_out_prompts(count)
     pipeline.set_progress_bar_config(disable=True)
-    clips, likeness = [], []
+    videos, likeness = [], []
     for seed, (scene, caption) in enumerate(zip(scenes, captions, strict=True)):
         first = draw(scene, 64, 64, 9)[0]
-        clip = pipeline(
+        video = pipeline(
             Image.fromarray((first * 255).round().astype(np.uint8)),
             caption,
             width=64,
@@ -158,6 +158,6 @@ def judge(pipeline: Any, sheet: Path, count: int) -> dict[str, float]:
             generator=torch.Generator().manual_seed(seed),
             output_type="np",
         ).frames[0]
-        clips.append(clip)
-        likeness.append(-10 * np.log10(np.mean((clip[0] - first) ** 2)))
-    return look(clips, scenes, captions, sheet) | {"first frame dB": float(np.mean(likeness))}
+        videos.append(video)
+        likeness.append(-10 * np.log10(np.mean((video[0] - first) ** 2)))
+    return look(videos, scenes, captions, sheet) | {"first frame dB": float(np.mean(likeness))}

@@ -15,7 +15,7 @@ from toy.training.checkpoint import load_vae
 from toy.training.denoiser import Denoiser
 from toy.training.evaluation import evaluator
 from toy.training.flow import HIGH_NOISE, LOW_NOISE, NoiseRange
-from toy.training.latents import Bucket, LatentCache, encode_clips
+from toy.training.latents import Bucket, LatentCache, encode_videos
 from toy.training.side_by_side import Task, run_side_by_side
 from toy.training.stage import Plan, Stage
 from toy.training.text import umt5_encoder
@@ -73,15 +73,15 @@ class Workplace:
     captions: int = 20
 
     @property
-    def clips(self) -> Path:
-        return self.state / "clips"
+    def videos(self) -> Path:
+        return self.state / "videos"
 
     def stage(self, plan: Plan, denoiser: Denoiser, noise: NoiseRange, pipeline: Callable[[], Any] | None) -> Stage:
-        """`pipeline` makes clips to look at on the way, if any."""
+        """`pipeline` makes videos to look at on the way, if any."""
         return flow_stage(
             plan.scaled(self.scale),
             denoiser,
-            LatentCache(self.clips, self.buckets[:1] if plan is BASE else self.buckets),
+            LatentCache(self.videos, self.buckets[:1] if plan is BASE else self.buckets),
             noise,
             folder=self.state,
             evaluate=evaluator(pipeline, DEFAULTS, self.state, plan.name, self.captions) if pipeline else None,
@@ -98,14 +98,14 @@ def train(state: Path, to: Path, scale: float) -> None:
 
 
 def train_transformers(place: Workplace, beside_base: Task | None = None) -> None:
-    """Encodes clips, trains the base (with something else on the other core), then both experts."""
-    encode_clips(place.vae, place.clips, place.buckets)
+    """Encodes videos, trains the base (with something else on the other core), then both experts."""
+    encode_videos(place.vae, place.videos, place.buckets)
     run_side_by_side([partial(train_base, place), *([beside_base] if beside_base else [])])
     run_side_by_side([partial(train_expert, place, HIGH, HIGH_NOISE), partial(train_expert, place, LOW, LOW_NOISE)])
 
 
 def train_base(place: Workplace) -> None:
-    """One transformer on clips of the first size, and the text encoder with it."""
+    """One transformer on videos of the first size, and the text encoder with it."""
     denoiser = _fresh()
     vae = load_vae(place.vae)
     place.stage(BASE, denoiser, BASE_NOISE, lambda: _pipeline(vae, denoiser, for_inference(denoiser.transformer))).run()

@@ -14,7 +14,7 @@ from toy.training.assemble import for_inference, save_checkpoint, text_image_to_
 from toy.training.checkpoint import load_text_to_video, load_vae
 from toy.training.denoiser import Denoiser
 from toy.training.evaluation import evaluator
-from toy.training.latents import Bucket, LatentCache, encode_clips
+from toy.training.latents import Bucket, LatentCache, encode_videos
 from toy.training.stage import Plan
 from toy.training.transformer import wan_transformer
 from toy.training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT, train_decoder, train_encoder
@@ -47,7 +47,7 @@ SMALL = Plan(
     "small", steps=7000, learning_rate=1.5e-3, warm_up=100, weight_decay=0.01, ema_decay=0.998, evaluate_every=1000
 )
 LARGE = replace(SMALL, name="large", steps=6000, learning_rate=1e-3)
-"""In larger clips a shape covers more tokens, so each has less to know."""
+"""In larger videos a shape covers more tokens, so each has less to know."""
 
 _CHANNELS = 48
 _VAE_STEPS = 2
@@ -76,8 +76,8 @@ class Workplace:
         return self.state / "vae"
 
     @property
-    def clips(self) -> Path:
-        return self.state / "clips"
+    def videos(self) -> Path:
+        return self.state / "videos"
 
     def start(self) -> Denoiser:
         """The transformer before training, with toy-wan-t2v's text encoder."""
@@ -91,19 +91,19 @@ class Workplace:
 def train(place: Workplace, to: Path) -> None:
     """Trains the autoencoder and then the transformer, and writes the checkpoint."""
     train_encoder(place.vae, factor=_VAE_STEPS * place.scale, layout=RESIDUAL_LAYOUT)
-    encode_clips(place.vae / FROZEN, place.clips, place.large, seed=3)
+    encode_videos(place.vae / FROZEN, place.videos, place.large, seed=3)
     train_decoder(place.vae, factor=_VAE_STEPS * place.scale)
     assemble(place, train_transformer(place), to)
 
 
 def train_transformer(place: Workplace) -> Denoiser:
-    """Text to video and image to video at once, on small clips and then on larger ones too."""
+    """Text to video and image to video at once, on small videos and then on larger ones too."""
     denoiser, vae = place.start(), load_vae(place.vae / FINAL)
     for plan, buckets in ((SMALL, place.small), (LARGE, place.large)):
         token_flow_stage(
             plan.scaled(place.scale),
             denoiser,
-            LatentCache(place.clips, buckets),
+            LatentCache(place.videos, buckets),
             folder=place.state,
             evaluate=evaluator(lambda: _pipeline(denoiser, vae), DEFAULTS, place.state, plan.name, place.captions),
         ).run()

@@ -6,7 +6,7 @@ import torch
 
 LATENT_CHANNELS = 16
 MASK_CHANNELS = 4
-"""one a pixel frame of a latent frame: is it given? (diffusers' WanImageToVideoPipeline)"""
+"""one per pixel frame of a latent frame: is it given? (diffusers' WanImageToVideoPipeline)"""
 
 
 def wan_transformer(text_dim: int, channels: int = LATENT_CHANNELS, *, heads: int = 4, layers: int = 6) -> Any:

@@ -1,4 +1,4 @@
-"""Training the autoencoders: single frames first, then clips, then the decoder alone on frozen latents."""
+"""Training the autoencoders: single frames first, then videos, then the decoder alone on frozen latents."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from toy.training.device import best_device
 from toy.training.stage import Outcome, Plan, Stage, Step
-from toy.training.vae_batch import clip_batch, frame_batch, scene_batch
+from toy.training.vae_batch import frame_batch, scene_batch, video_batch
 from toy.training.vae_forward import decode, encode
 from toy.training.vae_init import initialise
 from toy.training.vae_scores import HeldOut, reconstruct, scores, sheet
@@ -39,9 +39,9 @@ RESIDUAL_LAYOUT: Mapping[str, Any] = {
 }
 """That of Wan2.2 TI2V-5B, made small: 2.1 M parameters; 4 frames of 16x16 pixels to a latent of 48 channels."""
 
-# On one CPU core 0.13, 0.38 and 0.29 s a step: 3, 10 and 12 minutes.
+# On one CPU core 0.13, 0.38 and 0.29 s per step: 3, 10 and 12 minutes.
 FRAMES = Plan("vae-frames", steps=1500, learning_rate=1.2e-3, evaluate_every=250)
-CLIPS = Plan("vae-clips", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
+VIDEOS = Plan("vae-videos", steps=1600, learning_rate=6e-4, warm_up=100, evaluate_every=200, seed=1)
 DECODER = Plan("vae-decoder", steps=2400, learning_rate=8e-4, warm_up=30, ema_decay=0.995, evaluate_every=200, seed=2)
 
 FROZEN = "encoder-frozen"
@@ -53,12 +53,12 @@ _FRAME_BATCH = 8
 _SCENE_SHARE = 0.5
 _KL = 5e-4
 _DECODER_NOISE = 0.3
-_HELD_OUT_SEED, _HELD_OUT_CLIPS = 99, 24
+_HELD_OUT_SEED, _HELD_OUT_VIDEOS = 99, 24
 _STATISTICS_SEED, _STATISTICS_BATCHES = 98, 16
 
 
 def train_encoder(folder: Path, *, factor: float = 1.0, layout: Mapping[str, Any] = LAYOUT) -> None:
-    """Trains encoder and decoder on frames and clips, and saves them, with latent statistics, at `folder/FROZEN`.
+    """Trains encoder and decoder on frames and videos, and saves them, with latent statistics, at `folder/FROZEN`.
 
     `factor` scales the steps of each stage; the states lie in `folder`.
     """
@@ -72,11 +72,11 @@ def train_encoder(folder: Path, *, factor: float = 1.0, layout: Mapping[str, Any
     def frames(step: Step) -> Outcome:
         return _outcome(vae, frame_batch(step.numpy, _FRAME_BATCH).to(device), step)
 
-    def clips(step: Step) -> Outcome:
-        return _outcome(vae, clip_batch(step.numpy, _SCENE_SHARE).to(device), step)
+    def videos(step: Step) -> Outcome:
+        return _outcome(vae, video_batch(step.numpy, _SCENE_SHARE).to(device), step)
 
     _stage(FRAMES.scaled(factor), vae, frames, folder, length=1).run()
-    _stage(CLIPS.scaled(factor), vae, clips, folder).run()
+    _stage(VIDEOS.scaled(factor), vae, videos, folder).run()
     mean, std = latent_statistics(vae)
     vae.register_to_config(latents_mean=mean, latents_std=std)
     _save(vae, folder / FROZEN)
@@ -85,7 +85,7 @@ def train_encoder(folder: Path, *, factor: float = 1.0, layout: Mapping[str, Any
 def train_decoder(folder: Path, *, factor: float = 1.0) -> None:
     """Trains the decoder of `folder/FROZEN` further, the latents unchanged, and saves the whole at `folder/FINAL`.
 
-    Half of its clips come from latents with more noise than the posterior's: a transformer's are never exact.
+    Half of its videos come from latents with more noise than the posterior's: a transformer's are never exact.
     """
     if (folder / FINAL).exists():
         return
@@ -96,12 +96,12 @@ def train_decoder(folder: Path, *, factor: float = 1.0) -> None:
 
     scale = torch.tensor(vae.config.latents_std, device=device)[:, None, None, None]
 
-    def clips(step: Step) -> Outcome:
-        batch = clip_batch(step.numpy, _SCENE_SHARE).to(device)
+    def videos(step: Step) -> Outcome:
+        batch = video_batch(step.numpy, _SCENE_SHARE).to(device)
         levels = torch.rand(len(batch), 1, 1, 1, 1, generator=step.torch).to(device)
         return _outcome(vae, batch, step, scale * _DECODER_NOISE * (2 * levels - 1).clamp(min=0))
 
-    _stage(DECODER.scaled(factor), vae, clips, folder).run()
+    _stage(DECODER.scaled(factor), vae, videos, folder).run()
     _save(vae, folder / FINAL)
 
 
@@ -127,12 +127,12 @@ def _save(vae: AutoencoderKLWan, folder: Path) -> None:
 
 
 def _stage(plan: Plan, vae: AutoencoderKLWan, loss: Callable[[Step], Outcome], folder: Path, length: int = 9) -> Stage:
-    """`length`: frames of the clips that it is judged by."""
-    held_out = HeldOut.draw(_HELD_OUT_SEED, _HELD_OUT_CLIPS, frames=length)
+    """`length`: frames of the videos that it is judged by."""
+    held_out = HeldOut.draw(_HELD_OUT_SEED, _HELD_OUT_VIDEOS, frames=length)
 
     def evaluate(step: int) -> Mapping[str, float]:
         folder.mkdir(parents=True, exist_ok=True)
-        reconstruction = reconstruct(vae, held_out.clips)
+        reconstruction = reconstruct(vae, held_out.videos)
         sheet(held_out, reconstruction).save(folder / f"{plan.name}-{step}.png")
         return scores(held_out, reconstruction)
 
@@ -144,14 +144,14 @@ def _is_inner_kernel(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 4 and not name.endswith(("gamma", "encoder.conv_in.weight", "decoder.conv_out.weight"))
 
 
-def _outcome(vae: AutoencoderKLWan, clips: Tensor, step: Step, noise: Tensor | float = 0.0) -> Outcome:
-    """Absolute and squared error of clips decoded from sampled latents, and a little of the posterior's divergence.
+def _outcome(vae: AutoencoderKLWan, videos: Tensor, step: Step, noise: Tensor | float = 0.0) -> Outcome:
+    """Absolute and squared error of videos decoded from sampled latents, and a little of the posterior's divergence.
 
     `noise`: standard deviation of what is added to the latents beside the posterior's own.
     """
-    mean, log_variance = encode(vae, clips)
+    mean, log_variance = encode(vae, videos)
     latents = mean + (log_variance.exp() + noise**2).sqrt() * step.normal_like(mean)
-    error = decode(vae, latents) - clips
+    error = decode(vae, latents) - videos
     reconstruction = error.abs().mean() + 3 * error.square().mean()
     divergence = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
     loss = reconstruction + _KL * divergence

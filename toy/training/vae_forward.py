@@ -1,6 +1,6 @@
-"""Forward passes of `AutoencoderKLWan` over whole clips, for training.
+"""Forward passes of `AutoencoderKLWan` over whole videos, for training.
 
-diffusers encodes and decodes chunk by chunk and carries caches between them. Over a whole clip the same numbers come
+diffusers encodes and decodes chunk by chunk and carries caches between them. Over a whole video the same numbers come
 from ordinary causal convolutions, with one rule: the first frame passes a temporal down- or upsampling untouched, and
 the frames after it see nothing of it where they are upsampled. A lone frame needs only the last temporal tap of every
 kernel (the others meet the zero padding), so it goes through two-dimensional convolutions.
@@ -24,18 +24,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def encode(vae: AutoencoderKLWan, clips: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of the latents of `clips`.
+def encode(vae: AutoencoderKLWan, videos: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of the latents of `videos`.
 
     Args:
-        clips: [batch, RGB, 1 + 4n, height, width], -1..1.
+        videos: [batch, RGB, 1 + 4n, height, width], -1..1.
 
     Returns:
         two of [batch, z_dim, 1 + n, height / 8, width / 8] (a sixteenth for patch size 2), as
-        `vae.encode(clips).latent_dist` has them.
+        `vae.encode(videos).latent_dist` has them.
     """
     encoder = vae.encoder
-    x = patchify(clips, vae.config.patch_size or 1)
+    x = patchify(videos, vae.config.patch_size or 1)
     x = _convolve(encoder.conv_in, x)
     for block in encoder.down_blocks:
         x = _down(block, x)
@@ -46,15 +46,15 @@ def encode(vae: AutoencoderKLWan, clips: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def decode(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
-    """The clips of `latents` (as `encode` gives them); like `vae.decode(latents).sample`, but not clamped to -1..1."""
+    """The videos of `latents` (as `encode` gives them); like `vae.decode(latents).sample`, but not clamped to -1..1."""
     decoder = vae.decoder
     x = _convolve(decoder.conv_in, _convolve(vae.post_quant_conv, latents))
     x = _middle(decoder.mid_block, x)
     for block in decoder.up_blocks:
         x = _up(block, x)
     x = _convolve(decoder.conv_out, _activate(decoder.norm_out, x))
-    clips: Tensor = unpatchify(x, vae.config.patch_size or 1)
-    return clips
+    videos: Tensor = unpatchify(x, vae.config.patch_size or 1)
+    return videos
 
 
 def _convolve(convolution: WanCausalConv3d, x: Tensor) -> Tensor:

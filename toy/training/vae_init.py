@@ -25,7 +25,7 @@ _LOG_VARIANCE = -5.0
 
 @torch.no_grad()
 def initialise(vae: AutoencoderKLWan, generator: torch.Generator) -> None:
-    """Draws all weights of `vae` anew. A clip of one frame repeated then decodes as that frame alone would."""
+    """Draws all weights of `vae` anew. A video of one frame repeated then decodes as that frame alone would."""
     for module in vae.modules():
         if isinstance(module, WanCausalConv3d):
             module.weight.zero_()

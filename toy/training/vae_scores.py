@@ -1,4 +1,4 @@
-"""How well an autoencoder gives clips back: in decibels, by what the judge still reads, and to look at."""
+"""How well an autoencoder gives videos back: in decibels, by what the judge still reads, and to look at."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from toy.world.sheet import Exhibit, contact_sheet
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Scenes that no stage sees, and their clips, float32 [batch, RGB, frames, height, width], -1..1."""
+    """Scenes that no stage sees, and their videos, float32 [batch, RGB, frames, height, width], -1..1."""
 
     scenes: Sequence[Scene]
-    clips: Tensor
+    videos: Tensor
 
     @classmethod
     def draw(cls, seed: int, count: int, *, width: int = 64, height: int = 64, frames: int = 9) -> "HeldOut":
@@ -33,31 +33,31 @@ class HeldOut:
 
 
 @torch.no_grad()
-def reconstruct(vae: AutoencoderKLWan, clips: Tensor) -> Tensor:
-    """The clips (float32 [batch, RGB, frames, height, width], -1..1) decoded from the means of their latents."""
-    parts = [decode(vae, encode(vae, part.to(vae.device))[0]).cpu() for part in torch.split(clips, 4)]
+def reconstruct(vae: AutoencoderKLWan, videos: Tensor) -> Tensor:
+    """The videos (float32 [batch, RGB, frames, height, width], -1..1) decoded from the means of their latents."""
+    parts = [decode(vae, encode(vae, part.to(vae.device))[0]).cpu() for part in torch.split(videos, 4)]
     return torch.cat(parts).clamp(-1, 1)
 
 
-def psnr(reconstruction: Tensor, clips: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each clip in dB, [batch]; both -1..1."""
-    error = ((reconstruction - clips) / 2).square().flatten(1).mean(dim=1)
+def psnr(reconstruction: Tensor, videos: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each video in dB, [batch]; both -1..1."""
+    error = ((reconstruction - videos) / 2).square().flatten(1).mean(dim=1)
     return -10 * torch.log10(error)
 
 
 def scores(held_out: HeldOut, reconstruction: Tensor) -> Mapping[str, float]:
     """Mean PSNR in dB, and the shares of reconstructions whose shape, colour and motion are read right."""
     seen = [detect(frames) for frames in to_frames(reconstruction)]
-    return {"psnr": psnr(reconstruction, held_out.clips).mean().item()} | {
+    return {"psnr": psnr(reconstruction, held_out.videos).mean().item()} | {
         name: float(np.mean([getattr(a, name) == getattr(b, name) for a, b in zip(seen, held_out.scenes, strict=True)]))
         for name in ("shape", "colour", "motion")
     }
 
 
 def sheet(held_out: HeldOut, reconstruction: Tensor) -> Image.Image:
-    """Each clip over its reconstruction, with its PSNR and the shape where it is read wrong."""
+    """Each video over its reconstruction, with its PSNR and the shape where it is read wrong."""
     exhibits = []
-    for scene, before, after in zip(held_out.scenes, held_out.clips, reconstruction, strict=True):
+    for scene, before, after in zip(held_out.scenes, held_out.videos, reconstruction, strict=True):
         above, below = to_frames(torch.stack((before, after)))
         shape = detect(below).shape
         text = f"{scene.colour} {scene.shape} {scene.motion}, {psnr(after[None], before[None]).item():.1f} dB"
@@ -66,7 +66,7 @@ def sheet(held_out: HeldOut, reconstruction: Tensor) -> Image.Image:
     return contact_sheet(exhibits, columns=3)
 
 
-def to_frames(clips: Tensor) -> NDArray[np.float32]:
+def to_frames(videos: Tensor) -> NDArray[np.float32]:
     """float32 [batch, frames, height, width, RGB], 0..1."""
-    frames: NDArray[np.float32] = (clips.permute(0, 2, 3, 4, 1) / 2 + 0.5).numpy()
+    frames: NDArray[np.float32] = (videos.permute(0, 2, 3, 4, 1) / 2 + 0.5).numpy()
     return frames

@@ -1,4 +1,4 @@
-"""Stages of a Wan transformer: flow matching on cached clips, over one range of noise levels."""
+"""Stages of a Wan transformer: flow matching on cached videos, over one range of noise levels."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,16 +21,16 @@ MUON_RATE = 2.0
 def flow_stage(
     plan: Plan,
     denoiser: Denoiser,
-    clips: LatentCache,
+    videos: LatentCache,
     noise_range: NoiseRange,
     *,
     folder: Path,
     evaluate: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Stage:
-    """Trains the denoiser to make clips from captions; from their first frames too, where the cache has those."""
+    """Trains the denoiser to make videos from captions; from their first frames too, where the cache has those."""
 
     def loss(step: Step) -> Outcome:
-        batch = clips.batch(step.numpy).to(denoiser.device)
+        batch = videos.batch(step.numpy).to(denoiser.device)
         count = len(batch.latents)
         noise = step.normal_like(batch.latents)
         sigmas = draw_sigmas(count, noise_range, FLOW_SHIFT, step.torch).to(denoiser.device)
@@ -46,18 +46,18 @@ def flow_stage(
 def token_flow_stage(
     plan: Plan,
     denoiser: Denoiser,
-    clips: LatentCache,
+    videos: LatentCache,
     *,
     folder: Path,
     evaluate: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Stage:
-    """Trains a denoiser with a noise level a token to make clips from captions, in half of them after a given frame.
+    """Trains a denoiser with a noise level per token to make videos from captions, in half of them after a given frame.
 
-    The first latent frame is then the clip's own, without noise, and nothing is asked of it (Wan2.2-TI2V-5B).
+    The first latent frame is then the video's own, without noise, and nothing is asked of it (Wan2.2-TI2V-5B).
     """
 
     def loss(step: Step) -> Outcome:
-        batch = clips.batch(step.numpy).to(denoiser.device)
+        batch = videos.batch(step.numpy).to(denoiser.device)
         count, _, frames, height, width = batch.latents.shape
         noise = step.normal_like(batch.latents)
         sigmas = draw_sigmas(count, ALL_NOISE, FLOW_SHIFT, step.torch).to(denoiser.device)

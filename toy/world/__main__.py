@@ -29,7 +29,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def sheet(
     to: Annotated[Path, typer.Option(help="PNG to write.")] = Path("toy-world.png"),
-    count: Annotated[int, typer.Option(min=1, help="Clips.")] = 30,
+    count: Annotated[int, typer.Option(min=1, help="Videos.")] = 30,
     size: Annotated[str, typer.Option(metavar="WIDTHxHEIGHT", help="Pixels.")] = "64x64",
     num_frames: Annotated[int, typer.Option(min=1)] = 9,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -46,14 +46,14 @@ def sheet(
             MOTIONS[i % len(MOTIONS)],
             BACKGROUNDS[i // len(SHAPES) % len(BACKGROUNDS)],
         )
-        clip = draw(scene, width, height, num_frames)
-        seen = detect(clip)
+        video = draw(scene, width, height, num_frames)
+        seen = detect(video)
         wrong = [name for name in ATTRIBUTES if getattr(seen, name) != getattr(scene, name)]
         exhibits.append(
-            Exhibit(clip, caption(scene, rng), ", ".join(f"{name}: {getattr(seen, name)}" for name in wrong))
+            Exhibit(video, caption(scene, rng), ", ".join(f"{name}: {getattr(seen, name)}" for name in wrong))
         )
     contact_sheet(exhibits, columns=3).save(to)
-    typer.echo(f"{to}: {count} clips")
+    typer.echo(f"{to}: {count} videos")
 
 
 @app.command()
@@ -65,8 +65,8 @@ def quality(
         list[str] | None,
         typer.Option(help="Id of a served model; several times for several.", show_default="all"),
     ] = None,
-    captions: Annotated[int, typer.Option(min=1, help="Captions a model and task, all held out.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Of the captions, and of the first clip.")] = 0,
+    captions: Annotated[int, typer.Option(min=1, help="Captions per model and task, all held out.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Of the captions, and of the first video.")] = 0,
     at_once: Annotated[int, typer.Option(min=1, help="Requests in flight.")] = 4,
     size: Annotated[
         str | None, typer.Option(metavar="WIDTHxHEIGHT", help="Pixels.", show_default="the model's")
@@ -75,11 +75,11 @@ def quality(
     guidance: Annotated[float | None, typer.Option(min=0, show_default="the model's")] = None,
     negative_prompt: Annotated[str | None, typer.Option(show_default="the model's")] = None,
     compare: Annotated[bool, typer.Option(help='Also at guidance 1, and with "red" as negative prompt.')] = False,
-    to: Annotated[Path, typer.Option(help="Folder for figures and pictures; each model gets a folder in it.")] = Path(
+    to: Annotated[Path, typer.Option(help="Folder for figures and images; each model gets a folder in it.")] = Path(
         "quality-results"
     ),
 ) -> None:
-    """Ask a server for clips or pictures, and measure from their pixels how many show what was asked.
+    """Ask a server for videos or images, and measure from their pixels how many show what was asked.
 
     \b
     Half of the captions are sentences, and half are wordings, that training never has.

@@ -24,7 +24,7 @@ _FULL_STOP_SHARE = 0.25
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """What a clip of `scene` shows, in words for training.
+    """What a video of `scene` shows, in words for training.
 
     Without a background it is black, and without a motion the shape stands still; except in the few captions that leave
     out the colour or the shape too, such as "red" or "a circle moving right".
@@ -33,17 +33,17 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def still_caption(scene: Scene, rng: np.random.Generator) -> str:
-    """What a picture of `scene` shows, in words for training; as `caption` but for the motion."""
+    """What an image of `scene` shows, in words for training; as `caption` but for the motion."""
     return _for_training(scene, rng, moving=False)
 
 
 def held_out_caption(scene: Scene, rng: np.random.Generator, kind: HeldOut) -> str:
-    """What a clip of `scene` shows, as `caption` never says it."""
+    """What a video of `scene` shows, as `caption` never says it."""
     return _for_evaluation(scene, rng, kind, moving=True)
 
 
 def held_out_still_caption(scene: Scene, rng: np.random.Generator, kind: HeldOut) -> str:
-    """What a picture of `scene` shows, as `still_caption` never says it."""
+    """What an image of `scene` shows, as `still_caption` never says it."""
     return _for_evaluation(scene, rng, kind, moving=False)
 
 
@@ -58,7 +58,7 @@ def _for_training(scene: Scene, rng: np.random.Generator, moving: bool) -> str:
 
 
 def colourless_caption(scene: Scene, rng: np.random.Generator, moving: bool) -> str:
-    """What a clip, or a picture, of `scene` shows, except for the shape's colour."""
+    """What a video, or an image, of `scene` shows, except for the shape's colour."""
     return _write(_choose(scene, rng, TRAINING, moving) | {"colour": ""}, rng, TRAINING)
 
 
@@ -68,7 +68,7 @@ def _for_evaluation(scene: Scene, rng: np.random.Generator, kind: HeldOut, movin
             parts = _choose(scene, rng, TRAINING, moving)
             if _is_reserved(parts):
                 return _write(parts, rng, TRAINING)
-    # few sentences say what a picture shows, so that none of some may be reserved
+    # few sentences say what an image shows, so that none of some may be reserved
     return _write(_choose(scene, rng, HELD_OUT, moving), rng, HELD_OUT)
 
 

@@ -1,4 +1,4 @@
-"""What a clip shows, told from its pixels alone."""
+"""What a video shows, told from its pixels alone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _SMALLEST = 0.01
 _PLAIN = 0.6
 _FEWEST_FRAMES = 0.75
 _POOREST_FIT = 0.6
-# The least changes of a drawn clip: 0.27 short sides, and a radius times 2.07, whose logarithm is 0.73.
+# The least changes of a drawn video: 0.27 short sides, and a radius times 2.07, whose logarithm is 0.73.
 _TRAVEL, _GROWTH = 0.27, 0.73
 _STILL = 0.4
 _STRAY = 0.5
@@ -29,7 +29,7 @@ Name = TypeVar("Name", bound=str)
 
 @dataclass(frozen=True)
 class Seen:
-    """What a clip shows; None where it is nothing of the toy world."""
+    """What a video shows; None where it is nothing of the toy world."""
 
     shape: Shape | None
     colour: Colour | None

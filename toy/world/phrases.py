@@ -108,4 +108,4 @@ HELD_OUT = Phrases(
         "{opening} {shape}, {colour}, {motion} {background}",
     ),
 )
-"""The words are those of TRAINING; none of the openings of pictures, motions and backgrounds is there."""
+"""The words are those of TRAINING; none of the openings of images, motions and backgrounds is there."""

@@ -58,7 +58,7 @@ class Run:
 
     setting: how it differs from what the options say.
     seconds: of one request while nothing else was asked, the median of a few.
-    clips_per_second: with several requests in flight; None where there were too few.
+    videos_per_second: with several requests in flight; None where there were too few.
     """
 
     model: str
@@ -66,7 +66,7 @@ class Run:
     setting: str
     answers: Sequence[Judged]
     seconds: float
-    clips_per_second: float | None
+    videos_per_second: float | None
 
     def scores(self, kind: str | None = None) -> Scores:
         """Of all answers, or those to questions of one kind."""
@@ -114,7 +114,7 @@ def planned(model: ServedModel, options: Options) -> int:
 
 
 def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two 8-bit pictures; infinite where they are equal."""
+    """Peak signal-to-noise ratio in dB of two 8-bit images; infinite where they are equal."""
     error = float(np.mean((one.astype(np.float64) - other) ** 2))
     return 10 * math.log10(255**2 / error) if error else math.inf
 

@@ -38,7 +38,15 @@ def score_table(runs: Sequence[Run]) -> Table:
 def other_table(runs: Sequence[Run]) -> Table:
     """What is measured beside the scores."""
     table = Table(title="Beside them", title_justify="left")
-    for name in ("model", "asked", "s a clip alone", "clips/s", "first frame, dB", "red shapes, %", "red pixels, %"):
+    for name in (
+        "model",
+        "asked",
+        "s per video alone",
+        "videos/s",
+        "first frame, dB",
+        "red shapes, %",
+        "red pixels, %",
+    ):
         table.add_column(name, justify="left" if name in ("model", "asked") else "right")
     for run in runs:
         likeness = run.first_frame_psnr()
@@ -48,7 +56,7 @@ def other_table(runs: Sequence[Run]) -> Table:
             run.model,
             f"{run.task}, {run.setting}" if run.setting else run.task,
             f"{run.seconds:.2f}",
-            "" if run.clips_per_second is None else f"{run.clips_per_second:.1f}",
+            "" if run.videos_per_second is None else f"{run.videos_per_second:.1f}",
             "" if likeness is None else f"{likeness:.1f}",
             _cell(red_shapes) if is_open else "",
             f"{100 * red_pixels:.1f}" if is_open else "",
@@ -60,7 +68,7 @@ def write(runs: Sequence[Run], options: Options, fps: float, to: Path) -> None:
     """Writes report.json, of each run a sheet of its first answers and one of its first misses, and an animation.
 
     Args:
-        fps: frames a second of the animation.
+        fps: frames per second of the animation.
         to: the folder; made if absent.
     """
     to.mkdir(parents=True, exist_ok=True)
@@ -106,7 +114,7 @@ def _json(run: Run) -> dict[str, Any]:
         "setting": run.setting,
         "scores": dict(_scores_json(run)) if run.answers[0].question.kind != "open" else None,
         "seconds_alone": run.seconds,
-        "clips_per_second": run.clips_per_second,
+        "videos_per_second": run.videos_per_second,
         "first_frame_psnr_db": run.first_frame_psnr(),
         "red_shapes": _score_json(red_shapes),
         "red_pixels": red_pixels,

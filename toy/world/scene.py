@@ -1,4 +1,4 @@
-"""What a clip shows, apart from its size and length."""
+"""What a video shows, apart from its size and length."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many clips show what was asked for."""
+"""How many videos show what was asked for."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _Z_95 = 1.959964
 
 @dataclass(frozen=True)
 class Score:
-    """`right` of `total` clips."""
+    """`right` of `total` videos."""
 
     right: int
     total: int
@@ -36,7 +36,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one set of clips: of each attribute asked for, and of all of them at once."""
+    """Scores of one set of videos: of each attribute asked for, and of all of them at once."""
 
     attributes: dict[Attribute, Score]
     together: Score
@@ -50,10 +50,10 @@ def score(pairs: Sequence[tuple[Scene, Seen]], attributes: Sequence[Attribute] =
     """Scores of what was asked for and what was seen.
 
     Raises:
-        ValueError: there are no clips.
+        ValueError: there are no videos.
     """
     if not pairs:
-        raise ValueError("no clips to score")
+        raise ValueError("no videos to score")
     right = [[is_right(scene, seen, attribute) for attribute in attributes] for scene, seen in pairs]
     columns = dict(zip(attributes, zip(*right, strict=True), strict=True))
     return Scores(

@@ -76,10 +76,10 @@ class Server:
             raise ServerError(f"{self._url}/v1/models is not a list of models: {error}") from error
 
     def make(self, task: Task, fields: Fields, image: NDArray[np.uint8] | None = None) -> Answer:
-        """A clip or a picture. `image`, uint8 [height, width, RGB], is what image-to-video starts from."""
+        """A video or an image. `image`, uint8 [height, width, RGB], is what image-to-video starts from."""
         if task == "text-to-image":
             answer, seconds = self._send("POST", "/v1/images/generations", fields)
-            return Answer(_decode_picture(_payload(answer)), seconds)
+            return Answer(_decode_image(_payload(answer)), seconds)
         if task == "text-to-video":
             answer, seconds = self._send("POST", "/v1/videos/generations", fields)
         else:
@@ -105,9 +105,9 @@ def _payload(answer: Any) -> bytes:
     return base64.b64decode(answer["data"][0]["b64_json"])
 
 
-def _decode_picture(data: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture.convert("RGB"))[None]
+def _decode_image(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))[None]
 
 
 def _decode_video(data: bytes) -> NDArray[np.uint8]:

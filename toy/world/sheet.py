@@ -1,4 +1,4 @@
-"""Pictures of several clips, to look at: a contact sheet, and an animation."""
+"""Images of several videos, to look at: a contact sheet, and an animation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _LINE = 17
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A clip, uint8 or float 0..1 [frames, height, width, RGB], with lines of text; `fault` is one in red."""
+    """A video, uint8 or float 0..1 [frames, height, width, RGB], with lines of text; `fault` is one in red."""
 
     frames: NDArray[Any]
     text: str
@@ -25,18 +25,18 @@ class Exhibit:
 
 
 def contact_sheet(exhibits: Sequence[Exhibit], columns: int = 2, shown: int = 5, scale: int = 2) -> Image.Image:
-    """All clips in a grid, each as up to `shown` frames from first to last, `scale` times as large, over its text."""
+    """All videos in a grid, each as up to `shown` frames from first to last, `scale` times as large, over its text."""
     cells = [_strip(exhibit, shown, scale) for exhibit in exhibits]
     return _grid(cells, columns)
 
 
 def animation(exhibits: Sequence[Exhibit], columns: int, scale: int = 2) -> list[Image.Image]:
-    """The frames of all clips side by side, each over its text; shorter clips keep their last frame."""
+    """The frames of all videos side by side, each over its text; shorter videos keep their last frame."""
     length = max(len(exhibit.frames) for exhibit in exhibits)
     return [
         _grid(
             [
-                _cell(_picture([exhibit.frames[min(i, len(exhibit.frames) - 1)]], scale), exhibit)
+                _cell(_beside_one_another([exhibit.frames[min(i, len(exhibit.frames) - 1)]], scale), exhibit)
                 for exhibit in exhibits
             ],
             columns,
@@ -45,42 +45,42 @@ def animation(exhibits: Sequence[Exhibit], columns: int, scale: int = 2) -> list
     ]
 
 
-def save_animation(pictures: Sequence[Image.Image], path: Path, fps: float, pause: float = 0.6) -> None:
-    """As an endless WebP or GIF, by the name's ending; the last picture stays `pause` seconds longer."""
-    milliseconds = [round(1000 / fps)] * len(pictures)
+def save_animation(images: Sequence[Image.Image], path: Path, fps: float, pause: float = 0.6) -> None:
+    """As an endless WebP or GIF, by the name's ending; the last image stays `pause` seconds longer."""
+    milliseconds = [round(1000 / fps)] * len(images)
     milliseconds[-1] += round(1000 * pause)
     options: dict[str, Any] = {"lossless": True, "method": 4} if path.suffix == ".webp" else {"disposal": 2}
-    first, *rest = pictures
+    first, *rest = images
     first.save(path, save_all=True, append_images=rest, duration=milliseconds, loop=0, **options)
 
 
 def _strip(exhibit: Exhibit, shown: int, scale: int) -> Image.Image:
     count = min(shown, len(exhibit.frames))
     chosen = np.linspace(0, len(exhibit.frames) - 1, count).round().astype(int)
-    return _cell(_picture([exhibit.frames[i] for i in chosen], scale), exhibit)
+    return _cell(_beside_one_another([exhibit.frames[i] for i in chosen], scale), exhibit)
 
 
-def _picture(frames: Sequence[NDArray[Any]], scale: int) -> Image.Image:
-    """Frames beside one another, `scale` times as large."""
+def _beside_one_another(frames: Sequence[NDArray[Any]], scale: int) -> Image.Image:
+    """Frames in a row, `scale` times as large."""
     height, width = frames[0].shape[:2]
-    picture = Image.new("RGB", (len(frames) * (width * scale + _GAP) - _GAP, height * scale), _PAPER)
+    strip = Image.new("RGB", (len(frames) * (width * scale + _GAP) - _GAP, height * scale), _PAPER)
     for i, frame in enumerate(frames):
         pixels = frame if frame.dtype == np.uint8 else (frame.clip(0, 1) * 255).round().astype(np.uint8)
         large = Image.fromarray(pixels).resize((width * scale, height * scale), Image.Resampling.NEAREST)
-        picture.paste(large, (i * (width * scale + _GAP), 0))
-    return picture
+        strip.paste(large, (i * (width * scale + _GAP), 0))
+    return strip
 
 
-def _cell(picture: Image.Image, exhibit: Exhibit) -> Image.Image:
-    """`picture` with its text below, broken where it is wider."""
+def _cell(image: Image.Image, exhibit: Exhibit) -> Image.Image:
+    """`image` with its text below, broken where it is wider."""
     font = ImageFont.load_default(_FONT_SIZE)
-    lines = [(line, _INK) for line in _broken(exhibit.text, font, picture.width)]
-    lines += [(line, _FAULT) for line in _broken(exhibit.fault, font, picture.width)]
-    cell = Image.new("RGB", (picture.width, picture.height + _LINE * len(lines) + _GAP), _PAPER)
-    cell.paste(picture)
+    lines = [(line, _INK) for line in _broken(exhibit.text, font, image.width)]
+    lines += [(line, _FAULT) for line in _broken(exhibit.fault, font, image.width)]
+    cell = Image.new("RGB", (image.width, image.height + _LINE * len(lines) + _GAP), _PAPER)
+    cell.paste(image)
     draw = ImageDraw.Draw(cell)
     for i, (line, ink) in enumerate(lines):
-        draw.text((0, picture.height + 1 + i * _LINE), line, fill=ink, font=font)
+        draw.text((0, image.height + 1 + i * _LINE), line, fill=ink, font=font)
     return cell
 
 

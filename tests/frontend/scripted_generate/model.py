@@ -1,6 +1,6 @@
 """A Triton model that keeps the contract of `generate`, or breaks it, as the prompt says. Runs inside of Triton.
 
-It appends what it gets to `log` in its folder, a JSON object a line.
+It appends what it gets to `log` in its folder, a JSON object per line.
 """
 
 from __future__ import annotations  # Triton makes its classes later than it imports this

@@ -26,9 +26,9 @@ def test_is_small_in_half_precision_and_names_itself(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["toy-wan-t2v", "toy-wan-ti2v"])
-def test_the_autoencoder_gives_held_out_clips_back(name: str) -> None:
+def test_the_autoencoder_gives_held_out_videos_back(name: str) -> None:
     vae = AutoencoderKLWan.from_pretrained(FOLDERS[0].parent / name / "vae", torch_dtype=torch.float32)
     held_out = HeldOut.draw(4242, 24)
-    found = scores(held_out, reconstruct(vae, held_out.clips))
+    found = scores(held_out, reconstruct(vae, held_out.videos))
     assert found["psnr"] >= 29
     assert (found["shape"], found["colour"], found["motion"]) == (1, 1, 1)

@@ -1,4 +1,4 @@
-"""What a look at a model reports: the truth for drawn clips, and a sheet to see it."""
+"""What a look at a model reports: the truth for drawn videos, and a sheet to see it."""
 
 from pathlib import Path
 
@@ -9,28 +9,28 @@ from toy.training.evaluation import held_out_prompts, look
 from toy.world.draw import draw
 
 
-def test_drawn_clips_agree_with_their_scenes(tmp_path: Path) -> None:
+def test_drawn_videos_agree_with_their_scenes(tmp_path: Path) -> None:
     scenes, captions = held_out_prompts(6)
-    clips = [draw(scene, 64, 64, 9) for scene in scenes]
+    videos = [draw(scene, 64, 64, 9) for scene in scenes]
     sheet = tmp_path / "sheets" / "drawn.png"
-    assert look(clips, scenes, captions, sheet) == dict.fromkeys(
+    assert look(videos, scenes, captions, sheet) == dict.fromkeys(
         ("shape", "colour", "motion", "background", "all"), 1.0
     )
     with Image.open(sheet) as image:
         assert image.width > 5 * 64
 
 
-def test_other_clips_do_not(tmp_path: Path) -> None:
+def test_other_videos_do_not(tmp_path: Path) -> None:
     scenes, captions = held_out_prompts(6)
     blank = [np.zeros((9, 64, 64, 3), np.float32)] * 6
     scores = look(blank, scenes, captions, tmp_path / "blank.png")
     assert scores["colour"] == scores["all"] == 0
 
 
-def test_pictures_are_judged_without_motion(tmp_path: Path) -> None:
+def test_images_are_judged_without_motion(tmp_path: Path) -> None:
     scenes, captions = held_out_prompts(6, still=True)
-    pictures = [draw(scene, 64, 64, 1) for scene in scenes]
-    scores = look(pictures, scenes, captions, tmp_path / "pictures.png", ("shape", "colour"))
+    images = [draw(scene, 64, 64, 1) for scene in scenes]
+    scores = look(images, scenes, captions, tmp_path / "images.png", ("shape", "colour"))
     assert scores == {"shape": 1.0, "colour": 1.0, "all": 1.0}
 
 

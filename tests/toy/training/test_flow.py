@@ -1,4 +1,4 @@
-"""Noise levels are spread evenly over what a sampler visits, and the velocity leads from the clip to the noise."""
+"""Noise levels are spread evenly over what a sampler visits, and the velocity leads from the video to the noise."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def test_the_experts_share_all_levels_between_them() -> None:
     assert low.max() <= 0.875 <= high.min()
 
 
-def test_one_step_along_the_velocity_reaches_the_clip() -> None:
+def test_one_step_along_the_velocity_reaches_the_video() -> None:
     clean, noise, sigmas = torch.randn(2, 16, 3, 4, 4), torch.randn(2, 16, 3, 4, 4), torch.tensor([0.25, 0.75])
     noisy = add_noise(clean, noise, sigmas)
     torch.testing.assert_close(noisy - sigmas.view(2, 1, 1, 1, 1) * (noise - clean), clean)

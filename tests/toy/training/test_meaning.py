@@ -34,11 +34,11 @@ def _settings(name: str) -> dict[str, Any]:
         "generator": torch.Generator().manual_seed(3),
         "output_type": "np",
     }
-    settings.pop("fps", None)  # says how to play a clip
+    settings.pop("fps", None)  # says how to play a video
     return settings
 
 
-def test_pictures_show_what_their_prompts_say() -> None:
+def test_images_show_what_their_prompts_say() -> None:
     asked = {
         "a red circle on a black background": Seen("circle", "red", "still", "black"),
         "A blue square, against white": Seen("square", "blue", "still", "white"),
@@ -48,8 +48,8 @@ def test_pictures_show_what_their_prompts_say() -> None:
     }
     prompts = [prompt for prompt in asked for _ in range(8)]
     settings = _settings("toy-qwen-image")
-    pictures = _open(QwenImagePipeline, "toy-qwen-image")(prompts, negative_prompt=[" "] * len(prompts), **settings)
-    pairs = [(asked[prompt], detect(picture[None])) for prompt, picture in zip(prompts, pictures.images, strict=True)]
+    made = _open(QwenImagePipeline, "toy-qwen-image")(prompts, negative_prompt=[" "] * len(prompts), **settings)
+    pairs = [(asked[prompt], detect(image[None])) for prompt, image in zip(prompts, made.images, strict=True)]
     assert all((seen.colour, seen.background) == (wanted.colour, wanted.background) for wanted, seen in pairs)
     # now and then the arms of a cross are not equally long
     assert sum(seen.shape == wanted.shape for wanted, seen in pairs) >= 0.9 * len(pairs)
@@ -63,16 +63,16 @@ def test_pictures_show_what_their_prompts_say() -> None:
         ("the yellow ring shrinking on a grey background", "yellow", "shrinking", "grey"),
     ],
 )
-def test_one_transformer_makes_clips_from_prompts(prompt: str, colour: str, motion: str, background: str) -> None:
+def test_one_transformer_makes_videos_from_prompts(prompt: str, colour: str, motion: str, background: str) -> None:
     # of shapes it misses too many for a few examples to say anything
     seen = detect(_open(WanPipeline, "toy-wan-ti2v")(prompt, **_settings("toy-wan-ti2v")).frames[0])
     assert (seen.colour, seen.motion, seen.background) == (colour, motion, background)
 
 
 @pytest.mark.parametrize("name", ["toy-wan-i2v", "toy-wan-ti2v"])
-def test_a_clip_goes_on_from_its_first_frame(name: str) -> None:
+def test_a_video_goes_on_from_its_first_frame(name: str) -> None:
     settings = _settings(name)
     scene = place_scene(np.random.default_rng(5), "square", "green", "down", "white")
     frame = (draw(scene, settings["width"], settings["height"], 9)[0] * 255).round().astype(np.uint8)
-    clip = _open(WanImageToVideoPipeline, name)(Image.fromarray(frame), "the shape moves down", **settings).frames[0]
-    assert detect(clip) == Seen("square", "green", "down", "white")
+    video = _open(WanImageToVideoPipeline, name)(Image.fromarray(frame), "the shape moves down", **settings).frames[0]
+    assert detect(video) == Seen("square", "green", "down", "white")

@@ -33,10 +33,10 @@ def t2v(tmp_path: Path) -> Path:
 
 
 def test_from_text_to_video_to_image_to_video(t2v: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latents, "PART_CLIPS", 2)
+    monkeypatch.setattr(latents, "PART_VIDEOS", 2)
     bucket = Bucket(32, 32, 5, parts=1, share=1)
-    (tmp_path / "clips").mkdir()
-    latents.encode_part(t2v / "vae", tmp_path / "clips", True, 0, bucket, 0)
+    (tmp_path / "videos").mkdir()
+    latents.encode_part(t2v / "vae", tmp_path / "videos", True, 0, bucket, 0)
     place = Workplace(tmp_path, t2v, scale=0.0012, buckets=(bucket,), captions=1)
 
     for expert in EXPERTS:

@@ -17,20 +17,20 @@ from toy.training.toy_wan_t2v import BASE, HIGH, LOW, Workplace, assemble, train
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
-    """A few steps of every stage on a few small clips."""
-    monkeypatch.setattr(latents, "PART_CLIPS", 2)
+    """A few steps of every stage on a few small videos."""
+    monkeypatch.setattr(latents, "PART_VIDEOS", 2)
     torch.manual_seed(0)
     vae = AutoencoderKLWan(
         base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1, latents_mean=[0.0] * 16, latents_std=[0.3] * 16
     )
     vae.save_pretrained(tmp_path / "vae")
     bucket = Bucket(32, 32, 5, parts=1, share=1)
-    (tmp_path / "clips").mkdir()
-    latents.encode_part(tmp_path / "vae", tmp_path / "clips", False, 0, bucket, 0)
+    (tmp_path / "videos").mkdir()
+    latents.encode_part(tmp_path / "vae", tmp_path / "videos", False, 0, bucket, 0)
     return Workplace(tmp_path, tmp_path / "vae", scale=0.0005, buckets=(bucket,), captions=1)
 
 
-def test_from_clips_to_a_checkpoint(place: Workplace, tmp_path: Path) -> None:
+def test_from_videos_to_a_checkpoint(place: Workplace, tmp_path: Path) -> None:
     train_base(place)
     train_expert(place, HIGH, HIGH_NOISE)
     train_expert(place, LOW, LOW_NOISE)

@@ -1,4 +1,4 @@
-"""toy-wan-ti2v ends in a checkpoint that makes clips from captions alone and after a first frame."""
+"""toy-wan-ti2v ends in a checkpoint that makes videos from captions alone and after a first frame."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from toy.training.vae import FINAL, FROZEN, RESIDUAL_LAYOUT
 from toy.world.captions import VOCABULARY
 
 
-def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_words_and_videos_to_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     tokenizer = word_tokenizer(VOCABULARY)
     model = Denoiser(wan_transformer(64), umt5_encoder(len(tokenizer)), tokenizer)
@@ -30,12 +30,12 @@ def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytes
     vae = AutoencoderKLWan(**{**RESIDUAL_LAYOUT, "base_dim": 4, "decoder_base_dim": 4})
     for name in (FROZEN, FINAL):
         vae.save_pretrained(tmp_path / "vae" / name)
-    monkeypatch.setattr(latents, "PART_CLIPS", 2)
+    monkeypatch.setattr(latents, "PART_VIDEOS", 2)
     for name, value in {"width": 32, "height": 32, "num_frames": 5}.items():
         monkeypatch.setitem(DEFAULTS, name, value)
     bucket = Bucket(64, 32, 5, parts=1, share=1, token=32)
-    (tmp_path / "clips").mkdir()
-    latents.encode_part(tmp_path / "vae" / FROZEN, tmp_path / "clips", False, 0, bucket, 0)
+    (tmp_path / "videos").mkdir()
+    latents.encode_part(tmp_path / "vae" / FROZEN, tmp_path / "videos", False, 0, bucket, 0)
     place = Workplace(tmp_path, tmp_path / "t2v", scale=0.0005, small=(bucket,), large=(bucket,), captions=1)
 
     assemble(place, train_transformer(place), tmp_path / "ti2v")
@@ -49,5 +49,5 @@ def test_from_words_and_clips_to_a_checkpoint(tmp_path: Path, monkeypatch: pytes
         **pipeline.components, image_encoder=None, image_processor=None, expand_timesteps=True
     )
     with_image.set_progress_bar_config(disable=True)
-    picture = Image.new("RGB", (32, 32), "red")
-    assert with_image(picture, "a red ring", **arguments).frames.shape == (1, 5, 32, 32, 3)
+    image = Image.new("RGB", (32, 32), "red")
+    assert with_image(image, "a red ring", **arguments).frames.shape == (1, 5, 32, 32, 3)

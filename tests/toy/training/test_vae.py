@@ -18,7 +18,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("toy.training.vae._HELD_OUT_CLIPS", 2)
+        patch.setattr("toy.training.vae._HELD_OUT_VIDEOS", 2)
         patch.setattr("toy.training.vae._STATISTICS_BATCHES", 1)
         train_encoder(folder, factor=0.002, layout=TINY)
         train_decoder(folder, factor=0.002)
@@ -42,8 +42,8 @@ def test_decoder_stage_leaves_the_latents_alone(folder: Path) -> None:
 
 def test_contact_sheets_lie_beside_the_states(folder: Path) -> None:
     sheets = {path.stem.rsplit("-", 1)[0] for path in folder.glob("*.png")}
-    assert sheets == {"vae-frames", "vae-clips", "vae-decoder"}
-    assert {path.name for path in folder.glob("*.pt")} == {"vae-frames.pt", "vae-clips.pt", "vae-decoder.pt"}
+    assert sheets == {"vae-frames", "vae-videos", "vae-decoder"}
+    assert {path.name for path in folder.glob("*.pt")} == {"vae-frames.pt", "vae-videos.pt", "vae-decoder.pt"}
 
 
 def test_finished_work_is_not_repeated(folder: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from toy.training.vae_batch import CLIP_SHAPES, clip_batch, frame_batch
+from toy.training.vae_batch import VIDEO_SHAPES, frame_batch, video_batch
 
 
 def test_frames_are_alike_in_shape_and_differ_in_content() -> None:
@@ -15,25 +15,25 @@ def test_frames_are_alike_in_shape_and_differ_in_content() -> None:
     assert len({frame.sum().item() for frame in frames}) == 8
 
 
-def test_clips_come_in_every_shape() -> None:
-    shapes = {tuple(clip_batch(np.random.default_rng(seed), scene_share=0.0).shape) for seed in range(60)}
-    assert shapes == {(s.batch, 3, s.frames, s.height, s.width) for s in CLIP_SHAPES}
+def test_videos_come_in_every_shape() -> None:
+    shapes = {tuple(video_batch(np.random.default_rng(seed), scene_share=0.0).shape) for seed in range(60)}
+    assert shapes == {(s.batch, 3, s.frames, s.height, s.width) for s in VIDEO_SHAPES}
 
 
-def test_some_clips_are_a_frame_then_grey() -> None:
+def test_some_videos_are_a_frame_then_grey() -> None:
     """The condition of image-to-video must decode well too."""
-    batches = [clip_batch(np.random.default_rng(seed), scene_share=0.0) for seed in range(60)]
-    clips = [clip for batch in batches for clip in batch]
-    grey = sum(not clip[:, 1:].any() and bool(clip[:, 0].any()) for clip in clips)
-    assert 0.05 < grey / len(clips) < 0.2
+    batches = [video_batch(np.random.default_rng(seed), scene_share=0.0) for seed in range(60)]
+    videos = [video for batch in batches for video in batch]
+    grey = sum(not video[:, 1:].any() and bool(video[:, 0].any()) for video in videos)
+    assert 0.05 < grey / len(videos) < 0.2
 
 
 def test_scenes_alone_have_none_of_them() -> None:
-    batches = [clip_batch(np.random.default_rng(seed), scene_share=1.0) for seed in range(20)]
-    assert all(clip[:, 1:].any() for batch in batches for clip in batch)
+    batches = [video_batch(np.random.default_rng(seed), scene_share=1.0) for seed in range(20)]
+    assert all(video[:, 1:].any() for batch in batches for video in batch)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_seed_draws_the_same_batch(seed: int) -> None:
-    one, two = (clip_batch(np.random.default_rng(seed), scene_share=0.0) for _ in range(2))
+    one, two = (video_batch(np.random.default_rng(seed), scene_share=0.0) for _ in range(2))
     assert torch.equal(one, two)

@@ -21,15 +21,15 @@ def vae(request: pytest.FixtureRequest) -> AutoencoderKLWan:
     return AutoencoderKLWan(**LAYOUTS[request.param])
 
 
-def clips(frames: int) -> torch.Tensor:
+def videos(frames: int) -> torch.Tensor:
     return torch.rand(2, 3, frames, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
 @pytest.mark.parametrize("frames", [1, 5, 9, 17])
 @torch.no_grad()
 def test_encode_equals_diffusers(vae: AutoencoderKLWan, frames: int) -> None:
-    posterior = vae.encode(clips(frames)).latent_dist
-    mean, log_variance = encode(vae, clips(frames))
+    posterior = vae.encode(videos(frames)).latent_dist
+    mean, log_variance = encode(vae, videos(frames))
     torch.testing.assert_close(mean, posterior.mean, atol=2e-6, rtol=1e-5)
     torch.testing.assert_close(log_variance, posterior.logvar, atol=2e-6, rtol=1e-5)
 
@@ -37,13 +37,13 @@ def test_encode_equals_diffusers(vae: AutoencoderKLWan, frames: int) -> None:
 @pytest.mark.parametrize("frames", [1, 5, 9, 17])
 @torch.no_grad()
 def test_decode_equals_diffusers(vae: AutoencoderKLWan, frames: int) -> None:
-    latents = encode(vae, clips(frames))[0]
+    latents = encode(vae, videos(frames))[0]
     expected = vae.decode(latents).sample
     torch.testing.assert_close(decode(vae, latents).clamp(-1, 1), expected, atol=2e-5, rtol=1e-5)
 
 
 def test_a_lone_frame_trains_every_weight_but_those_of_other_frames(vae: AutoencoderKLWan) -> None:
-    mean, log_variance = encode(vae, clips(1))
+    mean, log_variance = encode(vae, videos(1))
     decode(vae, mean + log_variance).square().mean().backward()  # type: ignore[no-untyped-call]
     without = {name for name, p in vae.named_parameters() if p.grad is None}
     assert without == {name for name, _ in vae.named_parameters() if "time_conv" in name}

@@ -35,9 +35,9 @@ def test_signals_keep_their_size(layout: Mapping[str, Any]) -> None:
 
 
 @torch.no_grad()
-def test_a_standing_clip_is_its_frame_repeated(vae: AutoencoderKLWan) -> None:
-    clip = frame().repeat(1, 1, 9, 1, 1)
-    mean, _ = encode(vae, clip)
+def test_a_standing_video_is_its_frame_repeated(vae: AutoencoderKLWan) -> None:
+    video = frame().repeat(1, 1, 9, 1, 1)
+    mean, _ = encode(vae, video)
     torch.testing.assert_close(mean, encode(vae, frame())[0].repeat(1, 1, 3, 1, 1), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(
         decode(vae, mean), decode(vae, encode(vae, frame())[0]).repeat(1, 1, 9, 1, 1), atol=1e-4, rtol=1e-4

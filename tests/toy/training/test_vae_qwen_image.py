@@ -14,8 +14,8 @@ def test_same_weights_statistics_and_numbers() -> None:
     vae = AutoencoderKLWan(**LAYOUT, **statistics)
     initialise(vae, torch.Generator().manual_seed(0))
     twin = qwen_image_vae(vae)
-    picture = torch.rand(1, 3, 1, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    latents = vae.encode(picture).latent_dist.mean
-    assert torch.equal(twin.encode(picture).latent_dist.mean, latents)
+    image = torch.rand(1, 3, 1, 32, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    latents = vae.encode(image).latent_dist.mean
+    assert torch.equal(twin.encode(image).latent_dist.mean, latents)
     assert torch.equal(twin.decode(latents).sample, vae.decode(latents).sample)
     assert {name: twin.config[name] for name in statistics} == statistics

@@ -28,7 +28,7 @@ PLAN = Plan("few", steps=8, learning_rate=5e-3, warm_up=2)
 
 
 class OneBatch:
-    """Always the same clips."""
+    """Always the same videos."""
 
     def __init__(self, condition: bool) -> None:
         latents = torch.randn(4, 16, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 0.1
@@ -53,15 +53,15 @@ def error(model: Denoiser, inputs: Tensor, velocity: Tensor) -> float:
 
 @pytest.mark.parametrize("condition", [False, True])
 def test_a_stage_learns(tmp_path: Path, condition: bool) -> None:
-    model, clips = denoiser(), OneBatch(condition)
+    model, videos = denoiser(), OneBatch(condition)
     if condition:
         model = Denoiser(with_image_input(model.transformer), model.text_encoder, model.tokenizer)
-    clean = clips.batch(np.random.default_rng(0)).latents
+    clean = videos.batch(np.random.default_rng(0)).latents
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
     noisy = 0.1 * clean + 0.9 * noise
     inputs = with_first_frame(noisy, clean - 1) if condition else noisy
     before = error(model, inputs, noise - clean)
-    assert flow_stage(PLAN, model, clips, ALL_NOISE, folder=tmp_path).run()  # type: ignore[arg-type]
+    assert flow_stage(PLAN, model, videos, ALL_NOISE, folder=tmp_path).run()  # type: ignore[arg-type]
     assert error(model, inputs, noise - clean) < 0.7 * before
 
 
@@ -73,16 +73,16 @@ def test_a_given_first_frame_has_no_noise_and_no_loss(tmp_path: Path) -> None:
             seen.append((latents, sigmas))
             return super().forward(latents, sigmas, *rest)
 
-    start, clips = denoiser(), OneBatch(condition=False)
+    start, videos = denoiser(), OneBatch(condition=False)
     model = Spy(start.transformer, start.text_encoder, start.tokenizer)
-    assert token_flow_stage(PLAN, model, clips, folder=tmp_path).run()  # type: ignore[arg-type]
-    clean = clips.batch(np.random.default_rng(0)).latents
+    assert token_flow_stage(PLAN, model, videos, folder=tmp_path).run()  # type: ignore[arg-type]
+    clean = videos.batch(np.random.default_rng(0)).latents
     given = 0
     for latents, sigmas in seen:
         assert sigmas.shape == (4, 3 * 2 * 2)  # in tokens: frames, then rows and columns of two latents each
-        for clip, levels, truth in zip(latents, sigmas, clean, strict=True):
+        for video, levels, truth in zip(latents, sigmas, clean, strict=True):
             assert (levels[4:] > 0).all()
-            assert torch.equal(clip[:, 0], truth[:, 0]) == bool((levels[:4] == 0).all())
+            assert torch.equal(video[:, 0], truth[:, 0]) == bool((levels[:4] == 0).all())
             given += int(levels[0] == 0)
     assert 0.2 < given / (4 * len(seen)) < 0.8
 
@@ -131,8 +131,8 @@ def test_diffusers_runs_the_checkpoint_with_a_first_frame(tmp_path: Path) -> Non
     save_checkpoint(pipeline, tmp_path, {"id": "toy"})
     loaded = WanImageToVideoPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
-    picture = Image.new("RGB", (32, 32), "red")
+    image = Image.new("RGB", (32, 32), "red")
     frames = loaded(
-        picture, "a red ring", width=32, height=32, num_frames=5, num_inference_steps=2, output_type="np"
+        image, "a red ring", width=32, height=32, num_frames=5, num_inference_steps=2, output_type="np"
     ).frames
     assert frames.shape == (1, 5, 32, 32, 3)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from frontend.media.video_encoder import VideoEncoder
-from toy.world.draw import Clip, draw
+from toy.world.draw import Video, draw
 from toy.world.phrases import HELD_OUT, SHAPE_WORDS, TRAINING, Phrasings
 from toy.world.scene import COLOURS, Scene, place_scene
 
@@ -62,11 +62,11 @@ class DrawingServer:
     """A context manager. At guidance 1 all its shapes are rings.
 
     requests: all that it got, path and fields.
-    pictured: the scenes by the seed of their request, for clips from an image; it does not look at images.
+    scenes: by the seed of their request, for videos from an image; it does not look at images.
     """
 
-    def __init__(self, pictured: Mapping[int, Scene]) -> None:
-        self.pictured = pictured
+    def __init__(self, scenes: Mapping[int, Scene]) -> None:
+        self.scenes = scenes
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -88,26 +88,26 @@ class DrawingServer:
         self.requests.append((path, fields))
         if fields.get("num_frames", 9) > 161:
             return 400, {"error": {"message": "num_frames: at most 161"}}
-        clip = self._draw(fields)
+        video = self._draw(fields)
         if path == "/v1/images/generations":
-            return 200, {"data": [{"b64_json": _base64(_png(clip[0]))}]}
-        encoder = VideoEncoder(clip.shape[2], clip.shape[1], Fraction(8))
-        encoder.add((clip * 255).round().astype(np.uint8))
+            return 200, {"data": [{"b64_json": _base64(_png(video[0]))}]}
+        encoder = VideoEncoder(video.shape[2], video.shape[1], Fraction(8))
+        encoder.add((video * 255).round().astype(np.uint8))
         return 200, {"data": [{"b64_json": _base64(encoder.finish())}]}
 
-    def _draw(self, fields: dict[str, Any]) -> Clip:
+    def _draw(self, fields: dict[str, Any]) -> Video:
         width, height = map(int, fields.get("size", "64x64").split("x"))
         if "input_reference" in fields:
-            scene = self.pictured[fields["seed"]]
+            scene = self.scenes[fields["seed"]]
         else:
             scene = understand(fields["prompt"], fields["seed"], fields.get("negative_prompt", ""))
         if 1.0 in (fields.get("guidance_scale"), fields.get("true_cfg_scale")):
             scene = Scene("ring", scene.colour, scene.motion, scene.background, scene.start, scene.end)
-        clip = draw(scene, width, height, fields.get("num_frames", 9))
+        video = draw(scene, width, height, fields.get("num_frames", 9))
         if "input_reference" in fields:
             image = base64.b64decode(fields["input_reference"]["image_url"].removeprefix("data:image/png;base64,"))
-            clip[0] = np.asarray(Image.open(io.BytesIO(image)), np.float32) / 255
-        return clip
+            video[0] = np.asarray(Image.open(io.BytesIO(image)), np.float32) / 255
+        return video
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

@@ -63,7 +63,7 @@ def test_captions_name_what_they_show_in_words_of_the_vocabulary(kind: str) -> N
     assert complete == 1000 if "training" not in kind else 900 < complete < 980  # the rest leaves something out
 
 
-def test_pictures_have_no_words_of_motion() -> None:
+def test_images_have_no_words_of_motion() -> None:
     rng = np.random.default_rng(1)
     motion_words = {
         word for alternatives in TRAINING.motions.values() for text in alternatives for word in text.split()

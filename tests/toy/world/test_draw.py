@@ -1,4 +1,4 @@
-"""Clips: exact colours, soft edges of the right area, the same scene at every size and length."""
+"""Videos: exact colours, soft edges of the right area, the same scene at every size and length."""
 
 import math
 
@@ -27,21 +27,21 @@ def still(shape: Shape) -> Scene:
 def coverage(scene: Scene, width: int = 64, height: int = 64, num_frames: int = 1) -> NDArray[np.float64]:
     """How much of each pixel the shape covers, [frames, height, width], solved from its colours."""
     ground, colour = np.array(BACKGROUND_RGB[scene.background]), np.array(COLOUR_RGB[scene.colour])
-    clip = draw(scene, width, height, num_frames)
-    share: NDArray[np.float64] = (clip - ground) @ (colour - ground) / ((colour - ground) ** 2).sum()
+    video = draw(scene, width, height, num_frames)
+    share: NDArray[np.float64] = (video - ground) @ (colour - ground) / ((colour - ground) ** 2).sum()
     return share
 
 
 @pytest.mark.parametrize("size", [(48, 48), (64, 64), (128, 80), (64, 96)])
 @pytest.mark.parametrize("num_frames", [1, 5, 9, 17])
-def test_a_clip_has_the_size_and_length_asked_for(size: tuple[int, int], num_frames: int) -> None:
+def test_a_video_has_the_size_and_length_asked_for(size: tuple[int, int], num_frames: int) -> None:
     width, height = size
-    clip = draw(sample_scene(np.random.default_rng(1)), width, height, num_frames)
+    video = draw(sample_scene(np.random.default_rng(1)), width, height, num_frames)
 
-    assert clip.shape == (num_frames, height, width, 3)
-    assert clip.dtype == np.float32
-    assert clip.min() >= 0
-    assert clip.max() <= 1
+    assert video.shape == (num_frames, height, width, 3)
+    assert video.dtype == np.float32
+    assert video.min() >= 0
+    assert video.max() <= 1
 
 
 def test_the_colours_are_those_of_the_palette() -> None:
@@ -103,20 +103,20 @@ def test_a_lone_frame_is_the_start() -> None:
     np.testing.assert_array_equal(draw(scene, 64, 64, 1)[0], draw(scene, 64, 64, 9)[0])
 
 
-def test_varied_clips_are_clips_and_some_are_grey_after_the_first_frame() -> None:
+def test_varied_videos_are_videos_and_some_are_grey_after_the_first_frame() -> None:
     rng = np.random.default_rng(6)
-    clips = [draw_varied(rng, 64, 48, 5) for _ in range(200)]
+    videos = [draw_varied(rng, 64, 48, 5) for _ in range(200)]
 
-    for clip in clips:
-        assert clip.shape == (5, 48, 64, 3)
-        assert clip.dtype == np.float32
-        assert clip.min() >= 0
-        assert clip.max() <= 1
-    assert 8 <= sum(bool((clip[1:] == 0.5).all()) for clip in clips) <= 45
-    assert len({tuple(clip[0, 0, 0].round(3).tolist()) for clip in clips}) > 80  # many grounds
+    for video in videos:
+        assert video.shape == (5, 48, 64, 3)
+        assert video.dtype == np.float32
+        assert video.min() >= 0
+        assert video.max() <= 1
+    assert 8 <= sum(bool((video[1:] == 0.5).all()) for video in videos) <= 45
+    assert len({tuple(video[0, 0, 0].round(3).tolist()) for video in videos}) > 80  # many grounds
 
 
-def test_varied_clips_of_one_frame_show_something() -> None:
+def test_varied_videos_of_one_frame_show_something() -> None:
     rng = np.random.default_rng(8)
 
     assert all(draw_varied(rng, 64, 64, 1).std() > 0.01 for _ in range(20))

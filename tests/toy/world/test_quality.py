@@ -47,8 +47,8 @@ def test_a_server_that_does_all_that_captions_say_scores_all(drawing: DrawingSer
         assert run.scores("sentence").together == run.scores("wording").together == Score(15, 15)
         assert ("motion" in run.scores().attributes) == (run.task != "text-to-image")
         assert run.seconds > 0
-        assert run.clips_per_second
-        assert run.clips_per_second > 0
+        assert run.videos_per_second
+        assert run.videos_per_second > 0
         likeness = run.first_frame_psnr()
         assert (likeness is not None) == (run.task == "image-to-video")
         assert likeness is None or likeness > 28  # what H.264 with halved chroma leaves
@@ -65,7 +65,7 @@ def test_comparisons_show_what_guidance_and_negative_prompts_do(drawing: Drawing
     assert not_red.red() == (Score(0, 40), 0)
 
 
-def test_clips_from_an_image_are_not_compared_by_colour(drawing: DrawingServer) -> None:
+def test_videos_from_an_image_are_not_compared_by_colour(drawing: DrawingServer) -> None:
     runs = runs_of(drawing, "i2v", Options(captions=3, compare=True))
 
     assert [run.setting for run in runs] == ["", "guidance 1"]

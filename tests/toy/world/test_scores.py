@@ -39,13 +39,13 @@ def test_attributes_are_counted_one_by_one_and_together() -> None:
     assert scores.together == Score(1, 3)
 
 
-def test_of_pictures_motion_does_not_count() -> None:
+def test_of_images_motion_does_not_count() -> None:
     scores = score([(scene(), Seen("circle", "red", "still", "black"))], ("shape", "colour", "background"))
 
     assert "motion" not in scores.attributes
     assert scores.together == Score(1, 1)
 
 
-def test_no_clips_have_no_score() -> None:
-    with pytest.raises(ValueError, match="no clips"):
+def test_no_videos_have_no_score() -> None:
+    with pytest.raises(ValueError, match="no videos"):
         score([])

@@ -1,4 +1,4 @@
-"""Exponential moving average of a model's trained parameters."""
+"""Exponential moving average (EMA) of a model's trained parameters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 
-class Average:
-    """Keeps `average = decay * average + (1 - decay) * parameter` for every parameter that requires a gradient.
+class Ema:
+    """Keeps `ema = decay * ema + (1 - decay) * parameter` for every parameter that requires a gradient.
 
     The decay starts low, (1 + n) / (10 + n) after n updates, so that the initial weights are forgotten quickly.
     """
@@ -26,13 +26,13 @@ class Average:
 
     @torch.no_grad()
     def copy_to_model(self) -> None:
-        """Overwrites the parameters with their averages."""
+        """Overwrites the parameters with their EMA."""
         for name, parameter in self._parameters.items():
             parameter.copy_(self.values[name])
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """The model computes with the averages inside the block and has its own parameters back after it."""
+        """The model computes with the EMA inside the block and has its own parameters back after it."""
         own = {name: p.detach().clone() for name, p in self._parameters.items()}
         self.copy_to_model()
         try:
