@@ -23,14 +23,15 @@ def operators(model: ir.Model) -> Counter[tuple[str, str]]:
 class Attending(nn.Module):
     """Attention over `heads`-first operands, as given or by way of the usual transposes."""
 
-    def __init__(self, tokens_first: bool, **options: object) -> None:
+    def __init__(self, tokens_first: bool, **options: Any) -> None:
         super().__init__()
         self._tokens_first = tokens_first
         self._options = options
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        operands = [x.transpose(1, 2) if self._tokens_first else x for x in (query, key, value)]
-        attended = functional.scaled_dot_product_attention(*operands, **self._options)  # type: ignore[arg-type]
+        if self._tokens_first:
+            query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        attended = functional.scaled_dot_product_attention(query, key, value, **self._options)
         return 2 * (attended.transpose(1, 2) if self._tokens_first else attended)
 
 

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
@@ -109,14 +110,14 @@ def test_a_new_repository_gets_the_configurations_and_generate_s_code(exported: 
     assert [path.name for path in exported.repository.parent.iterdir()] == [exported.repository.name]
 
 
-def of_text_encoder(tiny_checkpoint: Path, **changes: object) -> Family:
+def of_text_encoder(tiny_checkpoint: Path, **changes: Any) -> Family:
     """The family with nothing but its text encoder, which takes seconds to export."""
     card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults.model_validate({}))
 
     def card_with_id(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
         return card.model_copy(update={"id": own.id})
 
-    part: Part = dataclasses.replace(PARTS["text_encoder"], **changes)  # type: ignore[arg-type]
+    part: Part = dataclasses.replace(PARTS["text_encoder"], **changes)
     return dataclasses.replace(WAN_T2V, parts=(part,), card=card_with_id)
 
 

@@ -6,7 +6,7 @@ A client whose request never ends waits for ever, and one whose request ends twi
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,9 +25,14 @@ SECONDS = 30
 ERRORS = [RuntimeError("broken"), InvalidRequest("too wide", "width"), asyncio.CancelledError(), MemoryError()]
 
 
+def start(generate: "TritonPythonModel", *requests: InferenceRequest) -> None:
+    """Give requests to the model."""
+    generate.execute(list(requests))  # type: ignore[arg-type]  # of the double
+
+
 def run(generate: "TritonPythonModel", *requests: InferenceRequest) -> None:
     """Give requests to the model and wait for their ends."""
-    generate.execute(list(requests))  # type: ignore[arg-type]  # of the double
+    start(generate, *requests)
     for one in requests:
         wait_for_end(one)
 
@@ -86,11 +91,11 @@ class Gate:
         self._open.set()
 
 
-def raising(error: BaseException) -> Callable[[], "asyncio.Future[None]"]:
+def raising(error: BaseException) -> Callable[[], Awaitable[None]]:
     async def raise_it() -> None:
         raise error
 
-    return raise_it  # type: ignore[return-value]  # a coroutine, which is awaited as well
+    return raise_it
 
 
 def test_a_video_ends_with_its_report_after_its_last_frames(generate: "TritonPythonModel") -> None:
@@ -179,7 +184,7 @@ def test_a_cancelled_request_stops_and_ends_as_cancelled(
 ) -> None:
     scripted.hooks[phase] = gate = Gate()
     made = request()
-    generate.execute([made])  # type: ignore[list-item]
+    start(generate, made)
     gate.wait()
     made.sender.cancelled = True
     wait_for_end(made)
@@ -196,9 +201,9 @@ def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
 ) -> None:
     scripted.hooks["text"] = gate = Gate()
     running, waiting = request(), request()
-    generate.execute([running])  # type: ignore[list-item]
+    start(generate, running)
     gate.wait()
-    generate.execute([waiting])  # type: ignore[list-item]
+    start(generate, waiting)
     waiting.sender.cancelled = True
     wait_for_end(waiting)
     ended = error_of(waiting)
@@ -215,7 +220,7 @@ def test_one_more_than_may_wait_is_refused_and_the_others_are_served(
 ) -> None:
     scripted.hooks["text"] = gate = Gate()
     requests = [request() for _ in range(5)]
-    generate.execute(requests)  # type: ignore[arg-type]
+    start(generate, *requests)
     for refused in requests[2:]:
         wait_for_end(refused)
         error = error_of(refused)
@@ -237,7 +242,7 @@ def test_a_job_that_does_not_advance_says_each_second_that_it_lives_and_nothing_
     scripted.hooks["text"] = gate = Gate()
     fifth = threading.Event()
     made = request(before=lambda number, flags: fifth.set() if number == 5 else None)
-    generate.execute([made])  # type: ignore[list-item]
+    start(generate, made)
     gate.wait()
     assert fifth.wait(SECONDS), "no heartbeat"
     gate.open()
@@ -251,7 +256,7 @@ def test_a_job_that_does_not_advance_says_each_second_that_it_lives_and_nothing_
 def test_unloading_the_model_ends_what_it_still_does(generate: "TritonPythonModel", scripted: Scripted) -> None:
     scripted.hooks["step"] = gate = Gate()
     running, waiting = request(), request()
-    generate.execute([running, waiting])  # type: ignore[list-item]
+    start(generate, running, waiting)
     gate.wait()
     generate.finalize()
     for one in (running, waiting):

@@ -16,7 +16,7 @@ from toy.training.assemble import for_inference, image_to_video, save_checkpoint
 from toy.training.checkpoint import load_text_to_video
 from toy.training.denoiser import Denoiser
 from toy.training.flow import ALL_NOISE
-from toy.training.latents import Batch
+from toy.training.latents import Batch, LatentCache
 from toy.training.stage import Plan
 from toy.training.text import umt5_encoder
 from toy.training.transformer import wan_transformer, with_image_input
@@ -27,7 +27,7 @@ from toy.world.scene import sample_scene
 PLAN = Plan("few", steps=8, learning_rate=5e-3, warm_up=2)
 
 
-class OneBatch:
+class OneBatch(LatentCache):
     """Always the same videos."""
 
     def __init__(self, condition: bool) -> None:
@@ -61,7 +61,7 @@ def test_a_stage_learns(tmp_path: Path, condition: bool) -> None:
     noisy = 0.1 * clean + 0.9 * noise
     inputs = with_first_frame(noisy, clean - 1) if condition else noisy
     before = error(model, inputs, noise - clean)
-    assert flow_stage(PLAN, model, videos, ALL_NOISE, folder=tmp_path).run()  # type: ignore[arg-type]
+    assert flow_stage(PLAN, model, videos, ALL_NOISE, folder=tmp_path).run()
     assert error(model, inputs, noise - clean) < 0.7 * before
 
 
@@ -75,7 +75,7 @@ def test_a_given_first_frame_has_no_noise_and_no_loss(tmp_path: Path) -> None:
 
     start, videos = denoiser(), OneBatch(condition=False)
     model = Spy(start.transformer, start.text_encoder, start.tokenizer)
-    assert token_flow_stage(PLAN, model, videos, folder=tmp_path).run()  # type: ignore[arg-type]
+    assert token_flow_stage(PLAN, model, videos, folder=tmp_path).run()
     clean = videos.batch(np.random.default_rng(0)).latents
     given = 0
     for latents, sigmas in seen:

@@ -145,8 +145,8 @@ def test_refusals_and_absence_are_said_in_one_sentence(drawing: DrawingServer, t
     assert "Is the server running?" in failure("--url", "http://127.0.0.1:9")
 
 
-def test_a_list_of_something_else_is_no_list_of_models(drawing: DrawingServer) -> None:
-    drawing.answer = lambda path, fields: (200, {"data": [{"id": "gpt"}]})  # type: ignore[method-assign]
+def test_a_list_of_something_else_is_no_list_of_models(drawing: DrawingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "answer", lambda path, fields: (200, {"data": [{"id": "gpt"}]}))
     with Server(drawing.url) as server, pytest.raises(ServerError, match="not a list of models"):
         server.models()
 
