@@ -14,15 +14,13 @@ from pydantic import ValidationError
 from launcher.child_process import prepare_child
 from launcher.errors import SetupError, StartError, in_words
 from launcher.log_file import LogFile
-from launcher.model_repository import ENSEMBLE
 from launcher.settings import PROJECT_ROOT
 from launcher.status_file import Coming, StatusFile
 from protocol.export_events import ExportEvent
-from protocol.repository import RepositoryStamp
+from protocol.repository import ENSEMBLE, OWN_REPOSITORY, VERSION, RepositoryStamp
 
 logger = logging.getLogger(__name__)
 
-_OWN_REPOSITORY = PROJECT_ROOT / "model_repository"
 _COMES = "export"
 _NICE = 5
 """what is served goes first"""
@@ -34,11 +32,11 @@ def make_repository(folder: Path) -> None:
     Raises SetupError.
     """
     is_current = RepositoryStamp.read(folder).is_current
-    for file in (f"{ENSEMBLE}/config.pbtxt", f"{ENSEMBLE}/1/model.py"):
+    for file in (f"{ENSEMBLE}/config.pbtxt", f"{ENSEMBLE}/{VERSION}/model.py"):
         try:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             if not is_current or not (folder / file).exists():
-                shutil.copyfile(_OWN_REPOSITORY / file, folder / file)
+                shutil.copyfile(OWN_REPOSITORY / file, folder / file)
         except OSError as error:
             raise SetupError(f"Cannot write to the model repository {folder}: {in_words(error)}.") from error
 

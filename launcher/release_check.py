@@ -4,14 +4,11 @@ import logging
 from pathlib import Path
 
 from launcher.errors import SetupError
-from launcher.settings import PROJECT_ROOT, TOY_REPOSITORY
+from launcher.settings import TOY_REPOSITORY
 from protocol.model_card import CARD_FILE
-from protocol.repository import FORMAT, REPOSITORY_FILE, RepositoryStamp, stamp
+from protocol.repository import ENSEMBLE, FORMAT, OWN_REPOSITORY, REPOSITORY_FILE, VERSION, RepositoryStamp, stamp
 
 logger = logging.getLogger(__name__)
-
-OWN_REPOSITORY = PROJECT_ROOT / "model_repository"
-"""the one that this release comes with"""
 
 
 def export_command(repository: Path, checkpoint: str = "PATH/TO/CHECKPOINT") -> str:
@@ -28,7 +25,7 @@ def check_release(repository: Path, own: Path = OWN_REPOSITORY) -> None:
         SetupError: saying what to run.
         OSError: a file cannot be read or written.
     """
-    checkpoints = sorted((repository / "generate" / "1").glob(f"*/{CARD_FILE}"))
+    checkpoints = sorted((repository / ENSEMBLE / VERSION).glob(f"*/{CARD_FILE}"))
     if not checkpoints:
         return
     found = RepositoryStamp.read(repository)

@@ -12,12 +12,12 @@ from typing import Self
 import httpx
 
 from launcher import shared_memory
-from launcher.checkpoints import ExportedCheckpoint, Mark, look
+from launcher.checkpoints import ExportedCheckpoint, Mark, in_order, look
 from launcher.child_process import ChildProcess
 from launcher.control_socket import ControlSocket, choose_parent
 from launcher.errors import StartError
 from launcher.load_watch import LoadWatch
-from launcher.model_repository import ENSEMBLE, read_repository
+from launcher.model_repository import read_repository
 from launcher.release_check import check_release
 from launcher.repository_api import RepositoryApi, RepositoryError
 from launcher.settings import Ports, Settings
@@ -27,7 +27,7 @@ from launcher.triton_install import find_triton_install
 from protocol.events import Refreshed
 from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
-from protocol.repository import RepositoryStamp
+from protocol.repository import ENSEMBLE, RepositoryStamp
 from protocol.served import SERVED_VARIABLE, Served
 
 logger = logging.getLogger(__name__)
@@ -143,17 +143,15 @@ class TritonServer:
     def _choose_models(self) -> None:
         """What to load: everything at first, and what was served before when it starts again."""
         settings = self._settings
-        found = look(settings.model_repository, settings.models).complete
         if settings.export:  # what is not there yet is being made
             if RepositoryStamp.read(settings.model_repository).is_current:
                 check_release(settings.model_repository)
+            found = look(settings.model_repository, settings.models).complete
             names = {ENSEMBLE, *(model for checkpoint in found.values() for model in checkpoint.models)}
             self.models = tuple(sorted(names))
         else:
             models = read_repository(settings.model_repository, settings.models)
-            self.models = models.load
-            if models.missing:
-                logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
+            self.models, found = models.load, models.exports.complete
         self.checkpoints = {
             name: checkpoint for name, checkpoint in found.items() if name in self.checkpoints or not self._has_started
         }
@@ -199,7 +197,7 @@ class TritonServer:
 
     def serve(self, checkpoints: Mapping[str, ExportedCheckpoint]) -> Refreshed:
         """Tell `generate` to serve these, all of whose models are loaded. Jobs of others go on."""
-        self.checkpoints = dict(checkpoints)
+        self.checkpoints = in_order(checkpoints, self._settings.models)
         self._write_served()
         return self.refresh()
 

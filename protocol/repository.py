@@ -10,6 +10,12 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+OWN_REPOSITORY = Path(__file__).resolve().parent.parent / "model_repository"
+"""the one that the installed release comes with: the configuration of every Triton model, and generate's code"""
+ENSEMBLE = "generate"
+"""the model that calls all others, and is of no use without them"""
+VERSION = "1"
+"""of every model"""
 REPOSITORY_FILE = "repository.json"
 FORMAT = 1
 """Goes up when what is exported, cards or graphs, changes so that checkpoints must be exported again.
@@ -74,7 +80,7 @@ def stamp(repository: Path, own: Path, written: list[str]) -> RepositoryStamp:
 
 def companions(own: Path) -> list[str]:
     """Paths of all companions that the installed release has."""
-    files = [*own.glob("*/config.pbtxt"), *own.glob("generate/1/*.py")]
+    files = [*own.glob("*/config.pbtxt"), *own.glob(f"{ENSEMBLE}/{VERSION}/*.py")]
     return sorted(str(file.relative_to(own)) for file in files)
 
 

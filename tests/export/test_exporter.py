@@ -15,16 +15,16 @@ from export.checkpoint import Checkpoint, open_checkpoint
 from export.component import TOLERANCE
 from export.defaults import OwnDefaults
 from export.errors import ParityError, RepositoryError
-from export.exporter import OWN_REPOSITORY, export_checkpoint
 from export.family import Family, Part
 from export.graph import Session
 from export.options import Options, Target
 from export.tiny import LayoutName, build
 from export.wan_t2v import WAN_T2V
 from protocol.model_card import Components, ModelCard
-from protocol.repository import FORMAT, REPOSITORY_FILE, RepositoryStamp
+from protocol.repository import FORMAT, OWN_REPOSITORY, REPOSITORY_FILE, RepositoryStamp
 
 from .conftest import CommandLineExport
+from .one import export_one
 
 PARTS = {part.component: part for part in WAN_T2V.parts}
 FILES = {
@@ -131,7 +131,7 @@ def test_a_graph_that_computes_something_else_fails_with_the_figure(tiny_checkpo
 
     figure = r"wan_text_encoder differs from UMT5EncoderModel by \d.* on 1 x 1 tokens; at most 0.0001 is allowed"
     with pytest.raises(ParityError, match=figure):
-        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+        export_one(tiny_checkpoint, family, tmp_path / "repository", Options())
     assert (version / "model.onnx").read_text() == "the one that is served"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "repository"]
     assert [path.name for path in (tmp_path / "repository").iterdir()] == ["wan_text_encoder"]
@@ -147,7 +147,7 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
     (repository / REPOSITORY_FILE).write_bytes(RepositoryStamp(format=FORMAT).to_bytes())
     heard: list[str] = []
 
-    (result,) = export_checkpoint(
+    (result,) = export_one(
         tiny_checkpoint,
         of_text_encoder(tiny_checkpoint),
         repository,
@@ -160,7 +160,7 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
     assert result.source.max_difference <= TOLERANCE
     assert (repository / "wan_text_encoder" / "config.pbtxt").read_text() == "edited by hand"
     assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "named"
-    assert heard[:2] == ["reading the weights", "text_encoder: loading"]
+    assert heard[:2] == [f"reading the weights of {tiny_checkpoint.name}", "text_encoder: loading"]
 
 
 def changed_at(repository: Path) -> dict[Path, int]:
@@ -169,19 +169,19 @@ def changed_at(repository: Path) -> dict[Path, int]:
 
 def test_what_is_there_already_is_not_exported_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
-    (made,) = export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="one"))
+    (made,) = export_one(tiny_checkpoint, family, repository, Options(model_id="one"))
     before = changed_at(repository)
 
-    (reused,) = export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="two"))
+    (reused,) = export_one(tiny_checkpoint, family, repository, Options(model_id="two"))
     assert (made.is_reused, reused.is_reused) == (False, True)
     assert (reused.source, reused.graphs) == (made.source, ["model.onnx"])
     assert changed_at(repository) == before
     assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "two"
 
     (repository / "wan_text_encoder" / "1" / "model.onnx").write_text("damaged")
-    (again,) = export_checkpoint(tiny_checkpoint, family, repository, Options())
+    (again,) = export_one(tiny_checkpoint, family, repository, Options())
     assert not again.is_reused
-    (of_other_kind,) = export_checkpoint(tiny_checkpoint, family, repository, Options(target=Target.ONNX))
+    (of_other_kind,) = export_one(tiny_checkpoint, family, repository, Options(target=Target.ONNX))
     assert not of_other_kind.is_reused
 
 
@@ -196,22 +196,22 @@ def test_two_families_share_a_component_and_neither_can_replace_it(tiny_checkpoi
     other_family = dataclasses.replace(family, name="wan_i2v", card=card_of_other_family)
     build(tmp_path / "other", LayoutName.TWO_EXPERTS, seed=1)
 
-    export_checkpoint(tmp_path / "other", family, repository, Options(model_id="first"))
-    export_checkpoint(tiny_checkpoint, family, repository, Options(model_id="first"))  # nobody else needs the former
-    (shared,) = export_checkpoint(tiny_checkpoint, other_family, repository, Options(model_id="second"))
+    export_one(tmp_path / "other", family, repository, Options(model_id="first"))
+    export_one(tiny_checkpoint, family, repository, Options(model_id="first"))  # nobody else needs the former
+    (shared,) = export_one(tiny_checkpoint, other_family, repository, Options(model_id="second"))
     assert shared.is_reused
 
     before = changed_at(repository)
     refusal = r"wan_text_encoder of first is not the one that second runs on in .*; export first into another.* --to"
     with pytest.raises(RepositoryError, match=refusal):
-        export_checkpoint(tmp_path / "other", family, repository, Options(model_id="first"))
+        export_one(tmp_path / "other", family, repository, Options(model_id="first"))
     assert changed_at(repository) == before
 
 
 def test_a_model_without_a_triton_configuration_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     family = of_text_encoder(tiny_checkpoint, model="clip_text_encoder")
     with pytest.raises(RepositoryError, match=r"there is no clip_text_encoder/config\.pbtxt"):
-        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+        export_one(tiny_checkpoint, family, tmp_path / "repository", Options())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -220,14 +220,14 @@ def test_a_nan_is_no_match(tiny_checkpoint: Path, tmp_path: Path) -> None:
     next(broken.parameters()).fill_(float("nan"))
     family = of_text_encoder(tiny_checkpoint, graphs=lambda module: umt5.graphs(broken))
     with pytest.raises(ParityError, match="differs from UMT5EncoderModel by nan"):
-        export_checkpoint(tiny_checkpoint, family, tmp_path / "repository", Options())
+        export_one(tiny_checkpoint, family, tmp_path / "repository", Options())
 
 
 def test_a_repository_says_who_wrote_it_and_follows_the_installed_release(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
-    export_checkpoint(tiny_checkpoint, family, repository, Options())
+    export_one(tiny_checkpoint, family, repository, Options())
     stamp = RepositoryStamp.read(repository)
     assert (stamp.format, stamp.release) == (FORMAT, version("tritonreel"))
 
@@ -238,7 +238,7 @@ def test_a_repository_says_who_wrote_it_and_follows_the_installed_release(
     companions = stamp.companions | {"wan_text_encoder/config.pbtxt": digest}
     (repository / REPOSITORY_FILE).write_bytes(stamp.model_copy(update={"companions": companions}).to_bytes())
 
-    export_checkpoint(tiny_checkpoint, family, repository, Options())
+    export_one(tiny_checkpoint, family, repository, Options())
     assert configuration.read_bytes() == (OWN_REPOSITORY / "wan_text_encoder/config.pbtxt").read_bytes()
     assert generate.read_text() == "edited by hand"
     assert RepositoryStamp.read(repository) == stamp
@@ -255,7 +255,7 @@ def test_an_export_into_a_repository_of_another_format_leaves_nothing_that_this_
     for file in ("generate/config.pbtxt", "generate/1/model.py", "generate/1/job.py"):
         (repository / file).write_text("of an older release, or edited by hand")
 
-    export_checkpoint(tiny_checkpoint, family, repository, Options())
+    export_one(tiny_checkpoint, family, repository, Options())
 
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["wan_t2v"]
     assert ModelCard.read(folder / "wan_t2v").family == "wan_t2v"

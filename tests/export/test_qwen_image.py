@@ -16,11 +16,13 @@ from export.checkpoint import open_checkpoint, read_json
 from export.component import TOLERANCE
 from export.defaults import read_defaults
 from export.errors import CheckpointError
-from export.exporter import OWN_REPOSITORY, export_checkpoint
 from export.graph import Session
 from export.options import Options
 from export.qwen_image import QWEN_IMAGE
 from protocol.model_card import Components, ModelCard
+from protocol.repository import OWN_REPOSITORY
+
+from .one import export_one
 
 PARTS = {part.component: part for part in QWEN_IMAGE.parts}
 FILES = {"vae": ["bands_first.onnx", "middle_first.onnx", "whole_first.onnx"]}
@@ -30,7 +32,7 @@ FILES = {"vae": ["bands_first.onnx", "middle_first.onnx", "whole_first.onnx"]}
 def repository(qwen_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny checkpoint, exported."""
     repository = tmp_path_factory.mktemp("qwen") / "repository"
-    export_checkpoint(qwen_checkpoint, QWEN_IMAGE, repository, Options())
+    export_one(qwen_checkpoint, QWEN_IMAGE, repository, Options())
     return repository
 
 

@@ -19,13 +19,12 @@ from tritonclient import grpc
 
 from launcher.control_socket import ControlSocket
 from launcher.ports import OPTIONS, resolve
-from launcher.release_check import OWN_REPOSITORY
 from launcher.repository_api import RepositoryApi
 from launcher.run_folder import stop_instance
 from launcher.settings import Ports
 from launcher.shared_memory import regions
 from launcher.stub_processes import StubProcess, live_stubs
-from protocol.repository import REPOSITORY_FILE, stamp
+from protocol.repository import OWN_REPOSITORY, REPOSITORY_FILE, stamp
 
 CONFIG = """
 backend: "python"

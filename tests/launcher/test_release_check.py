@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from launcher.errors import SetupError
-from launcher.release_check import OWN_REPOSITORY, check_release, export_command
+from launcher.release_check import check_release, export_command
 from launcher.settings import TOY_REPOSITORY
-from protocol.repository import FORMAT, REPOSITORY_FILE, RepositoryStamp, companions, stamp
+from protocol.repository import FORMAT, OWN_REPOSITORY, REPOSITORY_FILE, RepositoryStamp, companions, stamp
 
 LEAF = "wan_vae/config.pbtxt"
 GENERATE = "generate/config.pbtxt"
