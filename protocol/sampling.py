@@ -42,6 +42,10 @@ class NoUse:
     why: str
 
 
+Guidance = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+"""1 and below turn it off"""
+
+
 class _Fields(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
@@ -85,19 +89,13 @@ class Sampling(_Fields):
 class WanSampling(Sampling):
     """How Wan samples; None where the model has one transformer."""
 
-    guidance_scale: float = Field(
-        ge=0,
-        le=20,
-        allow_inf_nan=False,
+    guidance_scale: Guidance = Field(
         description="Classifier-free guidance of the high-noise expert, which does the first steps (of the whole model "
         "where it has one transformer). 1 and below turn guidance off.",
         examples=[4.0],
     )
-    guidance_scale_2: Annotated[float | None, NoUse("it has one transformer, which takes guidance_scale")] = Field(
+    guidance_scale_2: Annotated[Guidance | None, NoUse("it has one transformer, which takes guidance_scale")] = Field(
         None,
-        ge=0,
-        le=20,
-        allow_inf_nan=False,
         description="Guidance of the low-noise expert (diffusers' `transformer_2`), which does the last steps. Follows "
         "`guidance_scale` when only that is given; the model's own pair applies when neither is.",
         examples=[3.0],
@@ -122,20 +120,14 @@ class WanSampling(Sampling):
 class QwenImageSampling(Sampling):
     """How Qwen-Image samples; None where the model is guided otherwise."""
 
-    true_cfg_scale: Annotated[float | None, NoUse("it is guided by guidance_scale")] = Field(
+    true_cfg_scale: Annotated[Guidance | None, NoUse("it is guided by guidance_scale")] = Field(
         None,
-        ge=0,
-        le=20,
-        allow_inf_nan=False,
         description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
         "halves the work.",
         examples=[4.0],
     )
-    guidance_scale: float | None = Field(
+    guidance_scale: Guidance | None = Field(
         None,
-        ge=0,
-        le=20,
-        allow_inf_nan=False,
         description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
         examples=[4.0],
     )

@@ -34,6 +34,21 @@ class Reference(ABC):
     def frames(self, params: Any, max_sequence_length: int) -> NDArray[np.float32]:
         """float32 [frames, height, width, 3], 0..1."""
 
+    def call(self, pipeline: Any, params: Any, max_sequence_length: int, **of_family: Any) -> Any:
+        """The pipeline's output for the request."""
+        with rescaled_guidance(pipeline, params.guidance_rescale):
+            return pipeline(
+                prompt=params.prompt,
+                negative_prompt=params.negative_prompt,
+                height=params.height,
+                width=params.width,
+                num_inference_steps=params.num_inference_steps,
+                generator=torch.Generator().manual_seed(params.seed),
+                max_sequence_length=max_sequence_length,
+                output_type="np",
+                **of_family,
+            )
+
     def pipeline(self, kind: type[DiffusionPipeline]) -> Any:
         """The checkpoint in a pipeline of this class, loaded once."""
         if kind not in self._loaded:
@@ -54,26 +69,17 @@ class WanReference(Reference):
             else FlowMatchEulerDiscreteScheduler.from_config(config, shift=params.flow_shift)
         )
         pipeline.register_to_config(boundary_ratio=params.boundary_ratio)
-        with rescaled_guidance(pipeline, params.guidance_rescale):
-            output = self._call(pipeline, params, max_sequence_length)
-        frames: NDArray[np.float32] = output.frames[0]
-        return frames
-
-    def _call(self, pipeline: Any, params: Any, max_sequence_length: int) -> Any:
-        return pipeline(
+        output = self.call(
+            pipeline,
+            params,
+            max_sequence_length,
             **({} if params.image is None else {"image": Image.fromarray(params.image)}),
-            prompt=params.prompt,
-            negative_prompt=params.negative_prompt,
-            height=params.height,
-            width=params.width,
             num_frames=params.num_frames,
-            num_inference_steps=params.num_inference_steps,
             guidance_scale=params.guidance_scale,
             guidance_scale_2=params.guidance_scale_2,
-            generator=torch.Generator().manual_seed(params.seed),
-            max_sequence_length=max_sequence_length,
-            output_type="np",
         )
+        frames: NDArray[np.float32] = output.frames[0]
+        return frames
 
 
 class QwenImageReference(Reference):
@@ -84,18 +90,7 @@ class QwenImageReference(Reference):
         # the class has a constant for it, which holds for Qwen's own tokenizer alone
         before_the_prompt = pipeline.prompt_template_encode.split("{}")[0]
         pipeline.prompt_template_encode_start_idx = len(pipeline.tokenizer(before_the_prompt).input_ids)
-        with rescaled_guidance(pipeline, params.guidance_rescale):
-            output = pipeline(
-                prompt=params.prompt,
-                negative_prompt=params.negative_prompt,
-                height=params.height,
-                width=params.width,
-                num_inference_steps=params.num_inference_steps,
-                true_cfg_scale=params.true_cfg_scale,
-                generator=torch.Generator().manual_seed(params.seed),
-                max_sequence_length=max_sequence_length,
-                output_type="np",
-            )
+        output = self.call(pipeline, params, max_sequence_length, true_cfg_scale=params.true_cfg_scale)
         frames: NDArray[np.float32] = output.images
         return frames
 
