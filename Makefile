@@ -8,10 +8,13 @@ VENV ?= .venv
 # the first of these that is a Python which Tritonreel runs on
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && exit; done; echo python3)
+# Python compiles what is imported when it is; most of torch and transformers never is
+INSTALL = $(BIN)/python -m pip install --no-compile -c constraints.txt -e
 SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(VENV)/.installed-bench
 
 # the bundled checkpoints and what is made of them; `serve` serves them until others are exported to model_repository
@@ -48,15 +51,15 @@ check: lint ## Lint, then run the unit tests: within a minute
 	$(BIN)/python -m pytest -m "unit and not slow" $(ARGS)
 
 .PHONY: coverage
-coverage: $(INSTALLED) ## Measure what the unit tests cover of the code that they run in their own process
+coverage: $(INSTALLED_DEV) ## Measure what the unit tests cover of the code that they run in their own process
 	$(BIN)/python -m pytest -m unit --cov --cov-report=term:skip-covered $(ARGS)
 
 .PHONY: torture
-torture: $(INSTALLED) ## Attack a server of all families for about an hour
+torture: $(INSTALLED_DEV) ## Attack a server of all families for about an hour
 	$(BIN)/python -m pytest tests/torture --torture $(ARGS)
 
 .PHONY: lint
-lint: $(INSTALLED) ## Check format, style and types
+lint: $(INSTALLED_DEV) ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -84,9 +87,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@echo "Installing into $(VENV); the first time this takes some minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(INSTALL) '.[toy]'
+	@touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	$(INSTALL) '.[dev]'
 	@touch $@
 
 $(INSTALLED_BENCH): $(INSTALLED)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,bench]'
+	$(INSTALL) '.[toy,bench]'
 	@touch $@

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from launcher.errors import in_words
 from launcher.release_check import export_command
 from protocol.model_card import CARD_FILE, ModelCard
 from protocol.repository import ENSEMBLE, VERSION, RepositoryStamp
+from protocol.sampling import SPECS
 
 Mark = tuple[int, int]
 """changes whenever a folder or file is replaced: its inode, and the time at which what is in it was last written"""
@@ -26,53 +28,75 @@ class ExportedCheckpoint:
 
 @dataclass(frozen=True)
 class Exports:
-    """What a repository holds."""
+    """What a repository holds, by the name of the folder that a checkpoint's card is in."""
 
     complete: Mapping[str, ExportedCheckpoint]
-    """by the name of the folder that the card is in; see `in_order`"""
-    broken: Mapping[str, str]
-    """folder -> why what is in it cannot be served"""
+    """see `in_order`"""
+    lacking: Mapping[str, tuple[str, ...]]
+    """the models without weights that a checkpoint runs on"""
+    unreadable: Mapping[str, str]
+    """why a checkpoint's card cannot be read"""
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Why what is in a folder cannot be served."""
+        reasons = {
+            folder: f"without weights: {', '.join(models)}; export the checkpoint again"
+            for folder, models in self.lacking.items()
+        }
+        return reasons | dict(self.unreadable)
 
 
 def look(repository: Path, chosen: Sequence[str] = ()) -> Exports:
-    """What is there now. What cannot be read is not there.
+    """What is there now.
 
     Args:
         chosen: ids of the checkpoints to look at; empty for all.
     """
     complete: dict[str, ExportedCheckpoint] = {}
-    broken: dict[str, str] = {}
+    lacking: dict[str, tuple[str, ...]] = {}
+    unreadable: dict[str, str] = {}
     if not _is_current(repository):
-        return Exports(complete, broken)  # what another release wrote goes when a checkpoint is exported into it
-    for file in sorted((repository / ENSEMBLE / VERSION).glob(f"*/{CARD_FILE}")):
-        name = file.parent.name
+        return Exports(
+            complete, lacking, unreadable
+        )  # what another release wrote goes when a checkpoint is exported into it
+    for folder in _subfolders(repository / ENSEMBLE / VERSION):
+        file = folder / CARD_FILE
         try:
+            if not file.exists():
+                continue
             card_mark = _mark(file)
-            card = ModelCard.read(file.parent)
+            card = ModelCard.read(folder)
+            if card.family not in SPECS:
+                raise ValueError(f"family: {card.family} is not known")
             if chosen and card.id not in chosen:
                 continue
-            models = {model: _mark(_version(repository, model)) for model in card.components.names()}
-        except FileNotFoundError as error:
-            broken[name] = f"{error.filename} is missing. {_export_again(repository)}"
-        except (OSError, ValueError) as error:
-            reason = _in_words(error)
-            broken[name] = f"{file} is not a model card of this release ({reason}). {_export_again(repository)}"
+            marks = {model: _mark_of(repository / model) for model in card.components.names()}
+        except FileNotFoundError:
+            continue  # it is just going
+        except OSError as error:
+            unreadable[folder.name] = f"Cannot read {error.filename or file}: {in_words(error)}."
+        except ValueError as error:  # not UTF-8, not JSON, or not what a card says
+            unreadable[folder.name] = (
+                f"{file} is not a model card of this release ({_first_reason(error)}). Export the checkpoint again. "
+                f"Run: {export_command(repository)}"
+            )
         else:
-            complete[name] = ExportedCheckpoint(card, card_mark, models)
-    return Exports(in_order(complete, chosen), broken)
+            models = {model: mark for model, mark in marks.items() if mark is not None}
+            if len(models) == len(marks):
+                complete[folder.name] = ExportedCheckpoint(card, card_mark, models)
+            else:
+                lacking[folder.name] = tuple(model for model in marks if model not in models)
+    return Exports(in_order(complete, chosen), lacking, unreadable)
 
 
 def in_order(checkpoints: Mapping[str, ExportedCheckpoint], chosen: Sequence[str]) -> dict[str, ExportedCheckpoint]:
-    """As chosen, or by name: the first that can do what a request asks for serves those that name no model."""
+    """As chosen, or by the names of their folders."""
     place = {model_id: number for number, model_id in enumerate(chosen)}
     return dict(sorted(checkpoints.items(), key=lambda item: (place.get(item[1].card.id, 0), item[0])))
 
 
-def _export_again(repository: Path) -> str:
-    return f"Export the checkpoint again. Run: {export_command(repository)}"
-
-
-def _in_words(error: Exception) -> str:
+def _first_reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_url=False, include_input=False)[0]
@@ -86,14 +110,21 @@ def _is_current(repository: Path) -> bool:
         return False
 
 
-def _version(repository: Path, model: str) -> Path:
-    """The folder with the model's files."""
-    folder = repository / model / VERSION
-    if not any(file.is_file() for file in folder.iterdir()):
-        raise FileNotFoundError(2, "it is empty", str(folder))
-    if not (repository / model / "config.pbtxt").is_file():
-        raise FileNotFoundError(2, "there is none", str(repository / model / "config.pbtxt"))
-    return folder
+def _subfolders(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.is_dir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _mark_of(model: Path) -> Mark | None:
+    """Of a Triton model's files; None where it lacks some."""
+    try:
+        if (model / "config.pbtxt").is_file() and any(file.is_file() for file in (model / VERSION).iterdir()):
+            return _mark(model / VERSION)
+    except FileNotFoundError:
+        pass
+    return None
 
 
 def _mark(path: Path) -> Mark:

@@ -19,16 +19,18 @@ class RepositoryModels:
 
     load: tuple[str, ...]
     """names of Triton models, sorted"""
+    missing: tuple[str, ...]
+    """those that a checkpoint runs on, but that have no weights"""
     exports: Exports
 
 
 def read_repository(folder: Path, chosen: Sequence[str] = ()) -> RepositoryModels:
-    """List the models of `folder`, and warn of checkpoints that cannot be served.
+    """List the models of `folder`, and warn of cards that cannot be read.
 
     Args:
         chosen: ids of the checkpoints to serve; empty for all, and for models that no checkpoint runs on.
 
-    Raises SetupError when there is none to load, no checkpoint can be served, or one that was chosen cannot.
+    Raises SetupError when there is none to load, no card can be read, or a chosen checkpoint cannot be served.
     """
     try:
         return _read_repository(folder, chosen)
@@ -54,16 +56,21 @@ def _read_repository(folder: Path, chosen: Sequence[str]) -> RepositoryModels:
     check_release(folder)
     found = look(folder, chosen)
     served = {checkpoint.card.id: checkpoint for checkpoint in found.complete.values()}
-    lacking = [model_id for model_id in chosen if model_id not in served]
-    if found.broken and (lacking or not served):
-        raise SetupError("\n".join(found.broken.values()))
-    if lacking:
+    lacking = {model for models in found.lacking.values() for model in models}
+    if chosen and lacking:
+        raise SetupError(f"{', '.join(sorted(lacking))} in {folder} has no weights; export the checkpoint again.")
+    unknown = [model_id for model_id in chosen if model_id not in served]
+    if found.unreadable and (unknown or not (served or lacking)):
+        raise SetupError("\n".join(found.unreadable.values()))
+    if unknown:
         there = ", ".join(checkpoint.card.id for checkpoint in look(folder).complete.values()) or "none"
-        raise SetupError(f"There is no model {lacking[0]!r} in {folder}; exported there: {there}.")
-    for reason in found.broken.values():
+        raise SetupError(f"There is no model {unknown[0]!r} in {folder}; exported there: {there}.")
+    for reason in found.unreadable.values():
         logger.warning("one checkpoint is not served: %s", reason)
     needed = {ENSEMBLE, *(model for checkpoint in served.values() for model in checkpoint.models)}
-    return RepositoryModels(tuple(name for name in exported if name in needed or not chosen), found)
+    missing = lacking | ({ENSEMBLE} if served or lacking else set()).difference(exported)
+    load = tuple(name for name in exported if name in needed or not chosen)
+    return RepositoryModels(load, tuple(sorted(missing)), found)
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -152,6 +152,8 @@ class TritonServer:
         else:
             models = read_repository(settings.model_repository, settings.models)
             self.models, found = models.load, models.exports.complete
+            if models.missing:
+                logger.warning("exported checkpoints lack %s; export them again", ", ".join(models.missing))
         self.checkpoints = {
             name: checkpoint for name, checkpoint in found.items() if name in self.checkpoints or not self._has_started
         }

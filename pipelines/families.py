@@ -199,6 +199,7 @@ def _readable_card(checkpoint: Path) -> ModelCard | None:
     """The card of a checkpoint; None for one of another release, of which the launcher has told and which keeps none of
     the others from being served."""
     try:
-        return ModelCard.read(checkpoint)
+        card = ModelCard.read(checkpoint)
     except ValueError:
         return None
+    return card if card.family in FAMILIES else None
