@@ -15,6 +15,7 @@ from export.options import Options
 from export.publication import Plan, check_configurations, check_shared, other_component, publish
 from export.source import component_fingerprint, exporter_fingerprint, read_source
 from export.staging import Staging, staged
+from export.tokenizer import fast_tokenizer
 from protocol.model_card import ModelCard
 from protocol.repository import VERSION
 
@@ -156,7 +157,7 @@ def _plan(folder: Path, family: Family, repository: Path, options: Options) -> P
     fingerprints = {
         part.model: (components[part.source], exporter_fingerprint(options, part.modules)) for part in parts
     }
-    plan = Plan(folder, family, checkpoint, card, parts, fingerprints)
+    plan = Plan(folder, family, checkpoint, card, parts, fingerprints, fast_tokenizer(folder / "tokenizer"))
     check_shared(repository, card, plan.components)
     return plan
 

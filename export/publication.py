@@ -16,6 +16,7 @@ from export.record import ExportRecord
 from export.source import read_source
 from export.staging import Staging
 from pipelines.lora.targets import write_targets
+from pipelines.tokenizer import TOKENIZER_FILE
 from protocol.model_card import CARD_FILE, ModelCard
 from protocol.repository import (
     ENSEMBLE,
@@ -40,6 +41,8 @@ class Plan:
     parts: tuple[Part, ...]
     fingerprints: Mapping[str, tuple[str, str]]
     """by Triton model: of the component, and of what exports it"""
+    tokenizer: str
+    """see `fast_tokenizer`"""
     results: dict[str, Exported] = field(default_factory=dict)
     """by Triton model, as they come"""
 
@@ -68,8 +71,8 @@ def publish(plan: Plan, repository: Path, staging: Staging, options: Options) ->
     plan.card.write(generate)
     targets = {result.component: result.source.adapter_targets for result in plan.results.values()}
     write_targets(generate, {component: layers for component, layers in targets.items() if layers})
-    for component in ("tokenizer", "scheduler"):
-        shutil.copytree(plan.folder / component, generate / component)
+    (generate / TOKENIZER_FILE).write_text(plan.tokenizer)
+    shutil.copytree(plan.folder / "scheduler", generate / "scheduler")
     ExportRecord.of(plan.folder, options, dict(plan.fingerprints)).write(generate)
     absent = [f"{part.model}/{VERSION}" for part in plan.family.parts if part.source not in plan.checkpoint.models]
     left = _left_by_another_format(repository, plan.family, found)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from transformers import AutoTokenizer
 
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
@@ -19,6 +18,7 @@ from pipelines.qwen_text import count_system_tokens, encode_prompt
 from pipelines.runner import Evaluate, ModelRunner, Shared, Tensors
 from pipelines.schedulers import make_dynamic_scheduler, read_config
 from pipelines.token_encoder import TokenEncoder
+from pipelines.tokenizer import TOKENIZER_FILE, Tokenizer
 from pipelines.vae_decoder import decode_image
 from protocol.model_card import ModelCard
 from protocol.sampling import QwenImageSpec
@@ -31,7 +31,7 @@ class QwenImage:
     """The sampling code of one checkpoint; holds no state of any job.
 
     Args:
-        folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer/`, `scheduler/`.
+        folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer.json`, `scheduler/`.
         runner: runs the checkpoint's models.
         evaluate: runs its transformer.
         adapters: the LoRA adapters that its transformer can have.
@@ -44,7 +44,7 @@ class QwenImage:
         self.card = ModelCard.read(folder)
         assert self.card.rope is not None
         self._rope = RopeTables(self.card.rope)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self._tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         self._system_tokens = count_system_tokens(self._tokenizer)
         self._scheduler_config = read_config(folder / "scheduler")
         self._runner = runner

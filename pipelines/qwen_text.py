@@ -1,10 +1,9 @@
 """Qwen2.5-VL prompts of Qwen-Image (diffusers' `QwenImagePipeline._get_qwen_prompt_embeds`)."""
 
-from typing import Any
-
 import torch
 
 from pipelines.token_encoder import TokenEncoder
+from pipelines.tokenizer import Tokenizer
 
 _SYSTEM = (
     "<|im_start|>system\n"
@@ -15,21 +14,18 @@ _SYSTEM = (
 _TEMPLATE = _SYSTEM + "{}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def count_system_tokens(tokenizer: Any) -> int:
+def count_system_tokens(tokenizer: Tokenizer) -> int:
     """Tokens of the template before the prompt, which the transformer does not see: 34 with Qwen's own tokenizer."""
-    return len(tokenizer(_SYSTEM)["input_ids"])
+    return tokenizer.encode(_SYSTEM, max_length=1024).shape[1]
 
 
 async def encode_prompt(
-    prompt: str, tokenizer: Any, system_tokens: int, encoder: TokenEncoder, max_length: int
+    prompt: str, tokenizer: Tokenizer, system_tokens: int, encoder: TokenEncoder, max_length: int
 ) -> torch.Tensor:
     """Encode one prompt.
 
     Returns:
         [1, tokens, text_dim]: the prompt's own tokens and those that close the template, at most `max_length`.
     """
-    tokens = tokenizer(
-        [_TEMPLATE.format(prompt)], truncation=True, max_length=max_length + system_tokens, return_tensors="pt"
-    )
-    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
+    states = await encoder.encode(tokenizer.encode(_TEMPLATE.format(prompt), max_length + system_tokens))
     return states[:, system_tokens:]

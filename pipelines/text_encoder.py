@@ -1,15 +1,15 @@
 """UMT5 prompts of the Wan family (diffusers' `WanPipeline._get_t5_prompt_embeds`)."""
 
 import html
-from typing import Any
 
 import ftfy
 import torch
 
 from pipelines.token_encoder import TokenEncoder
+from pipelines.tokenizer import Tokenizer
 
 
-async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_length: int) -> torch.Tensor:
+async def encode_prompt(prompt: str, tokenizer: Tokenizer, encoder: TokenEncoder, max_length: int) -> torch.Tensor:
     """Encode one prompt.
 
     The encoder runs on the unpadded ids: its mask makes padding without effect. The rest is zero-filled, which the
@@ -18,8 +18,7 @@ async def encode_prompt(prompt: str, tokenizer: Any, encoder: TokenEncoder, max_
     Returns:
         [1, max_length, text_dim].
     """
-    tokens = tokenizer([prompt_clean(prompt)], truncation=True, max_length=max_length, return_tensors="pt")
-    states = await encoder.encode(tokens["input_ids"], tokens["attention_mask"])
+    states = await encoder.encode(tokenizer.encode(prompt_clean(prompt), max_length))
     return torch.nn.functional.pad(states, (0, 0, 0, max_length - states.shape[1]))
 
 

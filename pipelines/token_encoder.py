@@ -23,11 +23,11 @@ class TokenEncoder:
         self._runner = runner
         self._cache = cache
 
-    async def encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    async def encode(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Encode the tokens of one prompt.
 
         Args:
-            input_ids, attention_mask: integers [1, tokens].
+            input_ids: int64 [1, tokens].
 
         Returns:
             [1, tokens, text_dim]; read-only.
@@ -35,7 +35,7 @@ class TokenEncoder:
         Raises:
             ModelFailed: the encoder could not be run, or did not answer for each token.
         """
-        inputs = {"input_ids": input_ids.long(), "attention_mask": attention_mask.long()}
+        inputs = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
         return await self._cache.get(self._model, fingerprint(inputs), lambda: self._call(inputs))
 
     async def _call(self, inputs: Tensors) -> torch.Tensor:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
@@ -18,6 +17,7 @@ from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
 from pipelines.text_encoder import encode_prompt
 from pipelines.token_encoder import TokenEncoder
+from pipelines.tokenizer import TOKENIZER_FILE, Tokenizer
 from pipelines.vae_decoder import decode
 from pipelines.wan_conditioning import Conditioning, ImageEncoder, ModelInput
 from protocol.model_card import ModelCard
@@ -38,7 +38,7 @@ class Wan:
 
     Args:
         condition: makes what the transformers see of an image; which of them depends on the kind of model.
-        folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer/`, `scheduler/`.
+        folder: what `export` wrote for the checkpoint: `card.json`, `tokenizer.json`, `scheduler/`.
         runner: runs the checkpoint's models.
         evaluate: runs its transformers.
         adapters: the LoRA adapters that its transformers can have.
@@ -55,7 +55,7 @@ class Wan:
         cache: ConditionCache,
     ) -> None:
         self.card = ModelCard.read(folder)
-        self._tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self._tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         self._scheduler_config = read_config(folder / "scheduler")
         self._runner = runner
         self._evaluate = evaluate

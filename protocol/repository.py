@@ -17,10 +17,10 @@ ENSEMBLE = "generate"
 VERSION = "1"
 """of every model"""
 REPOSITORY_FILE = "repository.json"
-FORMAT = 1
+FORMAT = 2
 """Goes up when what is exported, cards or graphs, changes so that checkpoints must be exported again.
 
-0 is what releases before this file wrote."""
+0 is what releases before this file wrote; 1 had tokenizers that only transformers can read."""
 
 
 class RepositoryStamp(BaseModel):

@@ -11,8 +11,7 @@ from pipelines.runner import Chunk, Inputs
 from pipelines.token_encoder import TokenEncoder
 from protocol.errors import ModelFailed
 
-IDS = torch.tensor([[5, 6, 1]], dtype=torch.int32)
-MASK = torch.ones_like(IDS)
+IDS = torch.tensor([[5, 6, 1]])
 
 
 class Runner:
@@ -40,19 +39,19 @@ async def test_equal_tokens_are_encoded_once() -> None:
     runner = Runner()
     encoder = encoder_of(runner)
 
-    first, second = await asyncio.gather(encoder.encode(IDS, MASK), encoder.encode(IDS.long(), MASK))
+    first, second = await asyncio.gather(encoder.encode(IDS), encoder.encode(IDS.clone()))
 
     assert first is second
     np.testing.assert_array_equal(first[0, :, 0], [5, 6, 1])
-    assert runner.calls == [{"input_ids": IDS.tolist(), "attention_mask": MASK.tolist()}]
+    assert runner.calls == [{"input_ids": IDS.tolist(), "attention_mask": [[1, 1, 1]]}]
 
 
-async def test_other_tokens_or_another_mask_are_not_equal() -> None:
+async def test_other_tokens_are_not_equal() -> None:
     runner = Runner()
     encoder = encoder_of(runner)
-    for ids, mask in ((IDS, MASK), (IDS + 1, MASK), (IDS, MASK - 1), (IDS[:, :2], MASK[:, :2])):
-        await encoder.encode(ids, mask)
-    assert len(runner.calls) == 4
+    for ids in (IDS, IDS + 1, IDS[:, :2]):
+        await encoder.encode(ids)
+    assert len(runner.calls) == 3
 
 
 @pytest.mark.parametrize("shape", [(0,), (1, 2, 4), (1, 3), (2, 3, 4), (1, 4, 4)])
@@ -60,7 +59,7 @@ async def test_an_answer_that_is_not_one_per_token_is_an_error_and_not_kept(shap
     runner = Runner(torch.zeros(shape))
     encoder = encoder_of(runner)
     with pytest.raises(ModelFailed, match=r"umt5 answered .* for tokens \(1, 3\)"):
-        await encoder.encode(IDS, MASK)
+        await encoder.encode(IDS)
 
     runner.answer = None
-    assert (await encoder.encode(IDS, MASK)).shape == (1, 3, 4)
+    assert (await encoder.encode(IDS)).shape == (1, 3, 4)

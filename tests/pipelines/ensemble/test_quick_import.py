@@ -12,6 +12,7 @@ from pipelines.ensemble.quick_import import without_torch_compiler
 with without_torch_compiler():
     from pipelines.families import Pipelines
 assert "torch._dynamo" not in sys.modules, "somebody imported the compiler"
+assert "transformers" not in sys.modules, "somebody imports what only an export needs"
 assert "diffusers.models" not in sys.modules, "somebody imports diffusers' models"
 from pipelines.schedulers import make_scheduler
 assert len(make_scheduler({"use_flow_sigmas": True, "prediction_type": "flow_prediction"}, "unipc", 3.0, 4).sigmas) == 5

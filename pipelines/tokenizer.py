@@ -1,0 +1,29 @@
+"""Words into the integers that a text encoder takes."""
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer as FastTokenizer
+
+TOKENIZER_FILE = "tokenizer.json"
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer, without transformers, whose import takes longer than all else that `generate` needs.
+
+    Args:
+        file: `tokenizer.json`, as `export` writes it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._tokenizer = FastTokenizer.from_file(str(file))
+
+    def encode(self, text: str, max_length: int) -> torch.Tensor:
+        """The tokens of one text with the special ones around it, of which the text's last are cut off when there are
+        more than `max_length`.
+
+        Returns:
+            int64 [1, tokens].
+        """
+        self._tokenizer.enable_truncation(max_length)
+        return torch.tensor([self._tokenizer.encode(text).ids])
