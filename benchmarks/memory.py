@@ -20,7 +20,7 @@ def peak_mib(repository: Path, family: str, frames: int) -> float:
 def main(repository: Path, family: str, frames: int) -> None:
     from protocol.model_card import ModelCard
     from runtime.engine import Chunk
-    from runtime.onnx_engine import StreamingEngine
+    from runtime.vae_engine import StreamingEngine
 
     card = ModelCard.read(repository / "generate" / "1" / family)
     space = card.latents

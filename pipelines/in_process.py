@@ -45,5 +45,5 @@ class InProcessRunner:
     def _engine(self, model: str) -> Engine:
         with self._loading:
             if model not in self._engines:
-                self._engines[model] = open_engine(self._repository / model / "1", self._threads, self._loras)
+                self._engines[model] = open_engine(self._repository / model / "1", self._threads, lambda: self._loras)
             return self._engines[model]

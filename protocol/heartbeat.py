@@ -4,7 +4,6 @@ Triton knows only whether the process exists. A computation that takes minutes i
 let Python run meanwhile.
 """
 
-import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +33,8 @@ class Heartbeat:
         """Beat as long as this event loop runs, until cancelled; the thread leaves it to this from now on."""
         if self._file is None:
             return
+        import asyncio  # which models without an event loop load faster without
+
         self._stopped.set()
         with suppress(FileNotFoundError):  # nobody looks any more
             while True:

@@ -7,9 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 MAX_ADAPTERS = 8
 """of one request"""
 
-LORA_INPUT = "lora"
-"""a transformer's input for adapters: `AppliedLoras` as JSON"""
-
 AdapterName = Annotated[str, Field(min_length=1, max_length=255)]
 AdapterScale = Annotated[float, Field(ge=-10, le=10, allow_inf_nan=False)]
 

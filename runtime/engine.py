@@ -18,6 +18,8 @@ class Tensor(Protocol):
 
 Inputs = Mapping[str, Tensor | str]
 """by name; a string is what DLPack has no dtype for"""
+LORA_INPUT = "lora"
+"""a transformer's input for adapters: `protocol.lora.AppliedLoras` as JSON"""
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,6 @@ class Engine(Protocol):
             LookupError: the chunk's sequence was never started, or has been forgotten.
             PipelineError: an adapter cannot be applied any more.
         """
+
+    def forget_idle(self, seconds: float) -> None:
+        """Drop the state of sequences that were not called for so long."""

@@ -1,20 +1,23 @@
-"""Engines over ONNX Runtime: models of one graph, and VAEs, which may carry caches from chunk to chunk."""
+"""Engines over ONNX Runtime. This one is for models of one graph; those of VAEs are in `runtime.vae_engine`.
 
-import time
+What only some models need is imported when they do, so that the others are loaded in two thirds of the time.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import onnxruntime as ort
 
-from pipelines.lora.folder import LoraFolder
-from protocol.lora import LORA_INPUT
-from runtime.adapter_cache import AdapterCache
-from runtime.banded_vae import BandedVae, VideoState
-from runtime.bands import BAND_BYTES, BandPlan
-from runtime.engine import Chunk, Engine, Inputs, Tensor
+from runtime.engine import LORA_INPUT, Chunk, Engine, Inputs
 from runtime.heap import Heap
-from runtime.onnx_session import call, device_of, has_gpu, open_session
+from runtime.onnx_session import call, device_of, open_session
 from runtime.tensors import to_ort_value
+
+if TYPE_CHECKING:
+    from pipelines.lora.folder import LoraFolder
+    from runtime.adapter_cache import AdapterCache
 
 _ONE_GRAPH = "model.onnx"
 
@@ -25,7 +28,7 @@ class OnnxEngine:
     """A model that is one graph, `model.onnx`.
 
     Args:
-        loras: where the adapters are that transformers are asked to apply.
+        loras: gives the folder with the adapters that transformers are asked to apply.
         adapter_cache_bytes: how many bytes of them stay loaded.
     """
 
@@ -33,15 +36,13 @@ class OnnxEngine:
         self,
         folder: Path,
         threads: int = 0,
-        loras: LoraFolder | None = None,
+        loras: "Callable[[], LoraFolder | None]" = lambda: None,
         adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
     ) -> None:
         self._session = open_session(folder / _ONE_GRAPH, threads)
         self._outputs = [output.name for output in self._session.get_outputs()]
-        optional = {value.name: value.type for value in self._session.get_overridable_initializers()}
-        self._adapters = AdapterCache(
-            loras or LoraFolder(None), optional, device_of(self._session), adapter_cache_bytes
-        )
+        self._loras = loras
+        self._adapter_cache_bytes = adapter_cache_bytes
         self._heap = Heap()
 
     def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
@@ -54,117 +55,32 @@ class OnnxEngine:
         self._heap.trim_if_grown()
         return outputs
 
-
-class ImageEngine:
-    """A VAE that decodes images.
-
-    Args:
-        band_bytes: how much memory an image may take on the CPU that is not cut into bands.
-    """
-
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
-        self._vae = _open_vae(folder, threads, band_bytes)
-        self._heap = Heap(returns_large_blocks=True)
-
-    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
-        """The images of one set of latents."""
-        try:
-            result, _ = self._vae.run(_only(inputs), None, last=True)
-        finally:
-            self._vae.release()
-            self._heap.trim_if_grown()
-        return {self._vae.result: result}
-
-
-class StreamingEngine:
-    """A VAE of videos, which keeps caches between calls, on the device that computed them.
-
-    Args:
-        band_bytes: how much memory a frame may take on the CPU that is not cut into bands.
-    """
-
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
-        self._vae = _open_vae(folder, threads, band_bytes)
-        self._states: dict[int | str, VideoState] = {}
-        self._last_used: dict[int | str, float] = {}
-        self._heap = Heap(returns_large_blocks=True)
-
-    def __len__(self) -> int:
-        """The number of sequences that hold caches."""
-        return len(self._states)
-
-    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
-        """Process the next chunk of a sequence; a chunk without frames (axis 2) only ends it.
-
-        Raises:
-            ValueError: there is no chunk.
-            LookupError: the sequence was never started, or has been forgotten.
-        """
-        if chunk is None:
-            raise ValueError("a streaming model needs to know which chunk this is")
-        x = to_ort_value(_only(inputs))
-        if x.shape()[2] == 0:
-            self._forget(chunk.sequence_id)
-            return {self._vae.result: to_ort_value(np.empty((0,) * 5, np.float32))}
-        if not chunk.start and chunk.sequence_id not in self._states:
-            raise LookupError(f"sequence {chunk.sequence_id} was not started or has been idle for too long")
-        # taken out: a call that fails leaves a video that cannot go on
-        before = None if chunk.start else self._states.pop(chunk.sequence_id)
-        try:
-            result, after = self._vae.run(x, before, last=chunk.end)
-        except Exception:
-            self._forget(chunk.sequence_id)
-            raise
-        if after is None:
-            self._forget(chunk.sequence_id)
-        else:
-            self._states[chunk.sequence_id] = after
-            self._last_used[chunk.sequence_id] = time.monotonic()
-            self._heap.trim_if_grown()
-        return {self._vae.result: result}
-
     def forget_idle(self, seconds: float) -> None:
-        """Drop the caches of sequences that were not called for so long: their job has died."""
-        oldest = time.monotonic() - seconds
-        for sequence_id in [key for key, used in self._last_used.items() if used < oldest]:
-            self._forget(sequence_id)
+        """Nothing is kept between calls."""
 
-    def _forget(self, sequence_id: int | str) -> None:
-        self._states.pop(sequence_id, None)
-        self._last_used.pop(sequence_id, None)
-        if not any(state.is_cut for state in self._states.values()):
-            self._vae.release()
-        self._heap.trim()
+    @cached_property
+    def _adapters(self) -> "AdapterCache":
+        from pipelines.lora.folder import LoraFolder
+        from runtime.adapter_cache import AdapterCache
+
+        optional = {value.name: value.type for value in self._session.get_overridable_initializers()}
+        folder = self._loras() or LoraFolder(None)
+        return AdapterCache(folder, optional, device_of(self._session), self._adapter_cache_bytes)
 
 
 def open_engine(
     folder: Path,
     threads: int = 0,
-    loras: LoraFolder | None = None,
+    loras: "Callable[[], LoraFolder | None]" = lambda: None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
-    band_bytes: int = BAND_BYTES,
 ) -> Engine:
-    """The engine for the graphs in a model's version folder.
-
-    The adapters' arguments are for `OnnxEngine`, and the bands' for the others.
+    """The engine for the graphs in a model's version folder. The adapters' arguments are for `OnnxEngine`.
 
     Raises:
         FileNotFoundError: it holds no graphs, or those of an earlier release.
     """
     if (folder / _ONE_GRAPH).exists():
         return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
-    plan = BandPlan.read(folder)
-    return (ImageEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
+    from runtime.vae_engine import open_vae_engine
 
-
-def _open_vae(folder: Path, threads: int, band_bytes: int) -> BandedVae:
-    budget = None if has_gpu() else band_bytes
-    return BandedVae(lambda name: open_session(folder / name, threads), BandPlan.read(folder), budget)
-
-
-def _only(inputs: Inputs) -> Tensor:
-    """A VAE's input."""
-    (value,) = inputs.values()
-    if isinstance(value, str):
-        raise TypeError("a VAE takes a tensor")
-    return value
+    return open_vae_engine(folder, threads)

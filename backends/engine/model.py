@@ -16,14 +16,16 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import triton_python_backend_utils as pb_utils
 
-from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
 from protocol.heartbeat import Heartbeat
 from runtime.engine import Chunk, Inputs
-from runtime.onnx_engine import StreamingEngine, open_engine
+from runtime.onnx_engine import open_engine
+
+if TYPE_CHECKING:
+    from pipelines.lora.folder import LoraFolder
 
 START = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START
 END = pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_END
@@ -34,11 +36,10 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self._dtypes = {tensor["name"]: tensor["data_type"] for tensor in config["input"]}
         self._is_stateful = "sequence_batching" in config
-        root = os.environ.get(LORA_DIR_VARIABLE)
         self._engine = open_engine(
             Path(args["model_repository"], args["model_version"]),
             threads=_parameter(config, "threads", 0),
-            loras=LoraFolder(Path(root) if root else None),
+            loras=_loras,
             adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
         )
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
@@ -55,8 +56,7 @@ class TritonPythonModel:
         self._heartbeat.stop()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
-        if isinstance(self._engine, StreamingEngine):
-            self._engine.forget_idle(self._idle_seconds)
+        self._engine.forget_idle(self._idle_seconds)
         return [self._respond(request) for request in requests]
 
     def _respond(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
@@ -82,6 +82,13 @@ class TritonPythonModel:
             return None
         flags = request.flags()
         return Chunk(request.correlation_id(), start=bool(flags & START), end=bool(flags & END))
+
+
+def _loras() -> LoraFolder:
+    from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder  # takes a third of the time in which a model loads
+
+    root = os.environ.get(LORA_DIR_VARIABLE)
+    return LoraFolder(Path(root) if root else None)
 
 
 def _parameter(config: dict[str, Any], name: str, default: int) -> int:

@@ -9,8 +9,9 @@ from pipelines.lora.names import name_table
 from pipelines.lora.targets import Sizes, read_targets
 from pipelines.runner import Shared
 from protocol.errors import InvalidRequest
-from protocol.lora import LORA_INPUT, AppliedLora, AppliedLoras, LoraRequest
+from protocol.lora import AppliedLora, AppliedLoras, LoraRequest
 from protocol.model_card import ModelCard
+from runtime.engine import LORA_INPUT
 
 
 class Adapters:

@@ -13,7 +13,8 @@ import numpy as np
 
 from runtime.engine import Chunk
 from runtime.heap import Heap, resident_bytes
-from runtime.onnx_engine import StreamingEngine, open_engine
+from runtime.onnx_engine import open_engine
+from runtime.vae_engine import StreamingEngine
 
 
 def main() -> None:
