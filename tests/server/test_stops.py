@@ -8,9 +8,7 @@ import psutil
 import pytest
 
 from .running_server import RunningServer
-from .test_faults import LONG, back_to_work
-
-SHORTER = {**LONG, "num_inference_steps": 60}
+from .test_faults import LONG, SHORTER, back_to_work
 
 TRUTH_SECONDS = 10.0
 """so long /health may go on saying that all is well"""
