@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> None:
 
 
 def test_every_step_costs_about_the_same(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latents, "_TOKENS_A_STEP", 100)
+    monkeypatch.setattr(latents, "_TOKENS_PER_STEP", 100)
     assert Bucket(64, 64, 9, 1, 1).tokens == 48
     assert Bucket(64, 64, 1, 1, 1).tokens == 16
     assert Bucket(96, 64, 9, 1, 1, token=32).tokens == 18

@@ -22,7 +22,7 @@ CHECKPOINTS = Path(__file__).parents[3] / "toy" / "checkpoints"
 
 
 def _open(kind: Any, name: str) -> Any:
-    pipeline = kind.from_pretrained(CHECKPOINTS / name, torch_dtype=torch.float32)
+    pipeline = kind.from_pretrained(CHECKPOINTS / name, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -43,7 +43,7 @@ def test_from_text_to_video_to_image_to_video(t2v: Path, tmp_path: Path, monkeyp
         train_expert(place, expert)
     assemble(place, tmp_path / "i2v")
 
-    pipeline = WanImageToVideoPipeline.from_pretrained(tmp_path / "i2v", torch_dtype=torch.float32)
+    pipeline = WanImageToVideoPipeline.from_pretrained(tmp_path / "i2v", dtype=torch.float32)
     for transformer in (pipeline.transformer, pipeline.transformer_2):
         assert transformer.config.in_channels == 36
         assert transformer.patch_embedding.weight[:, 16:].abs().max() > 0  # it has begun to look at the image

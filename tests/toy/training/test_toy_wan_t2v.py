@@ -40,7 +40,7 @@ def test_from_videos_to_a_checkpoint(place: Workplace, tmp_path: Path) -> None:
     for expert in (high, low):
         text = zip(expert.text_encoder.parameters(), base.text_encoder.parameters(), strict=True)
         assert all(torch.equal(one, other) for one, other in text)
-    pipeline = WanPipeline.from_pretrained(tmp_path / "toy", torch_dtype=torch.float32)
+    pipeline = WanPipeline.from_pretrained(tmp_path / "toy", dtype=torch.float32)
     for saved, expert in ((pipeline.transformer, high), (pipeline.transformer_2, low)):
         weight = expert.transformer.blocks[0].ffn.net[2].weight
         torch.testing.assert_close(saved.blocks[0].ffn.net[2].weight, weight, atol=1e-3, rtol=1e-3)

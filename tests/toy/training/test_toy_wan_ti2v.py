@@ -40,7 +40,7 @@ def test_from_words_and_videos_to_a_checkpoint(tmp_path: Path, monkeypatch: pyte
 
     assemble(place, train_transformer(place), tmp_path / "ti2v")
 
-    pipeline = WanPipeline.from_pretrained(tmp_path / "ti2v", torch_dtype=torch.float32)
+    pipeline = WanPipeline.from_pretrained(tmp_path / "ti2v", dtype=torch.float32)
     assert pipeline.config.expand_timesteps
     pipeline.set_progress_bar_config(disable=True)
     arguments = {"width": 32, "height": 32, "num_frames": 5, "num_inference_steps": 2, "output_type": "np"}

@@ -113,7 +113,7 @@ def test_diffusers_runs_the_checkpoint(tmp_path: Path) -> None:
     pipeline = text_to_video(vae, model.text_encoder, model.tokenizer, transformers, shift=3.0)
     save_checkpoint(pipeline, tmp_path, {"id": "toy"})
 
-    loaded = DiffusionPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    loaded = DiffusionPipeline.from_pretrained(tmp_path, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     frames = loaded("a red ring", width=32, height=32, num_frames=5, num_inference_steps=2, output_type="np").frames
     assert frames.shape == (1, 5, 32, 32, 3)
@@ -129,7 +129,7 @@ def test_diffusers_runs_the_checkpoint_with_a_first_frame(tmp_path: Path) -> Non
     wide = for_inference(with_image_input(model.transformer))
     pipeline = image_to_video(vae, model.text_encoder, model.tokenizer, (wide, wide), shift=3.0)
     save_checkpoint(pipeline, tmp_path, {"id": "toy"})
-    loaded = WanImageToVideoPipeline.from_pretrained(tmp_path, torch_dtype=torch.float32)
+    loaded = WanImageToVideoPipeline.from_pretrained(tmp_path, dtype=torch.float32)
     loaded.set_progress_bar_config(disable=True)
     image = Image.new("RGB", (32, 32), "red")
     frames = loaded(
