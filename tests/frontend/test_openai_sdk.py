@@ -15,9 +15,6 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_videos import data_uri, image_file
 from tests.model_cards import image_to_video_card, model_card
 
-# OpenAI ends its own video service, and the SDK says so whatever server it talks to.
-pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
-
 
 def client_at(url: str, key: str = "none") -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)

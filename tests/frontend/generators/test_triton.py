@@ -119,8 +119,8 @@ async def test_the_image_arrives_exactly(generator: TritonGenerator, triton: Scr
 
 
 async def test_the_true_guidance_of_an_image_arrives_exactly(generator: TritonGenerator, triton: Scripted) -> None:
-    await events_of(generator, params(card=text_to_image_card(), true_cfg_scale=0.1), "image")
-    (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "image"]
+    await events_of(generator, params(card=text_to_image_card(), true_cfg_scale=0.1), "guided")
+    (sent,) = [entry["fields"] for entry in triton.log() if entry.get("request_id") == "guided"]
     assert sent["true_cfg_scale"] == 0.1
     assert not sent.keys() & {"guidance_scale", "flow_shift", "image"}
 
