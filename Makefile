@@ -8,8 +8,7 @@ VENV ?= .venv
 # the first of these that is a Python which Tritonreel runs on
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && exit; done; echo python3)
-# Python compiles what is imported when it is; most of torch and transformers never is
-INSTALL = $(BIN)/python -m pip install --no-compile -c constraints.txt -e
+INSTALL = $(BIN)/python -m pip install -c constraints.txt -e
 SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
 BIN := $(VENV)/bin
@@ -41,18 +40,20 @@ stop: ## Stop what `make serve` started
 
 # tests of one file share servers, so a file stays with one worker
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# where those with the marker `unit` are; the others take long to import
+UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime)
 
 .PHONY: test
 test: lint ## Lint, then run the tests
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 .PHONY: check
-check: lint ## Lint, then run the unit tests: within a minute
-	$(BIN)/python -m pytest -m "unit and not slow" $(ARGS)
+check: lint ## Lint, then run the quick unit tests: about a minute
+	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow" $(UNIT_TESTS) $(ARGS)
 
 .PHONY: coverage
 coverage: $(INSTALLED_DEV) ## Measure what the unit tests cover of the code that they run in their own process
-	$(BIN)/python -m pytest -m unit --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m unit --cov --cov-report=term:skip-covered $(UNIT_TESTS) $(ARGS)
 
 .PHONY: torture
 torture: $(INSTALLED_DEV) ## Attack a server of all families for about an hour

@@ -24,6 +24,8 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import only_job
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(frontend.__file__).parent / "examples"
 NOBODY = NOWHERE.removesuffix("/metrics")
 ENVIRONMENT = os.environ | {"NO_PROXY": "127.0.0.1"}

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from pipelines.conditions import TextConditions
 from pipelines.guidance import Guidance, GuidanceKind
@@ -50,9 +49,12 @@ def test_norm_preserving(dtype: torch.dtype) -> None:
     torch.testing.assert_close(guided, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classifier_free", "norm_preserving"])
 @pytest.mark.parametrize("rescale", [0.3, 1.0])
 def test_rescaled(rescale: float, kind: GuidanceKind) -> None:
+    from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg  # takes 4 s
+
     cond, uncond = torch.randn(2, 1, 4, 8)
     both = torch.cat([cond, uncond])
     guided = Guidance(4.0, kind).combine(both)

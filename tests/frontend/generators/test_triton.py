@@ -25,6 +25,8 @@ from protocol.sampling import MAX_SEED, AnySpec
 from tests.frontend.scripted_triton import CARD, Scripted
 from tests.model_cards import image_to_video_card, text_to_image_card
 
+pytestmark = pytest.mark.slow
+
 STALL_SECONDS = 1.0
 
 

@@ -19,6 +19,8 @@ from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
 from tests.frontend.http.test_disconnect import wait_for
 from tests.frontend.test_video_request import URL
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 STALL_SECONDS = 1.5
 PROMPT = b'{"prompt": "x"}'

@@ -13,6 +13,8 @@ from tests.frontend.conftest import Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL
 
+pytestmark = pytest.mark.slow
+
 
 def wait_for(condition: Callable[[], bool], what: str) -> float:
     """Seconds until `condition()` holds."""

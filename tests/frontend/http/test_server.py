@@ -24,6 +24,8 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
 from tests.frontend.test_video_request import URL
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 PROMPT = b'{"prompt": "x"}'
 JOB = post(URL, f"Content-Length: {len(PROMPT)}") + PROMPT

@@ -29,6 +29,8 @@ from tests.frontend.media.image_files import IEND, NOISE, file_of, png_chunk, pn
 from tests.frontend.test_videos import I2V, image_file
 from tests.model_cards import image_to_video_card
 
+pytestmark = pytest.mark.slow
+
 SIDE = 5000
 MANY_SECONDS = 20.0
 

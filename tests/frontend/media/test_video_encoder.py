@@ -78,6 +78,7 @@ def test_frames_of_another_size_are_refused() -> None:
         encoder.add(np.zeros((1, 64, 48, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_video() -> None:
     """Raw, 400 frames more would be 369 MB."""
     encoder = VideoEncoder(640, 480, Fraction(16))
