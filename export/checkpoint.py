@@ -122,7 +122,11 @@ def _check_weights(folder: Path) -> None:
     _check_config(folder)
     found = next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None:
-        raise CheckpointError(f"{folder.parent}: {folder.name} has no weights (looked for {', '.join(_WEIGHT_FILES)})")
+        others = sorted(path.name for path in folder.glob("*.safetensors*"))
+        instead = f"; it has {', '.join(others)}, which must be renamed" if others else ""
+        raise CheckpointError(
+            f"{folder.parent}: {folder.name} has no weights (looked for {', '.join(_WEIGHT_FILES)}){instead}"
+        )
     if found.suffix == ".json":
         shards = set(read_json(found).get("weight_map", {}).values())
         missing = sorted(shard for shard in shards if not (folder / shard).is_file())

@@ -13,7 +13,7 @@ def load_diffusers(model_class: Any, folder: Path) -> nn.Module:
     """The module in `folder` of a diffusers class, ready for inference.
 
     Raises:
-        CheckpointError: when files are damaged, or weights are missing or do not fit the configuration.
+        CheckpointError: when files are damaged, or weights are missing, too many, or do not fit the configuration.
     """
     return _load(model_class, folder, torch_dtype=torch.float32)
 
@@ -32,6 +32,12 @@ def _load(model_class: Any, folder: Path, **dtype: torch.dtype) -> nn.Module:
     if missing:
         raise CheckpointError(
             f"{folder} lacks {len(missing)} weights of {model_class.__name__}, the first is {missing[0]}"
+        )
+    without_place = sorted(info["unexpected_keys"])
+    if without_place:  # what they mean would be missing: fp8 weights with scales beside them would be noise without
+        raise CheckpointError(
+            f"{folder} has {len(without_place)} weights that {model_class.__name__} has no place for, the first is "
+            f"{without_place[0]}; export a checkpoint whose weights are stored as they are, in bfloat16 for example"
         )
     loaded: nn.Module = module.eval().requires_grad_(False)
     return loaded
