@@ -13,6 +13,8 @@ from protocol.sampling import Solver
 
 SchedulerConfig = Mapping[str, Any]
 
+_SOLVERS: dict[Solver, Any] = {"unipc": UniPCMultistepScheduler, "euler": FlowMatchEulerDiscreteScheduler}
+
 
 def read_config(folder: Path) -> SchedulerConfig:
     """A checkpoint's `scheduler/scheduler_config.json`."""
@@ -24,17 +26,25 @@ def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, s
     """A scheduler at its first step.
 
     Args:
-        config: the checkpoint's own; what it says of the solver (order, ...) is kept.
+        config: the checkpoint's own. What it says of its own solver (order, ...) is kept. For another one nothing
+            counts but how many timesteps the model was trained with: the rest means something else there, or is absent.
         flow_shift: s in sigma' = s * sigma / (1 + (s - 1) * sigma).
         steps: denoising steps.
     """
+    kind = _SOLVERS[solver]
+    own = config if config.get("_class_name", kind.__name__) == kind.__name__ else _flow(config)
     if solver == "unipc":
-        scheduler = UniPCMultistepScheduler.from_config(config, flow_shift=flow_shift)
+        flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+        scheduler = kind.from_config({**own, **flow}, flow_shift=flow_shift)
     else:
-        scheduler = FlowMatchEulerDiscreteScheduler.from_config(config, shift=flow_shift)
+        scheduler = kind.from_config({**own, "use_dynamic_shifting": False}, shift=flow_shift)
     scheduler.set_timesteps(steps)
     scheduler.set_begin_index(0)
     return scheduler
+
+
+def _flow(config: SchedulerConfig) -> SchedulerConfig:
+    return {name: config[name] for name in ("num_train_timesteps",) if name in config}
 
 
 def make_dynamic_scheduler(config: SchedulerConfig, tokens: int, steps: int) -> Any:
