@@ -135,6 +135,7 @@ class TritonServer:
             )
             self._wait_for_server()
             self._load_all()
+            self._leave_out_what_fails()
         except BaseException:
             self.kill()
             raise
@@ -158,6 +159,16 @@ class TritonServer:
             name: checkpoint for name, checkpoint in found.items() if name in self.checkpoints or not self._has_started
         }
         self._write_served()
+
+    def _leave_out_what_fails(self) -> None:
+        """Those that `generate` cannot open, though their models are loaded: `RepositoryWatch` says it of them."""
+        if not self.checkpoints:
+            return
+        try:
+            failed = self.refresh().failed
+        except (httpx.HTTPError, RepositoryError) as error:
+            raise StartError(f"`{ENSEMBLE}` does not say what it serves: {error}", self.log) from error
+        self.checkpoints = {name: one for name, one in self.checkpoints.items() if name not in failed}
 
     def _write_served(self) -> None:
         self._settings.served_file.parent.mkdir(parents=True, exist_ok=True)

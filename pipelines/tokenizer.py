@@ -13,10 +13,18 @@ class Tokenizer:
 
     Args:
         file: `tokenizer.json`, as `export` writes it.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not what it should be.
     """
 
     def __init__(self, file: Path) -> None:
-        self._tokenizer = FastTokenizer.from_file(str(file))
+        content = file.read_bytes()
+        try:
+            self._tokenizer = FastTokenizer.from_buffer(content)
+        except Exception as error:  # tokenizers has no class of its own for it
+            raise ValueError(f"{file} is not a tokenizer: {error}") from error
 
     def encode(self, text: str, max_length: int) -> torch.Tensor:
         """The tokens of one text with the special ones around it, of which the text's last are cut off when there are

@@ -8,6 +8,7 @@ import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -77,8 +78,9 @@ class TritonPythonModel:
         self._refreshing = asyncio.Lock()
         served = os.environ.get(SERVED_VARIABLE)
         self._served = Path(served) if served else None
-        for name in Served.read(self._served).checkpoints if self._served else self._pipelines.exported():
-            self._take_in(name, *self._pipelines.open(name))
+        self._take_in_those_that_work(
+            Served.read(self._served).checkpoints if self._served else self._pipelines.exported()
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         # Not the loop that an `async def execute` gets: Triton keeps each of its calls in a set from which it takes
         # those that end early before it has put them in. It logs an error then, and keeps them for good.
@@ -154,9 +156,21 @@ class TritonPythonModel:
             for name in [name for name in wanted if name not in self._pipelines.folders]:
                 try:
                     self._take_in(name, *await asyncio.to_thread(self._pipelines.open, name))
-                except (OSError, ValueError) as error:
-                    failed[name] = str(error)
+                except Exception as error:  # whatever it is, the others are not to suffer from it
+                    failed[name] = str(error) or repr(error)
             return Refreshed(served=self._pipelines.folders, busy=self._pipelines.busy, failed=failed)
+
+    def _take_in_those_that_work(self, names: Sequence[str]) -> None:
+        """Raises what is wrong with the last one if none can be served."""
+        wrong: Exception | None = None
+        for name in names:
+            try:
+                self._take_in(name, *self._pipelines.open(name))
+            except Exception as error:  # whatever it is, the others are not to suffer from it
+                pb_utils.Logger.log_error(f"{name} is not served: {printable(repr(error), LONGEST_MESSAGE)}")
+                wrong = error
+        if wrong is not None and not self._pipelines.folders:
+            raise wrong
 
     def _take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
         """Serve a checkpoint. Raises FileNotFoundError where its VAE is of another release."""

@@ -170,6 +170,25 @@ def test_one_that_is_exported_anew_is_loaded_when_its_job_is_done(
     )
 
 
+def test_a_server_starts_with_those_that_work(
+    tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tiny("qwen-image")
+    folder = tmp_path_factory.mktemp("broken")
+    made = Repository(tiny("two-experts").repository, folder / "repository")
+    made.put("wan_t2v")
+    made.put("qwen_image")
+    (made.folder / "generate" / "1" / "qwen_image" / "tokenizer.json").write_text("{}")
+    with RunningServer(made.folder, folder / "run") as server:
+        assert served(server) == {"tiny-two-experts"}
+        assert server.post(prompt="a red circle", size="64x48").status_code == 200
+        wait_until(lambda: "tiny-qwen-image is not served" in console(server), "the console says it")
+        (coming,) = httpx.get(f"{server.url}/v1/models").json()["coming"]
+        assert (coming["id"], coming["status"]) == ("tiny-qwen-image", "failed")
+        assert "tokenizer.json is not a tokenizer" in coming["stage"]
+        wait_until(lambda: not is_loaded(server, "qwen_image_transformer"), "its models are unloaded")
+
+
 def test_one_that_cannot_be_served_is_said_and_the_others_go_on(server: RunningServer, repository: Repository) -> None:
     folder = repository.folder / "generate" / "1" / "wan_ti2v"
     folder.mkdir()
