@@ -17,6 +17,7 @@ from frontend.http.authentication import KeyMiddleware
 from frontend.http.body_limit import BodyLimitMiddleware, BodyLimits
 from frontend.http.documented_errors import EVERY_ROUTE_ERRORS, KEYED_ROUTE_ERRORS, markdown_table
 from frontend.http.errors import install_error_handlers
+from frontend.http.head import HeadMiddleware
 from frontend.http.held_bodies import HeldBodies
 from frontend.http.hosts import HostMiddleware
 from frontend.http.logging import configure_logging
@@ -84,7 +85,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(generator, launcher_status),
+        catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
         jobs=JobService(
             JobRunner(generator, own_metrics, settings.job_timeout_seconds),
             MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
@@ -130,6 +131,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         min_bytes_per_second=settings.transfer_min_bytes_per_second,
     )
     held_bodies = HeldBodies(settings.max_held_body_bytes, settings.held_body_wait_seconds)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
     app.add_middleware(KeyMiddleware, keys=access.keys)
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)

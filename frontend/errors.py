@@ -5,7 +5,7 @@ FrontendError
 ├── InvalidApiKey, KeysUnavailable                    who sends it
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
-├── VideoNotFound
+├── VideoNotFound, RangeNotSatisfiable
 ├── TooManyConnections, TooManyUploads, ServerStopping
 ├── ClientDisconnected                                nobody reads it; for the log
 ├── ModelNotReady                                     it is still being exported or loaded
@@ -89,6 +89,10 @@ class VideoNotFound(FrontendError):
     """The video is not found or has expired."""
 
 
+class RangeNotSatisfiable(FrontendError):
+    """The part of a file that is asked for begins behind its end."""
+
+
 class UnsupportedMediaType(FrontendError):
     """The body is declared as something that the route does not read."""
 
@@ -164,6 +168,7 @@ _RULES: dict[type[Exception], Rule] = {
     InvalidJson: Rule(400, "invalid_request_error", "invalid_json"),
     InvalidMultipart: Rule(400, "invalid_request_error", "invalid_multipart"),
     VideoNotFound: Rule(404, "invalid_request_error", "video_not_found"),
+    RangeNotSatisfiable: Rule(416, "invalid_request_error", "range_not_satisfiable"),
     UnsupportedMediaType: Rule(415, "invalid_request_error", "unsupported_media_type"),
     PayloadTooLarge: Rule(413, "invalid_request_error", "payload_too_large"),
     MalformedRequest: Rule(400, "invalid_request_error", "malformed_request"),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from frontend.errors import EngineUnavailable, ModelNotReady
 from frontend.generators.generator import Generator
@@ -21,6 +21,10 @@ class ModelCatalog:
     """The cards of the served models, and what is known of those to come.
 
     Concurrent callers share one call to the generator.
+
+    Args:
+        aliases: other names of models.
+        max_age_seconds: how old an answer of the generator may be.
     """
 
     def __init__(
@@ -28,9 +32,11 @@ class ModelCatalog:
         generator: Generator,
         launcher_status: LauncherStatus | None = None,
         *,
+        aliases: Mapping[str, str] | None = None,
         max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
         self._generator = generator
+        self._aliases = aliases or {}
         self._launcher_status = launcher_status or LauncherStatus(None)
         self._max_age = max_age_seconds
         self._cards: dict[str, ModelCard] = {}
@@ -53,13 +59,14 @@ class ModelCatalog:
         return list(self._cards.values())
 
     async def get(self, model: str) -> ModelCard:
-        """The card of the served id `model`.
+        """The card of the served id `model`, or of the one that it is an alias of.
 
         Raises:
             ModelNotFound: there is none, or its export failed.
             ModelNotReady: it is still being exported or loaded.
             EngineUnavailable: as `cards`.
         """
+        model = self._aliases.get(model, model)
         coming = next((one for one in self.coming() if one.model == model), None)
         try:
             card = await self._find(lambda card: card.id == model)

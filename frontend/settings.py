@@ -1,5 +1,6 @@
 """The frontend's configuration: environment variables that start with `TRITONREEL_`, read once."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,16 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, Posi
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.http.authority import parse_hosts, parse_origins
+
+
+def parse_aliases(value: object) -> object:
+    """`ALIAS=MODEL` pairs with spaces or commas between them."""
+    if not isinstance(value, str):
+        return value
+    pairs = [pair.partition("=") for pair in re.split(r"[\s,]+", value) if pair]
+    if wrong := ["".join(pair) for pair in pairs if not all(pair)]:
+        raise ValueError(f"must be pairs ALIAS=MODEL with spaces between them, got {', '.join(wrong)}")
+    return {alias: model for alias, _, model in pairs}
 
 
 class Settings(BaseSettings):
@@ -35,7 +46,10 @@ class Settings(BaseSettings):
     launcher_status: Path | None = None
     """the file in which the launcher says what is away; it sets this itself"""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    model_aliases: Annotated[dict[str, str], NoDecode, BeforeValidator(parse_aliases)] = {}
+    """other names of served models, for clients that know only theirs: `sora-2=wan2.2-t2v-a14b gpt-image-1=qwen`"""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["console", "json"] = "console"
 
     max_body_bytes: PositiveInt = 1024 * 1024

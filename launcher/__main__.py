@@ -108,7 +108,12 @@ def serve(
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
     log_level: Annotated[
-        LogLevel, typer.Option(envvar="TRITONREEL_LOG_LEVEL", help="Of the frontend; debug also makes Triton verbose.")
+        LogLevel,
+        typer.Option(
+            envvar="TRITONREEL_LOG_LEVEL",
+            case_sensitive=False,
+            help="Of the frontend; debug also makes Triton verbose.",
+        ),
     ] = LogLevel.INFO,
     run_dir: Annotated[
         Path | None,

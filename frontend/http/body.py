@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from frontend.errors import ClientDisconnected, InvalidJson, UnsupportedMediaType
-from frontend.http.form import Part, read_parts
+from frontend.http.form import Part, read_parts, read_urlencoded
 from frontend.http.json_text import LONG_TEXTS, MAX_DEPTH, Budget, InvalidValue, NotJson, decode
 from protocol.printable import quoted
 
@@ -23,11 +23,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 JSON = "application/json"
 FORM = "multipart/form-data"
+URLENCODED = "application/x-www-form-urlencoded"
 
 _LONGEST_TYPE = 100
 """characters of a Content-Type that an error repeats"""
 _LARGE = 8 * 1024
 """bytes from which a body is read in a thread, so that other requests are served meanwhile"""
+_OTHER_NAMES = ("image", "input_image", "reference_image", "image_file", "file")
+"""in which clients send the file"""
 _NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
 _KEY = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
 
@@ -58,7 +61,8 @@ async def read_form_or_json(
 
     Every part of a form but a file is text. Fields that `texts` names keep it, the others are read as JSON where they
     are JSON, so that `5` is a number. `lora[name]` is the field `name` of the object `lora`, as OpenAI's SDK writes
-    objects. Files stay in memory.
+    objects. What is empty counts as absent, as forms send what nobody filled in. Files stay in memory; one in a field
+    of another name that clients use for the image is taken for it.
 
     Raises:
         UnsupportedMediaType: it is declared as neither.
@@ -68,10 +72,14 @@ async def read_form_or_json(
     """
     if _is_json(_declared(request)):
         return await read_json(request, model), None
-    if _declared(request) != FORM:
-        raise _unsupported(request, f"{FORM} or {JSON}")
     long_texts = {file_field, *(f"{file_field}[{name}]" for name in LONG_TEXTS)}
-    parts = await read_parts(_chunks(request), request.headers["Content-Type"], long_texts)
+    if _declared(request) == FORM:
+        parts = await read_parts(_chunks(request), request.headers["Content-Type"], long_texts)
+    elif _declared(request) == URLENCODED:
+        body = b"".join([chunk async for chunk in _chunks(request)])
+        parts = await _aside(len(body), partial(read_urlencoded, body, long_texts))
+    else:
+        raise _unsupported(request, f"{FORM}, {URLENCODED} or {JSON}")
     size = sum(len(part.content) for part in parts)
     return await _aside(size, partial(_form, model, parts, texts, file_field))
 
@@ -122,13 +130,21 @@ def _form(model: type[Model], parts: list[Part], texts: Container[str], file_fie
     fields: dict[str, Any] = {}
     budget = Budget()
     for part in parts:
+        if not part.content and not _is_required(model, part.name):
+            continue
         if isinstance(part.content, bytes):
-            _put(fields, part.name, [part.name], part.content)
+            if part.name.removesuffix("[]") not in (file_field, *_OTHER_NAMES):
+                raise _rejected("file", (part.name,), f"takes no file: send the image as {file_field}", None)
+            _put(fields, part.name, [file_field], part.content)
         else:
             path = _KEY.findall(part.name) if _NAME.fullmatch(part.name) else [part.name]
             _put(fields, part.name, path, part.content if path[-1] in texts else _json_or_text(part, path, budget))
     file = fields.pop(file_field) if isinstance(fields.get(file_field), bytes) else None
     return _validated(model, fields), file
+
+
+def _is_required(model: type[BaseModel], name: str) -> bool:
+    return name in model.model_fields and model.model_fields[name].is_required()
 
 
 def _validated(model: type[Model], fields: object) -> Model:

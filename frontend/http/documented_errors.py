@@ -35,6 +35,7 @@ _TABLE = (
     _Documented(408, "the headers or the body came too slowly", _Where.NONE),
     _Documented(413, "the body is too large", _Where.GENERATION),
     _Documented(415, "the Content-Type is not one that the route reads", _Where.GENERATION),
+    _Documented(416, "the range of a file that is asked for begins behind its end", _Where.NONE),
     _Documented(421, "the request is for a host that the server is not known by", _Where.EVERY_ROUTE),
     _Documented(422, "a field is missing, has the wrong type, or is out of bounds", _Where.GENERATION),
     _Documented(429, "the queue is full; see `Retry-After`", _Where.GENERATION),

@@ -1,8 +1,9 @@
-"""Reads multipart/form-data as it arrives: text in UTF-8 and nothing else, files as they are, everything bounded."""
+"""Reads forms: text in UTF-8 and nothing else, files as they are, everything bounded."""
 
 from collections.abc import AsyncIterator, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -34,6 +35,24 @@ class Part:
 
     name: str
     content: str | bytes
+
+
+def read_urlencoded(body: bytes, long_texts: Container[str]) -> list[Part]:
+    """The fields of an application/x-www-form-urlencoded body, in their order.
+
+    Raises:
+        InvalidMultipart: it has too many fields, too much text in one, or text that is not UTF-8.
+    """
+    if body.count(b"&") >= MAX_FIELDS:
+        raise InvalidMultipart(f"Too many fields. Maximum number of fields is {MAX_FIELDS}.")
+    parts = []
+    for pair in filter(None, body.split(b"&")):
+        encoded_name, _, encoded_text = pair.replace(b"+", b" ").partition(b"=")
+        name, text = _name(unquote_to_bytes(encoded_name)), unquote_to_bytes(encoded_text)
+        if len(text) > MAX_TEXT_BYTES and name not in long_texts:
+            raise InvalidMultipart(f"must have at most {MAX_TEXT_BYTES:,} bytes of text", name)
+        parts.append(Part(name, _text(text, name)))
+    return parts
 
 
 async def read_parts(body: AsyncIterator[bytes], content_type: str, long_texts: Container[str]) -> list[Part]:
@@ -143,10 +162,7 @@ class _Reader:
         if self._is_file:
             self.parts.append(Part(self._name, bytes(self._content)))
             return
-        try:
-            text = self._content.decode()
-        except UnicodeDecodeError:
-            raise InvalidMultipart("must be UTF-8", self._name) from None
+        text = _text(bytes(self._content), self._name)
         if self._name == _CHARSET_FIELD:
             _check_utf8(text.encode(), _CHARSET_FIELD)
         else:
@@ -161,6 +177,13 @@ def _name(name: bytes) -> str:
         return name.decode()
     except UnicodeDecodeError:
         raise InvalidMultipart(f"The name of the field {_shown(name)} is not UTF-8") from None
+
+
+def _text(content: bytes, name: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise InvalidMultipart("must be UTF-8", name) from None
 
 
 def _check_utf8(charset: bytes, field: str | None) -> None:

@@ -11,6 +11,7 @@ from frontend.http.body import FORM, JSON, read_form_or_json
 from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import form_schema, inline_schema
+from frontend.http.ranges import file_response
 from frontend.media.data_uri import bytes_of_data_uri
 from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.plan import check_supported, plan_video
@@ -35,6 +36,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     404: {"model": ErrorBody, "description": "The video is not found or has expired."},
     "default": {"model": ErrorBody, "description": "Any other error."},
 }
+_FILE: dict[str, Any] = {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}}
+_NO_RANGE = {"model": ErrorBody, "description": "The range begins behind the end of the file."}
 
 
 @router.post(
@@ -60,11 +63,12 @@ async def get_video(video_id: str, services: ServicesDep) -> Video:
 @router.get(
     "/{video_id}/content",
     summary="Download a finished video",
-    description="The first video of its request.",
+    description="The first video of its request, or a part of it (`Range`).",
     response_class=Response,
-    responses=_ERRORS | {200: {"content": {"video/mp4": {"schema": {"type": "string", "format": "binary"}}}}},
+    responses=_ERRORS | {200: _FILE, 206: _FILE | {"description": "The bytes that `Range` asks for."}, 416: _NO_RANGE},
 )
 async def get_content(
+    request: Request,
     video_id: str,
     services: ServicesDep,
     variant: Annotated[str, Query(description="`video` is the only one.")] = "video",
@@ -73,8 +77,9 @@ async def get_content(
     if variant != "video":
         raise InvalidRequest("must be video", "variant")
     product = job.spec.product
+    content = await services.jobs.content(video_id)
     headers = {"Content-Disposition": f'inline; filename="{video_id}.{product.suffix}"'}
-    return Response(await services.jobs.content(video_id), media_type=product.media_type, headers=headers)
+    return file_response(request, content, etag=video_id, media_type=product.media_type, headers=headers)
 
 
 async def _create(body: VideoCreateRequest, upload: bytes | None, services: Services) -> CreatedVideo:

@@ -1,15 +1,28 @@
 """What both ways to ask for a video have in common in their requests."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from frontend.schemas.fields import Fields, RequestFields, Word
 from protocol.partial import partial
 from protocol.sampling import VideoOptions, VideoSize
 
+_NUMBER = re.compile(r"^[0-9]{1,4}(\.[0-9]{1,9})?$")
+
+
+def _number(value: Any) -> Any:
+    """OpenAI's `seconds` is text: "4"."""
+    return float(value) if isinstance(value, str) and _NUMBER.match(value) else value
+
+
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_number, json_schema_input_type=float | Annotated[str, Field(pattern=_NUMBER.pattern)]),
+    Field(gt=0, le=3600, allow_inf_nan=False),
+]
 
 
 @partial()

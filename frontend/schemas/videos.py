@@ -58,6 +58,8 @@ def _texts(schema: dict[str, Any], name: str = "") -> Iterator[str]:
     """Names of the fields, and of fields of fields, that can be text."""
     if schema.get("type") == "string":
         yield name
+    if any(option.get("type") == "number" for option in schema.get("anyOf", [])):
+        return  # `seconds`: as text it is one that looks like a number
     for option in [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]:
         yield from _texts(option, name)
     for inner, field in schema.get("properties", {}).items():

@@ -18,6 +18,13 @@ async def test_young_cards_are_not_asked_for_again(generator: FakeGenerator) -> 
     assert generator.describe_calls == 1
 
 
+async def test_a_model_has_other_names(generator: FakeGenerator) -> None:
+    catalog = ModelCatalog(generator, aliases={"sora-2": "toy-wan-t2v", "veo": "nothing"})
+    assert (await catalog.choose("sora-2", "text-to-video")).id == "toy-wan-t2v"
+    with pytest.raises(ModelNotFound, match="there is no model 'nothing'"):
+        await catalog.get("veo")
+
+
 async def test_old_cards_are(generator: FakeGenerator) -> None:
     catalog = ModelCatalog(generator, max_age_seconds=0)
     await catalog.get("toy-wan-t2v")

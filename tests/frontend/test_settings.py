@@ -26,6 +26,19 @@ def test_they_do_not_change() -> None:
         Settings().port = 1  # type: ignore[misc]
 
 
+def test_aliases_are_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITONREEL_MODEL_ALIASES", "sora-2=toy-wan-t2v  gpt-image-1=toy-qwen-image,")
+    assert Settings().model_aliases == {"sora-2": "toy-wan-t2v", "gpt-image-1": "toy-qwen-image"}
+    monkeypatch.setenv("TRITONREEL_MODEL_ALIASES", "sora-2")
+    with pytest.raises(ValidationError, match="must be pairs ALIAS=MODEL with spaces between them, got sora-2"):
+        Settings()
+
+
+def test_the_log_level_has_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITONREEL_LOG_LEVEL", "WARNING")
+    assert Settings().log_level == "warning"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "70000"), ("LOG_FORMAT", "xml"), ("MAX_BODY_BYTES", "0"), ("JOB_TIMEOUT_SECONDS", "-1")],

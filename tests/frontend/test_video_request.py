@@ -53,6 +53,7 @@ INSIDE = [
     ("fps", 1),
     ("fps", 120),
     ("fps", 23.976),
+    ("seconds", "0.001"),
     ("seconds", 0.001),
     ("seconds", 20),  # 161 frames at 8 fps
     ("num_inference_steps", 1),
@@ -130,7 +131,7 @@ REJECTED = [
     ("fps", float("nan")),
     ("seconds", 0),
     ("seconds", 3601),
-    ("seconds", "5"),
+    ("seconds", "5 s"),
     ("seconds", float("inf")),
     ("num_inference_steps", 0),
     ("num_inference_steps", 201),

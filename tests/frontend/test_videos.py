@@ -177,12 +177,72 @@ async def test_a_form_can_spell_objects_out(client: httpx.AsyncClient, generator
     assert (job.solver, job.seed, job.num_frames) == ("euler", 6, 5)
 
 
+async def test_a_form_without_files_may_be_urlencoded(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    response = await client.post(
+        URL, data={"prompt": "ein Kreis, größer & röter", "num_frames": "5", "lora[name]": "5"}
+    )
+    assert response.status_code == 200, response.text
+    job = only_job(generator)
+    assert (job.prompt, job.num_frames, job.lora[0].name) == ("ein Kreis, größer & röter", 5, "5")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"prompt=%FF", "prompt: must be UTF-8"),
+        (b"prompt=x&%FF=1", "The name of the field"),
+        (b"&".join(b"x%d=1" % i for i in range(300)), "Too many fields"),
+        (b"prompt=" + b"x" * 200_000, "prompt: must have at most 131,072 bytes of text"),
+    ],
+    ids=["text", "name", "fields", "bytes"],
+)
+async def test_an_urlencoded_form_has_the_bounds_of_others(
+    client: httpx.AsyncClient, body: bytes, message: str
+) -> None:
+    response = await client.post(URL, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_multipart")
+    assert error_of(response)["message"].startswith(message)
+
+
+async def test_what_nobody_filled_in_counts_as_absent(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    empty = ("model", "n", "seconds", "size", "seed", "lora", "lora[name]", "video_params", "extra_body[seed]")
+    response = await post_form(client, b"", **dict.fromkeys(empty, ""))
+    assert response.status_code == 200, response.text
+    assert response.json()["warnings"] == []
+    assert only_job(generator).image is None
+
+
+@pytest.mark.parametrize("name", ["input_reference[]", "image", "image[]", "input_image"])
+async def test_a_file_that_is_called_otherwise_is_used(
+    client: httpx.AsyncClient, generator: FakeGenerator, name: str
+) -> None:
+    response = await client.post(URL, data={"prompt": "x"}, files=[(name, ("photo.png", image_file()))])
+    assert response.status_code == 200, response.text
+    assert only_job(generator).image is not None
+    twice = [(one, ("photo.png", image_file())) for one in (name, "input_reference")]
+    error = error_of(await client.post(URL, data={"prompt": "x"}, files=twice))
+    assert "is given more than once" in error["message"]
+
+
+async def test_a_file_that_nobody_knows_is_refused(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    response = await client.post(URL, data={"prompt": "x"}, files=[("mask", ("photo.png", image_file()))])
+    assert (response.status_code, error_of(response)["param"]) == (422, "mask")
+    assert generator.jobs == {}
+
+
+async def test_seconds_may_be_text_as_openai_has_it(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    number, text = [(await post_json(client, seconds=seconds)).json() for seconds in (1.5, "1.5")]
+    assert (text["seconds"], text["warnings"]) == (number["seconds"], [])
+    assert text["num_frames"] == number["num_frames"] > 1
+    for wrong in ("4s", "", "nan", "-1"):
+        assert error_of(await post_json(client, seconds=wrong))["param"] == "seconds"
+
+
 WRONG = [
     ("prompt", "", 'prompt must have at least 1 characters, got ""'),
     ("n", "11", "n must be at most 10, got 11"),
     ("n", "1.5", "n must be an integer, got 1.5"),
     ("n", "five", 'n must be an integer, got "five"'),
-    ("n", "", 'n must be an integer, got ""'),
     ("n", "true", "n must be an integer, got true"),
     ("seed", "1.0", "seed must be an integer, got 1.0"),
     ("seed", str(MAX_SEED + 1), f"seed must be at most {MAX_SEED}, got {MAX_SEED + 1}"),
@@ -231,7 +291,7 @@ async def test_a_field_comes_once(client: httpx.AsyncClient, names: list[str], p
 
 async def test_a_file_is_no_value(client: httpx.AsyncClient) -> None:
     parts: list[tuple[str, tuple[str | None, bytes]]] = [("prompt", (None, b"x")), ("seed", ("seed.txt", b"5"))]
-    assert error_of(await client.post(URL, files=parts))["message"] == "seed must be an integer"
+    assert error_of(await client.post(URL, files=parts))["message"].startswith("seed takes no file: send the image as")
 
 
 FORMS = [
@@ -268,12 +328,13 @@ async def test_parts_are_counted(client: httpx.AsyncClient) -> None:
         assert "Too many" in error_of(response)["message"]
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/mixed"])
+@pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/mixed"])
 async def test_another_content_type_is_415(client: httpx.AsyncClient, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     response = await client.post(URL, content=b"prompt=x", headers=headers)
     assert (response.status_code, error_of(response)["code"]) == (415, "unsupported_media_type")
-    assert "multipart/form-data or application/json" in error_of(response)["message"]
+    message = "must be multipart/form-data, application/x-www-form-urlencoded or application/json, got"
+    assert message in error_of(response)["message"]
 
 
 # JSON
@@ -299,7 +360,7 @@ async def test_json_that_is_no_object_is_422(client: httpx.AsyncClient, body: by
     [
         ({"n": "1"}, 422, 'n must be an integer, got "1"'),
         ({"lora": [{"nam": "ink"}]}, 422, "lora.0.nam is not a known field"),
-        ({"seconds": "5"}, 422, 'seconds must be a number, got "5"'),
+        ({"seconds": "5 s"}, 422, 'seconds must be a number, got "5 s"'),
         ({"stream": True}, 400, "stream: streaming is not supported yet"),
         ({"response_format": "url"}, 400, "response_format: must be b64_json"),
         ({"size": "24x16"}, 400, "size: must be a multiple of 16, got 24"),
@@ -319,12 +380,10 @@ async def test_a_wrong_field_is_named(
 
 
 async def test_unknown_fields_have_no_effect_and_are_named(client: httpx.AsyncClient) -> None:
-    form = await client.post(
-        URL, files=[("prompt", (None, "x")), ("sedd", (None, "5")), ("a[b]", (None, "5")), ("mask", ("m.png", b"x"))]
-    )
+    form = await client.post(URL, files=[("prompt", (None, "x")), ("sedd", (None, "5")), ("a[b]", (None, "5"))])
     reference = {"image_url": data_uri(image_file()), "detail": "high"}
     body = await post_json(client, sedd=5, input_reference=reference)
-    assert form.json()["warnings"] == [f"unknown field {name!r} has no effect" for name in ("sedd", "a", "mask")]
+    assert form.json()["warnings"] == [f"unknown field {name!r} has no effect" for name in ("sedd", "a")]
     assert body.json()["warnings"] == [
         f"unknown field {name!r} has no effect" for name in ("sedd", "input_reference.detail")
     ]
@@ -403,10 +462,10 @@ async def test_a_size_that_the_model_cannot_make_is_400(
 
 
 BAD = [
-    (b"", "the file is empty"),
     (b"hello", "must be a PNG, JPEG or WebP image"),
     (image_file(format_name="GIF"), "must be a PNG, JPEG or WebP image"),
     (image_file()[:90], "the image is truncated or broken"),
+    (b"\0", "must be a PNG, JPEG or WebP image"),
     (image_file(1001, 1000), "must have at most 1,000,000 pixels"),
     (png_of(png_header(), png_chunk(b"IDAT", bytes(range(84))), IEND), "the image is truncated or broken"),
     (png_of(png_header(), png_chunk(b"tEXt") * 20_000), "the image has more than 16,384 chunks, save it again"),
@@ -422,6 +481,10 @@ async def test_a_bad_image_is_400(generator: FakeGenerator, post: Any, image: by
     assert (response.status_code, error["code"], error["param"]) == (400, "invalid_image", "input_reference")
     assert error["message"] == f"input_reference: {message}"
     assert generator.jobs == {}
+
+
+async def test_a_data_uri_of_nothing_is_400(client: httpx.AsyncClient) -> None:
+    assert error_of(await post_json(client, b""))["message"] == "input_reference: the file is empty"
 
 
 @pytest.mark.parametrize(
@@ -510,6 +573,40 @@ async def test_a_finished_video_can_be_fetched(client: httpx.AsyncClient) -> Non
     assert video.json() == {name: value for name, value in made.items() if name not in ("data", "created")}
     assert content.headers["Content-Type"] == "video/mp4"
     assert content.content == base64.b64decode(made["data"][0]["b64_json"])
+
+
+async def test_a_finished_video_can_be_fetched_in_parts(client: httpx.AsyncClient) -> None:
+    made = (await post_form(client)).json()
+    url, whole = f"{URL}/{made['id']}/content", base64.b64decode(made["data"][0]["b64_json"])
+
+    async def get(**headers: str) -> httpx.Response:
+        return await client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    etag = (await get()).headers["ETag"]
+    for asked, part in (("0-1", whole[:2]), ("5-", whole[5:]), ("-7", whole[-7:]), ("3-999999", whole[3:])):
+        answer = await get(Range=f"bytes={asked}", If_Range=etag)
+        assert (answer.status_code, answer.content) == (206, part)
+        assert answer.headers["Accept-Ranges"] == "bytes"
+        start = whole.index(part)
+        assert answer.headers["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(whole)}"
+    for asked in ("bytes=0-1,3-4", "bytes=2-1", "bytes=x", "items=0-1"):
+        assert (await get(Range=asked)).content == whole
+    assert (await get(Range="bytes=0-1", If_Range='"another"')).content == whole
+    assert (await get(If_None_Match=etag)).status_code == 304
+    for asked in (f"{len(whole)}-", "-0"):
+        answer = await get(Range=f"bytes={asked}")
+        assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(whole)}")
+        assert error_of(answer)["code"] == "range_not_satisfiable"
+
+
+async def test_head_is_get_without_content(client: httpx.AsyncClient) -> None:
+    made = (await post_form(client)).json()
+    for url in (f"{URL}/{made['id']}/content", f"{URL}/{made['id']}", "/v1/models", "/health/live"):
+        head, whole = await client.head(url), await client.get(url)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == whole.headers["Content-Length"]
+    assert (await client.head(URL)).status_code == 405
+    assert (await client.head("/nothing")).status_code == 404
 
 
 @pytest.mark.parametrize("path", ["video_nothing", "video_nothing/content", "generations"])
