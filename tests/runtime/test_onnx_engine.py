@@ -147,6 +147,7 @@ def test_memory_is_what_the_plan_says_and_is_given_back(toy: Any, side: int, fra
 
 PEAK = r"""
 import asyncio, re, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import torch
 from pipelines.in_process import InProcessRunner
@@ -157,6 +158,8 @@ repository, frames = Path(sys.argv[1]), int(sys.argv[2])
 card = ModelCard.read(repository / "generate" / "1" / "wan_t2v")
 
 async def main():
+    # one, as in a model's process under Triton: each further thread would have a heap of its own
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     z = torch.zeros(1, 16, (frames - 1) // 4 + 1, 16, 16)
     runner = InProcessRunner(repository)
     return sum([len(f) async for f in decode(z, card.latents, runner, "wan_vae")])

@@ -53,8 +53,9 @@ def test_n_videos_have_seeds_in_a_row_and_equal_single_ones(server: RunningServe
 
     assert [video["seed"] for video in both] == [40, 41]
     assert both[0]["b64_json"] != both[1]["b64_json"]
-    difference = np.abs(Video(both[1]["b64_json"]).frames.astype(int) - Video(second["b64_json"]).frames)
-    assert difference.mean() < 0.5
+    first, of_two, alone = (Video(one["b64_json"]).frames.astype(int) for one in (*both, second))
+    # steps in a batch of another size round otherwise, which a lossy file makes more of; another seed is far from that
+    assert np.abs(of_two - alone).mean() < np.abs(first - alone).mean() / 5
 
 
 def test_the_solver_and_the_negative_prompt_change_the_video(server: RunningServer) -> None:
