@@ -8,10 +8,10 @@ VENV ?= .venv
 # the first of these that is a Python which Tritonreel runs on
 PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && exit; done; echo python3)
-INSTALL = $(BIN)/python -m pip install -c constraints.txt -e
 SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
 
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -c constraints.txt -e
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(VENV)/.installed-bench

@@ -17,7 +17,7 @@ def fast_tokenizer(folder: Path) -> str:
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever its many formats lead to
         raise CheckpointError(f"{folder} holds no tokenizer that transformers can read: {error}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

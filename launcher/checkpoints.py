@@ -56,11 +56,10 @@ def look(repository: Path, chosen: Sequence[str] = ()) -> Exports:
     complete: dict[str, ExportedCheckpoint] = {}
     lacking: dict[str, tuple[str, ...]] = {}
     unreadable: dict[str, str] = {}
-    if not _is_current(repository):
-        return Exports(
-            complete, lacking, unreadable
-        )  # what another release wrote goes when a checkpoint is exported into it
-    for folder in _subfolders(repository / ENSEMBLE / VERSION):
+    if not _is_current(repository):  # what another release wrote goes when a checkpoint is exported into it
+        return Exports(complete, lacking, unreadable)
+    version = repository / ENSEMBLE / VERSION
+    for folder in subfolders(version) if version.is_dir() else ():
         file = folder / CARD_FILE
         try:
             if not file.exists():
@@ -110,11 +109,9 @@ def _is_current(repository: Path) -> bool:
         return False
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return sorted(entry for entry in folder.iterdir() if entry.is_dir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+def subfolders(folder: Path) -> list[Path]:
+    """Sorted; without the one at the root of a disk that only its administrator can read."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name != "lost+found")
 
 
 def _mark_of(model: Path) -> Mark | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launcher.checkpoints import Exports, look
+from launcher.checkpoints import Exports, look, subfolders
 from launcher.errors import SetupError, in_words
 from launcher.release_check import check_release
 from protocol.repository import ENSEMBLE
@@ -44,7 +44,7 @@ def _read_repository(folder: Path, chosen: Sequence[str]) -> RepositoryModels:
     """As `read_repository`, but raises OSError as well."""
     if not folder.exists():
         raise SetupError(f"The model repository {folder} does not exist. Choose one with --model-repository.")
-    models = [model for model in _subfolders(folder) if (model / "config.pbtxt").is_file()]
+    models = [model for model in subfolders(folder) if (model / "config.pbtxt").is_file()]
     if not models:
         raise SetupError(f"{folder} is not a model repository: no folder in it has a config.pbtxt.")
     exported = [model.name for model in models if _has_files(model)]
@@ -57,8 +57,10 @@ def _read_repository(folder: Path, chosen: Sequence[str]) -> RepositoryModels:
     found = look(folder, chosen)
     served = {checkpoint.card.id: checkpoint for checkpoint in found.complete.values()}
     lacking = {model for models in found.lacking.values() for model in models}
-    if chosen and lacking:
-        raise SetupError(f"{', '.join(sorted(lacking))} in {folder} has no weights; export the checkpoint again.")
+    needed = {ENSEMBLE, *(model for checkpoint in served.values() for model in checkpoint.models)}
+    missing = tuple(sorted(lacking.union(needed.difference(exported) if served or lacking else ())))
+    if chosen and missing:
+        raise SetupError(f"{', '.join(missing)} in {folder} has no weights; export the checkpoint again.")
     unknown = [model_id for model_id in chosen if model_id not in served]
     if found.unreadable and (unknown or not (served or lacking)):
         raise SetupError("\n".join(found.unreadable.values()))
@@ -67,17 +69,10 @@ def _read_repository(folder: Path, chosen: Sequence[str]) -> RepositoryModels:
         raise SetupError(f"There is no model {unknown[0]!r} in {folder}; exported there: {there}.")
     for reason in found.unreadable.values():
         logger.warning("one checkpoint is not served: %s", reason)
-    needed = {ENSEMBLE, *(model for checkpoint in served.values() for model in checkpoint.models)}
-    missing = lacking | ({ENSEMBLE} if served or lacking else set()).difference(exported)
     load = tuple(name for name in exported if name in needed or not chosen)
-    return RepositoryModels(load, tuple(sorted(missing)), found)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    """Sorted; without the one at the root of a disk that only its administrator can read."""
-    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and entry.name != "lost+found")
+    return RepositoryModels(load, missing, found)
 
 
 def _has_files(model: Path) -> bool:
-    versions = [folder for folder in _subfolders(model) if folder.name.isdigit()]
+    versions = [folder for folder in subfolders(model) if folder.name.isdigit()]
     return any(file.is_file() for version in versions for file in version.iterdir())

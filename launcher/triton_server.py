@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+from pydantic import ValidationError
 
 from launcher import shared_memory
 from launcher.checkpoints import ExportedCheckpoint, Mark, in_order, look
@@ -166,7 +167,7 @@ class TritonServer:
             return
         try:
             failed = self.refresh().failed
-        except (httpx.HTTPError, RepositoryError) as error:
+        except (httpx.HTTPError, RepositoryError, ValidationError) as error:
             raise StartError(f"`{ENSEMBLE}` does not say what it serves: {error}", self.log) from error
         self.checkpoints = {name: one for name, one in self.checkpoints.items() if name not in failed}
 

@@ -32,7 +32,9 @@ def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, s
         steps: denoising steps.
     """
     kind = _SOLVERS[solver]
-    own = config if config.get("_class_name", kind.__name__) == kind.__name__ else _flow(config)
+    own = config
+    if config.get("_class_name", kind.__name__) != kind.__name__:
+        own = {"num_train_timesteps": config.get("num_train_timesteps", 1000)}
     if solver == "unipc":
         flow = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
         scheduler = kind.from_config({**own, **flow}, flow_shift=flow_shift)
@@ -41,10 +43,6 @@ def make_scheduler(config: SchedulerConfig, solver: Solver, flow_shift: float, s
     scheduler.set_timesteps(steps)
     scheduler.set_begin_index(0)
     return scheduler
-
-
-def _flow(config: SchedulerConfig) -> SchedulerConfig:
-    return {name: config[name] for name in ("num_train_timesteps",) if name in config}
 
 
 def make_dynamic_scheduler(config: SchedulerConfig, tokens: int, steps: int) -> Any:

@@ -42,8 +42,8 @@ class NoUse:
     why: str
 
 
-Guidance = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
-"""1 and below turn it off"""
+Scale = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+"""of guidance; 1 and below turn it off"""
 
 
 class _Fields(BaseModel):
@@ -89,12 +89,12 @@ class Sampling(_Fields):
 class WanSampling(Sampling):
     """How Wan samples; None where the model has one transformer."""
 
-    guidance_scale: Guidance = Field(
+    guidance_scale: Scale = Field(
         description="Classifier-free guidance of the high-noise expert, which does the first steps (of the whole model "
         "where it has one transformer). 1 and below turn guidance off.",
         examples=[4.0],
     )
-    guidance_scale_2: Annotated[Guidance | None, NoUse("it has one transformer, which takes guidance_scale")] = Field(
+    guidance_scale_2: Annotated[Scale | None, NoUse("it has one transformer, which takes guidance_scale")] = Field(
         None,
         description="Guidance of the low-noise expert (diffusers' `transformer_2`), which does the last steps. Follows "
         "`guidance_scale` when only that is given; the model's own pair applies when neither is.",
@@ -120,13 +120,13 @@ class WanSampling(Sampling):
 class QwenImageSampling(Sampling):
     """How Qwen-Image samples; None where the model is guided otherwise."""
 
-    true_cfg_scale: Annotated[Guidance | None, NoUse("it is guided by guidance_scale")] = Field(
+    true_cfg_scale: Annotated[Scale | None, NoUse("it is guided by guidance_scale")] = Field(
         None,
         description="Guidance by the difference between prompt and negative prompt. 1 and below turn it off, which "
         "halves the work.",
         examples=[4.0],
     )
-    guidance_scale: Guidance | None = Field(
+    guidance_scale: Scale | None = Field(
         None,
         description="For models distilled for it. Qwen-Image is not: it has no effect there, and a warning says so.",
         examples=[4.0],

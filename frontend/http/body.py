@@ -29,8 +29,6 @@ _LONGEST_TYPE = 100
 """characters of a Content-Type that an error repeats"""
 _LARGE = 8 * 1024
 """bytes from which a body is read in a thread, so that other requests are served meanwhile"""
-_OTHER_NAMES = ("image", "input_image", "reference_image", "image_file", "file")
-"""in which clients send the file"""
 _NAME = re.compile(r"[^\[\]]+(\[[^\[\]]*\])*")
 _KEY = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
 
@@ -55,14 +53,14 @@ async def read_json(request: Request, model: type[Model]) -> Model:
 
 
 async def read_form_or_json(
-    request: Request, model: type[Model], *, texts: Container[str], file_field: str
+    request: Request, model: type[Model], *, texts: Container[str], file_field: str, other_file_fields: Container[str]
 ) -> tuple[Model, bytes | None]:
     """The request that a form or a JSON body makes, and the file in the form's field `file_field`.
 
     Every part of a form but a file is text. Fields that `texts` names keep it, the others are read as JSON where they
     are JSON, so that `5` is a number. `lora[name]` is the field `name` of the object `lora`, as OpenAI's SDK writes
-    objects. What is empty counts as absent, as forms send what nobody filled in. Files stay in memory; one in a field
-    of another name that clients use for the image is taken for it.
+    objects. What is empty counts as absent, as forms send what nobody filled in. Files stay in memory; one
+    in one of `other_file_fields`, as other clients call the field, is taken for that in `file_field`.
 
     Raises:
         UnsupportedMediaType: it is declared as neither.
@@ -81,7 +79,7 @@ async def read_form_or_json(
     else:
         raise _unsupported(request, f"{FORM}, {URLENCODED} or {JSON}")
     size = sum(len(part.content) for part in parts)
-    return await _aside(size, partial(_form, model, parts, texts, file_field))
+    return await _aside(size, partial(_form, model, parts, texts, file_field, other_file_fields))
 
 
 def _declared(request: Request) -> str:
@@ -126,14 +124,17 @@ def _json(model: type[Model], body: bytearray) -> Model:
     return _validated(model, value)
 
 
-def _form(model: type[Model], parts: list[Part], texts: Container[str], file_field: str) -> tuple[Model, bytes | None]:
+def _form(
+    model: type[Model], parts: list[Part], texts: Container[str], file_field: str, other_file_fields: Container[str]
+) -> tuple[Model, bytes | None]:
     fields: dict[str, Any] = {}
     budget = Budget()
     for part in parts:
         if not part.content and not _is_required(model, part.name):
             continue
         if isinstance(part.content, bytes):
-            if part.name.removesuffix("[]") not in (file_field, *_OTHER_NAMES):
+            name = part.name.removesuffix("[]")
+            if name != file_field and name not in other_file_fields:
                 raise _rejected("file", (part.name,), f"takes no file: send the image as {file_field}", None)
             _put(fields, part.name, [file_field], part.content)
         else:

@@ -9,6 +9,8 @@ from frontend.media.image_header import ImageError
 from protocol.model_card import ModelCard
 
 FIELD = "input_reference"
+OTHER_FIELDS = frozenset({"image", "input_image", "reference_image", "image_file", "file"})
+"""names under which clients of other servers upload it"""
 _SIDEWAYS = frozenset({5, 6, 7, 8})
 
 

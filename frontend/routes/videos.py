@@ -13,7 +13,7 @@ from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import form_schema, inline_schema
 from frontend.http.ranges import file_response
 from frontend.media.data_uri import bytes_of_data_uri
-from frontend.media.reference_image import FIELD, ReferenceImage
+from frontend.media.reference_image import FIELD, OTHER_FIELDS, ReferenceImage
 from frontend.plan import check_supported, plan_video
 from frontend.report import created_video, video_object
 from frontend.schemas.errors import ErrorBody
@@ -51,7 +51,9 @@ _NO_RANGE = {"model": ErrorBody, "description": "The range begins behind the end
     openapi_extra=_BODY,
 )
 async def create_video(request: Request, services: ServicesDep) -> CreatedVideo:
-    body, upload = await read_form_or_json(request, VideoCreateRequest, texts=TEXT_FIELDS, file_field=FIELD)
+    body, upload = await read_form_or_json(
+        request, VideoCreateRequest, texts=TEXT_FIELDS, file_field=FIELD, other_file_fields=OTHER_FIELDS
+    )
     return await until_disconnected(request, _create(body, upload, services))
 
 
