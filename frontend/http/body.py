@@ -70,12 +70,13 @@ async def read_form_or_json(
     """
     if _is_json(_declared(request)):
         return await read_json(request, model), None
+    content_type = request.headers.get("Content-Type", "")
     long_texts = {file_field, *(f"{file_field}[{name}]" for name in LONG_TEXTS)}
     if _declared(request) == FORM:
-        parts = await read_parts(_chunks(request), request.headers["Content-Type"], long_texts)
+        parts = await read_parts(_chunks(request), content_type, long_texts)
     elif _declared(request) == URLENCODED:
         body = b"".join([chunk async for chunk in _chunks(request)])
-        parts = await _aside(len(body), partial(read_urlencoded, body, long_texts))
+        parts = await _aside(len(body), partial(read_urlencoded, body, content_type, long_texts))
     else:
         raise _unsupported(request, f"{FORM}, {URLENCODED} or {JSON}")
     size = sum(len(part.content) for part in parts)

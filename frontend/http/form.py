@@ -25,6 +25,8 @@ MAX_BOUNDARIES = 1_000
 _UTF8 = frozenset({b"utf-8", b"utf8", b"us-ascii"})
 _AS_IT_IS = frozenset({b"", b"7bit", b"8bit", b"binary"})
 """values of Content-Transfer-Encoding that encode nothing; RFC 7578 has no others"""
+_BYTES_PER_ESCAPE = 16
+"""at least, of a long text: in base64 two characters of 64 are percent-encoded"""
 _CHARSET_FIELD = "_charset_"
 """RFC 7578: the field in which browsers say how the text of the others is encoded"""
 
@@ -37,21 +39,23 @@ class Part:
     content: str | bytes
 
 
-def read_urlencoded(body: bytes, long_texts: Container[str]) -> list[Part]:
-    """The fields of an application/x-www-form-urlencoded body, in their order.
-
-    Raises:
-        InvalidMultipart: it has too many fields, too much text in one, or text that is not UTF-8.
-    """
+def read_urlencoded(body: bytes, content_type: str, long_texts: Container[str]) -> list[Part]:
+    """The fields of an application/x-www-form-urlencoded body, in their order. Arguments and errors as `read_parts`."""
+    _, options = parse_options_header(content_type)
+    _check_utf8(options.get(b"charset", b""), None)
     if body.count(b"&") >= MAX_FIELDS:
         raise InvalidMultipart(f"Too many fields. Maximum number of fields is {MAX_FIELDS}.")
+    if body.count(b"%") > MAX_TEXT_BYTES + len(body) // _BYTES_PER_ESCAPE:  # each is an object while it is decoded
+        raise InvalidMultipart("Too many percent-encoded bytes: send the form as multipart/form-data")
+    pairs = [pair.replace(b"+", b" ").partition(b"=") for pair in body.split(b"&") if pair]
+    if sum(len(name) for name, _, _ in pairs) > MAX_FRAMING_BYTES:
+        raise InvalidMultipart(f"Too much around the parts. Maximum size is {MAX_FRAMING_BYTES:,} bytes.")
     parts = []
-    for pair in filter(None, body.split(b"&")):
-        encoded_name, _, encoded_text = pair.replace(b"+", b" ").partition(b"=")
+    for encoded_name, _, encoded_text in pairs:
         name, text = _name(unquote_to_bytes(encoded_name)), unquote_to_bytes(encoded_text)
         if len(text) > MAX_TEXT_BYTES and name not in long_texts:
-            raise InvalidMultipart(f"must have at most {MAX_TEXT_BYTES:,} bytes of text", name)
-        parts.append(Part(name, _text(text, name)))
+            raise _too_long(name)
+        parts += _text_part(name, text)
     return parts
 
 
@@ -156,17 +160,13 @@ class _Reader:
         self.content_bytes += end - start
         self._content += data[start:end]
         if len(self._content) > MAX_TEXT_BYTES and not self._is_file and self._name not in self._long_texts:
-            raise InvalidMultipart(f"must have at most {MAX_TEXT_BYTES:,} bytes of text", self._name)
+            raise _too_long(self._name)
 
     def _end_part(self) -> None:
         if self._is_file:
             self.parts.append(Part(self._name, bytes(self._content)))
-            return
-        text = _text(bytes(self._content), self._name)
-        if self._name == _CHARSET_FIELD:
-            _check_utf8(text.encode(), _CHARSET_FIELD)
         else:
-            self.parts.append(Part(self._name, text))
+            self.parts += _text_part(self._name, bytes(self._content))
 
     def _end(self) -> None:
         self.complete = True
@@ -179,11 +179,20 @@ def _name(name: bytes) -> str:
         raise InvalidMultipart(f"The name of the field {_shown(name)} is not UTF-8") from None
 
 
-def _text(content: bytes, name: str) -> str:
+def _too_long(name: str) -> InvalidMultipart:
+    return InvalidMultipart(f"must have at most {MAX_TEXT_BYTES:,} bytes of text", name)
+
+
+def _text_part(name: str, content: bytes) -> list[Part]:
+    """A field of text; none for the one that says how the text of the others is encoded."""
     try:
-        return content.decode()
+        text = content.decode()
     except UnicodeDecodeError:
         raise InvalidMultipart("must be UTF-8", name) from None
+    if name == _CHARSET_FIELD:
+        _check_utf8(content, _CHARSET_FIELD)
+        return []
+    return [Part(name, text)]
 
 
 def _check_utf8(charset: bytes, field: str | None) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from frontend.errors import RangeNotSatisfiable
 from frontend.http.errors import error_response
 
-_ONE_RANGE = re.compile(r"bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))", re.ASCII)
+_ONE_RANGE = re.compile(r"bytes=(?:(\d{1,100})-(\d{0,100})|-(\d{1,100}))", re.ASCII)
 
 
 def file_response(

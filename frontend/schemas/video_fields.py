@@ -9,18 +9,18 @@ from frontend.schemas.fields import Fields, RequestFields, Word
 from protocol.partial import partial
 from protocol.sampling import VideoOptions, VideoSize
 
-_NUMBER = re.compile(r"^[0-9]{1,4}(\.[0-9]{1,9})?$")
+_NUMBER = re.compile(r"[0-9]{1,4}(\.[0-9]{1,9})?")
 
 
 def _number(value: Any) -> Any:
     """OpenAI's `seconds` is text: "4"."""
-    return float(value) if isinstance(value, str) and _NUMBER.match(value) else value
+    return float(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
 
 
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
 Seconds = Annotated[
     float,
-    BeforeValidator(_number, json_schema_input_type=float | Annotated[str, Field(pattern=_NUMBER.pattern)]),
+    BeforeValidator(_number, json_schema_input_type=float | Annotated[str, Field(pattern=f"^{_NUMBER.pattern}$")]),
     Field(gt=0, le=3600, allow_inf_nan=False),
 ]
 

@@ -193,8 +193,12 @@ async def test_a_form_without_files_may_be_urlencoded(client: httpx.AsyncClient,
         (b"prompt=x&%FF=1", "The name of the field"),
         (b"&".join(b"x%d=1" % i for i in range(300)), "Too many fields"),
         (b"prompt=" + b"x" * 200_000, "prompt: must have at most 131,072 bytes of text"),
+        (b"prompt=" + b"%41" * 1_000_000, "Too many percent-encoded bytes"),
+        (b"&".join(b"x%d=" % i + b"%41" * 20_000 for i in range(20)), "Too many percent-encoded bytes"),
+        (b"prompt=x&" + b"a" * 200_000 + b"=1", "Too much around the parts"),
+        (b"prompt=x&_charset_=latin-1", "_charset_: The charset must be UTF-8"),
     ],
-    ids=["text", "name", "fields", "bytes"],
+    ids=["text", "name", "fields", "bytes", "escapes", "escapes of many", "names", "charset"],
 )
 async def test_an_urlencoded_form_has_the_bounds_of_others(
     client: httpx.AsyncClient, body: bytes, message: str
@@ -202,6 +206,18 @@ async def test_an_urlencoded_form_has_the_bounds_of_others(
     response = await client.post(URL, content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
     assert (response.status_code, error_of(response)["code"]) == (400, "invalid_multipart")
     assert error_of(response)["message"].startswith(message)
+
+
+async def test_an_urlencoded_form_of_another_charset_is_400(client: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "application/x-www-form-urlencoded; charset=latin-1"}
+    response = await client.post(URL, content=b"prompt=x", headers=headers)
+    assert (response.status_code, error_of(response)["code"]) == (400, "invalid_multipart")
+
+
+async def test_an_image_may_be_urlencoded_as_a_data_uri(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    response = await client.post(URL, data={"prompt": "x", "input_reference[image_url]": data_uri(image_file())})
+    assert response.status_code == 200, response.text
+    assert only_job(generator).image is not None
 
 
 async def test_what_nobody_filled_in_counts_as_absent(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
@@ -234,7 +250,7 @@ async def test_seconds_may_be_text_as_openai_has_it(client: httpx.AsyncClient, g
     number, text = [(await post_json(client, seconds=seconds)).json() for seconds in (1.5, "1.5")]
     assert (text["seconds"], text["warnings"]) == (number["seconds"], [])
     assert text["num_frames"] == number["num_frames"] > 1
-    for wrong in ("4s", "", "nan", "-1"):
+    for wrong in ("4s", "", "nan", "-1", "4\n"):
         assert error_of(await post_json(client, seconds=wrong))["param"] == "seconds"
 
 
@@ -583,7 +599,13 @@ async def test_a_finished_video_can_be_fetched_in_parts(client: httpx.AsyncClien
         return await client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     etag = (await get()).headers["ETag"]
-    for asked, part in (("0-1", whole[:2]), ("5-", whole[5:]), ("-7", whole[-7:]), ("3-999999", whole[3:])):
+    for asked, part in (
+        ("0-1", whole[:2]),
+        ("5-", whole[5:]),
+        ("-7", whole[-7:]),
+        ("3-999999", whole[3:]),
+        ("0-" + "9" * 30, whole),
+    ):
         answer = await get(Range=f"bytes={asked}", If_Range=etag)
         assert (answer.status_code, answer.content) == (206, part)
         assert answer.headers["Accept-Ranges"] == "bytes"
@@ -593,7 +615,7 @@ async def test_a_finished_video_can_be_fetched_in_parts(client: httpx.AsyncClien
         assert (await get(Range=asked)).content == whole
     assert (await get(Range="bytes=0-1", If_Range='"another"')).content == whole
     assert (await get(If_None_Match=etag)).status_code == 304
-    for asked in (f"{len(whole)}-", "-0"):
+    for asked in (f"{len(whole)}-", "-0", "9" * 30 + "-"):
         answer = await get(Range=f"bytes={asked}")
         assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(whole)}")
         assert error_of(answer)["code"] == "range_not_satisfiable"
