@@ -131,7 +131,7 @@ class TritonServer:
         self.socket.make()
         try:
             self._process.start(
-                [str(install.server), *self._arguments(backends)],
+                [str(install.server), *self._arguments(self.socket.plain(backends, "backends"))],
                 install.environment() | self._told_to_models(),
             )
             self._wait_for_server()
@@ -284,7 +284,7 @@ class TritonServer:
         settings, ports = self._settings, self.ports
         shm_bytes = settings.shm_region_mib * 2**20
         arguments = [
-            f"--model-repository={settings.model_repository.resolve()}",
+            f"--model-repository={self.socket.plain(settings.model_repository.resolve(), 'models')}",
             f"--backend-directory={backends}",
             "--model-control-mode=explicit",
             "--disable-auto-complete-config",

@@ -20,6 +20,17 @@ def test_folder_is_for_this_user_alone_and_goes_with_its_socket(tmp_path: Path) 
     control.remove()
 
 
+def test_a_path_that_a_shell_takes_as_it_is_stays_and_others_get_a_link(tmp_path: Path) -> None:
+    control = ControlSocket(new_prefix(), tmp_path)
+    control.make()
+    plain, other = tmp_path / "plain", tmp_path / "my models"
+    assert control.plain(plain, "models") == plain
+    link = control.plain(other, "backends")
+    assert (link.parent, link.readlink()) == (control.path.parent, other)
+    control.remove()
+    assert not control.path.parent.exists()
+
+
 def test_folder_that_somebody_else_made_is_not_used(tmp_path: Path) -> None:
     control = ControlSocket(new_prefix(), tmp_path)
     control.path.parent.mkdir()

@@ -49,6 +49,20 @@ def test_says_what_it_loads_and_what_lacks_its_weights(launch: Launch, repositor
     assert "lack generate, wan_t2v_transformer, wan_text_encoder, wan_vae" in launched.output
 
 
+def test_paths_may_have_spaces_accents_and_what_a_shell_obeys(launch: Launch, tmp_path: Path) -> None:
+    repository = tmp_path / "mes modèles; 'à $(touch obeyed) moi'" / "国风"
+    write_model(repository, "increment", INCREMENT)
+    launched = launch(repository, "--no-frontend", name="une exécution", env={"LC_ALL": "C"})
+    launched.wait_for("ready in")
+    assert launched.increment(4) == 5
+    launched.stub("increment").process.kill()
+    launched.wait_for("model increment is back")
+    assert launched.increment(5) == 6
+    folder = launched.socket.parent
+    assert launched.stop() == 0
+    assert not folder.exists()
+
+
 def test_two_at_once_on_different_ports(launch: Launch, repository: Path) -> None:
     first = launch(repository, "--no-frontend", name="first")
     second = launch(repository, "--no-frontend", name="second")
