@@ -10,6 +10,7 @@ from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Family, Part
 from export.memory_use import qwen_image_memory_use
+from export.solvers import check_dynamic_solver
 from protocol.errors import InvalidRequest
 from protocol.model_card import Components, LatentSpace, Limits, ModelCard, RotaryEmbedding
 from protocol.resolve import parse, resolve
@@ -34,7 +35,6 @@ _ROPE_THETA = 10_000
 _ROPE_POSITIONS = 4096
 """of diffusers' `QwenEmbedRope` on either side of the image's middle; those of the text follow the image's"""
 
-_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 _OTHER_VARIANTS = ("guidance_embeds", "zero_cond_t", "use_additional_t_cond", "use_layer3d_rope")
 """settings of the transformers of Qwen-Image-Edit and Qwen-Image-Layered, which take more inputs"""
 
@@ -94,15 +94,14 @@ def _max_sequence_length(checkpoint: Checkpoint, own: OwnDefaults) -> int:
 
 def _check_fit(checkpoint: Checkpoint) -> None:
     """Other Qwen-Image models have transformers of the same class; and components of different models don't fit."""
-    transformer, scheduler = checkpoint.config("transformer"), checkpoint.config("scheduler")
+    transformer = checkpoint.config("transformer")
     for setting in _OTHER_VARIANTS:
         if transformer.get(setting):
             raise CheckpointError(
                 f"{checkpoint.folder}: its transformer has {setting}, so it is an editing or layered model "
                 f"and not of family {NAME}"
             )
-    if scheduler.get("_class_name") != _SCHEDULER or not scheduler.get("use_dynamic_shifting"):
-        raise CheckpointError(f"{checkpoint.folder}: the scheduler must be a {_SCHEDULER} with use_dynamic_shifting")
+    check_dynamic_solver(checkpoint)
 
     channels, patch = checkpoint.config("vae")["z_dim"], transformer["patch_size"]
     if transformer["in_channels"] != channels * patch**2:

@@ -12,16 +12,17 @@ from export.defaults import OwnDefaults
 from export.errors import CheckpointError
 from export.family import Part
 from export.memory_use import wan_memory_use
+from export.solvers import own_solver, static_solvers
 from protocol.errors import InvalidRequest
 from protocol.model_card import Components, LatentSpace, Limits, ModelCard, Task
 from protocol.resolve import parse, resolve
-from protocol.sampling import SamplingDefaults
+from protocol.sampling import SamplingDefaults, Solver
 
 _MAX_FRAMES = 161
 _MAX_SEQUENCE_LENGTH = 512
 
-_SOLVERS = {"UniPCMultistepScheduler": ("unipc", "flow_shift"), "FlowMatchEulerDiscreteScheduler": ("euler", "shift")}
-"""scheduler class -> the solver that it is, and the key of the flow shift in its configuration"""
+_SHIFT_KEYS: Mapping[Solver, str] = {"unipc": "flow_shift", "euler": "shift"}
+"""solver -> the key of the flow shift in its configuration"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,7 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
             id=own.id or model.model_id,
             family=model.family,
             tasks=model.tasks,
+            solvers=static_solvers(checkpoint),
             defaults=_sampling_defaults(model, checkpoint, own),
             limits=Limits(
                 size_multiple=size_multiple,
@@ -91,12 +93,8 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
 
 
 def _sampling_defaults(model: WanModel, checkpoint: Checkpoint, own: OwnDefaults) -> SamplingDefaults:
-    scheduler = checkpoint.config("scheduler")
-    if scheduler.get("_class_name") not in _SOLVERS:
-        raise CheckpointError(
-            f"{checkpoint.folder}: the scheduler is a {scheduler.get('_class_name')}; known: {', '.join(_SOLVERS)}"
-        )
-    solver, shift_key = _SOLVERS[scheduler["_class_name"]]
+    scheduler, solver = checkpoint.config("scheduler"), own_solver(checkpoint)
+    shift_key = _SHIFT_KEYS[solver]
     merged = {**model.defaults, "solver": solver}
     if scheduler.get(shift_key) is not None:
         merged["flow_shift"] = scheduler[shift_key]

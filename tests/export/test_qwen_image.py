@@ -168,6 +168,7 @@ def test_the_text_encoder_s_configuration_may_be_of_the_older_kind(checkpoint: P
         ("transformer", {"joint_attention_dim": 48}, "takes text of width 48 and the text encoder gives 32"),
         ("scheduler", {"use_dynamic_shifting": False}, "FlowMatchEulerDiscreteScheduler with use_dynamic_shifting"),
         ("scheduler", {"_class_name": "UniPCMultistepScheduler"}, "the scheduler must be a FlowMatchEuler"),
+        ("scheduler", {"stochastic_sampling": True}, "do not lead from noise to data, or not each time the same way"),
         ("vae", {"latents_mean": ["zero"]}, r"mean\.0: "),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 from export.checkpoint import open_checkpoint, read_json
 from export.defaults import read_defaults
+from export.errors import CheckpointError
 from export.wan_t2v import WAN_T2V
 from protocol.model_card import ModelCard
 
@@ -78,6 +79,12 @@ def test_a_flow_match_euler_scheduler_makes_euler_the_solver(checkpoint: Path) -
     (checkpoint / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
     card = card_of(checkpoint)
     assert (card.defaults.solver, card.defaults.flow_shift, card.num_train_timesteps) == ("euler", 4.0, 500)
+
+
+def test_a_scheduler_that_does_not_lead_to_an_image_is_refused(checkpoint: Path) -> None:
+    edit(checkpoint / "scheduler" / "scheduler_config.json", solver_type="bh1")
+    with pytest.raises(CheckpointError, match=r"scheduler_config\.json describes do not lead from noise to data"):
+        card_of(checkpoint)
 
 
 def test_latents_are_scaled_as_the_vae_s_configuration_says(checkpoint: Path) -> None:

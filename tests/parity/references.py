@@ -62,12 +62,7 @@ class WanReference(Reference):
 
     def frames(self, params: Any, max_sequence_length: int) -> NDArray[np.float32]:
         pipeline = self.pipeline(WanPipeline if params.image is None else WanImageToVideoPipeline)
-        config = pipeline.scheduler.config
-        pipeline.scheduler = (
-            UniPCMultistepScheduler.from_config(config, flow_shift=params.flow_shift)
-            if params.solver == "unipc"
-            else FlowMatchEulerDiscreteScheduler.from_config(config, shift=params.flow_shift)
-        )
+        pipeline.scheduler = self._scheduler(params)
         pipeline.register_to_config(boundary_ratio=params.boundary_ratio)
         output = self.call(
             pipeline,
@@ -80,6 +75,18 @@ class WanReference(Reference):
         )
         frames: NDArray[np.float32] = output.frames[0]
         return frames
+
+    def _scheduler(self, params: Any) -> Any:
+        """The checkpoint's own; where that is another solver, one made as diffusers' documentation of Wan makes it."""
+        config = json.loads((self._checkpoint / "scheduler" / "scheduler_config.json").read_text())
+        if params.solver == "euler":
+            own = config if config["_class_name"] == "FlowMatchEulerDiscreteScheduler" else {}
+            return FlowMatchEulerDiscreteScheduler.from_config(own, shift=params.flow_shift)
+        if config["_class_name"] == "UniPCMultistepScheduler":
+            return UniPCMultistepScheduler.from_config(config, flow_shift=params.flow_shift)
+        return UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=params.flow_shift
+        )
 
 
 class QwenImageReference(Reference):

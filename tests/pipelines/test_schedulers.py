@@ -4,9 +4,8 @@ import pytest
 import torch
 from diffusers.pipelines.qwenimage.pipeline_qwenimage import calculate_shift
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
-from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
-from pipelines.schedulers import make_dynamic_scheduler, make_scheduler
+from pipelines.schedulers import make_dynamic_scheduler, make_scheduler, offered_solvers
 from protocol.sampling import Solver
 
 CONFIG = {
@@ -21,11 +20,16 @@ CONFIG = {
 
 UNIPC = {
     "_class_name": "UniPCMultistepScheduler",
-    **UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, solver_order=3).config,
+    "num_train_timesteps": 1000,
+    "prediction_type": "flow_prediction",
+    "use_flow_sigmas": True,
+    "solver_order": 3,
 }
 EULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
-    **FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True).config,
+    "num_train_timesteps": 1000,
+    "shift": 3.0,
+    "use_dynamic_shifting": True,
 }
 BARE_EULER = {"_class_name": "FlowMatchEulerDiscreteScheduler", "num_train_timesteps": 500}
 
@@ -52,6 +56,24 @@ def test_a_solver_solves_the_flow_whichever_scheduler_the_checkpoint_has(
 def test_what_a_checkpoint_says_of_its_own_solver_is_kept() -> None:
     assert make_scheduler(UNIPC, "unipc", 5.0, 8).config.solver_order == 3
     assert make_scheduler(EULER, "unipc", 5.0, 8).config.solver_order == 2
+
+
+@pytest.mark.parametrize(
+    ("config", "offered"),
+    [
+        (UNIPC, ("unipc", "euler")),
+        (EULER, ("unipc", "euler")),
+        ({**UNIPC, "solver_type": "bh1"}, ("euler",)),
+        ({**UNIPC, "prediction_type": "epsilon"}, ("unipc", "euler")),  # set right: the model's is a flow
+        ({**EULER, "invert_sigmas": True}, ("unipc",)),
+        ({**EULER, "stochastic_sampling": True}, ("unipc",)),
+        ({**EULER, "use_karras_sigmas": True, "use_beta_sigmas": True}, ("unipc",)),
+        ({**UNIPC, "num_train_timesteps": "many"}, ()),
+    ],
+    ids=["unipc", "euler", "bh1", "epsilon", "inverted", "stochastic", "contradicting", "of no type"],
+)
+def test_a_solver_is_offered_only_where_it_is_right(config: dict[str, Any], offered: tuple[Solver, ...]) -> None:
+    assert offered_solvers(config) == offered
 
 
 @pytest.mark.parametrize("tokens", [1, 256, 3000, 4096, 8192, 20000])
