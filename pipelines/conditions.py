@@ -7,7 +7,9 @@ import torch
 
 @dataclass(frozen=True)
 class TextConditions:
-    """[1, tokens, text_dim] each; `negative` is None where sampling is not guided."""
+    """Prompts are [1, tokens, text_dim] each; `negative` is None where sampling is not guided."""
 
     prompt: torch.Tensor
     negative: torch.Tensor | None
+    warnings: tuple[str, ...] = ()
+    """what of the text does not steer, in sentences for whoever wrote it"""

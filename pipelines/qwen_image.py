@@ -13,8 +13,9 @@ from pipelines.frames import Float32
 from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
+from pipelines.prompt_warnings import cut_off, is_own, without_effect
 from pipelines.qwen_rope import RopeTables
-from pipelines.qwen_text import count_system_tokens, encode_prompt
+from pipelines.qwen_text import count_system_tokens, encode_prompt, fit_prompt
 from pipelines.runner import Evaluate, ModelRunner, Shared, Tensors
 from pipelines.schedulers import make_dynamic_scheduler, read_config
 from pipelines.token_encoder import TokenEncoder
@@ -56,7 +57,8 @@ class QwenImage:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
         guided = _guidance(params).needs_negative
-        return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
+        negative = await self._encode_prompt(params.negative_prompt) if guided else None
+        return TextConditions(prompt, negative, self._text_warnings(params))
 
     async def encode_image(self, params: QwenImageSpec) -> torch.Tensor | None:
         """Nothing: images are made from a text alone."""
@@ -92,6 +94,18 @@ class QwenImage:
         return await encode_prompt(
             prompt, self._tokenizer, self._system_tokens, self._text_encoder, self.card.max_sequence_length
         )
+
+    def _text_warnings(self, params: QwenImageSpec) -> tuple[str, ...]:
+        warnings = self._cut_off("prompt", params.prompt)
+        negative = params.negative_prompt
+        if not _guidance(params).needs_negative:
+            scale = f"true_cfg_scale is {params.cfg_scale:g}, and guides above 1"
+            return warnings + without_effect(negative, self.card, f"as {scale}")
+        return warnings + (self._cut_off("negative_prompt", negative) if is_own(negative, self.card) else ())
+
+    def _cut_off(self, field: str, prompt: str) -> tuple[str, ...]:
+        fit = fit_prompt(prompt, self._tokenizer, self._system_tokens, self.card.max_sequence_length)
+        return cut_off(field, fit, self.card)
 
     async def _velocities(
         self, latents: torch.Tensor, timestep: torch.Tensor, text: Tensors, shared: Shared

@@ -3,7 +3,7 @@
 import torch
 
 from pipelines.token_encoder import TokenEncoder
-from pipelines.tokenizer import Tokenizer
+from pipelines.tokenizer import Fit, Tokenizer
 
 _SYSTEM = (
     "<|im_start|>system\n"
@@ -11,7 +11,8 @@ _SYSTEM = (
     "of the objects and background:<|im_end|>\n"
     "<|im_start|>user\n"
 )
-_TEMPLATE = _SYSTEM + "{}<|im_end|>\n<|im_start|>assistant\n"
+_END = "<|im_end|>\n<|im_start|>assistant\n"
+_TEMPLATE = _SYSTEM + "{}" + _END
 
 
 def count_system_tokens(tokenizer: Tokenizer) -> int:
@@ -29,3 +30,13 @@ async def encode_prompt(
     """
     states = await encoder.encode(tokenizer.encode(_TEMPLATE.format(prompt), max_length + system_tokens))
     return states[:, system_tokens:]
+
+
+def fit_prompt(prompt: str, tokenizer: Tokenizer, system_tokens: int, max_length: int) -> Fit:
+    """How many tokens a prompt has, without the template's, and what `encode_prompt` encodes of it.
+
+    What is too long loses the end of the template first, which is nobody's loss.
+    """
+    fit = tokenizer.fit(_TEMPLATE.format(prompt), max_length + system_tokens)
+    tokens = fit.tokens - system_tokens - tokenizer.fit(_END, fit.tokens).tokens
+    return Fit(tokens, fit.kept.removeprefix(_SYSTEM) if tokens > max_length else prompt)

@@ -6,7 +6,7 @@ import ftfy
 import torch
 
 from pipelines.token_encoder import TokenEncoder
-from pipelines.tokenizer import Tokenizer
+from pipelines.tokenizer import Fit, Tokenizer
 
 
 async def encode_prompt(prompt: str, tokenizer: Tokenizer, encoder: TokenEncoder, max_length: int) -> torch.Tensor:
@@ -20,6 +20,11 @@ async def encode_prompt(prompt: str, tokenizer: Tokenizer, encoder: TokenEncoder
     """
     states = await encoder.encode(tokenizer.encode(prompt_clean(prompt), max_length))
     return torch.nn.functional.pad(states, (0, 0, 0, max_length - states.shape[1]))
+
+
+def fit_prompt(prompt: str, tokenizer: Tokenizer, max_length: int) -> Fit:
+    """How many tokens a prompt has, the one that ends it included, and what `encode_prompt` encodes of it."""
+    return tokenizer.fit(prompt_clean(prompt), max_length)
 
 
 def prompt_clean(text: str) -> str:

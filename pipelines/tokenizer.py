@@ -1,11 +1,22 @@
 """Words into the integers that a text encoder takes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer as FastTokenizer
 
 TOKENIZER_FILE = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How much of a text is encoded."""
+
+    tokens: int
+    """of the whole text, with the special ones around it"""
+    kept: str
+    """the part of the text that `Tokenizer.encode` encodes"""
 
 
 class Tokenizer:
@@ -35,3 +46,12 @@ class Tokenizer:
         """
         self._tokenizer.enable_truncation(max_length)
         return torch.tensor([self._tokenizer.encode(text).ids])
+
+    def fit(self, text: str, max_length: int) -> Fit:
+        """How many tokens the text has, and what of it `encode` keeps."""
+        self._tokenizer.no_truncation()
+        tokens = len(self._tokenizer.encode(text).ids)
+        if tokens <= max_length:
+            return Fit(tokens, text)
+        self._tokenizer.enable_truncation(max_length)
+        return Fit(tokens, text[: max(end for _, end in self._tokenizer.encode(text).offsets)])

@@ -13,9 +13,10 @@ from pipelines.frames import Float32
 from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
+from pipelines.prompt_warnings import cut_off, is_own, without_effect
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
-from pipelines.text_encoder import encode_prompt
+from pipelines.text_encoder import encode_prompt, fit_prompt
 from pipelines.token_encoder import TokenEncoder
 from pipelines.tokenizer import TOKENIZER_FILE, Tokenizer
 from pipelines.vae_decoder import decode
@@ -66,8 +67,8 @@ class Wan:
     async def encode_text(self, params: WanSpec) -> TextConditions:
         """Encode the prompt and, where sampling is guided, the negative prompt."""
         prompt = await self._encode_prompt(params.prompt)
-        guided = Guidance(params.guidance_scale).needs_negative  # diffusers lets the first guidance alone decide
-        return TextConditions(prompt, await self._encode_prompt(params.negative_prompt) if guided else None)
+        negative = await self._encode_prompt(params.negative_prompt) if _is_guided(params) else None
+        return TextConditions(prompt, negative, self._text_warnings(params))
 
     async def encode_image(self, params: WanSpec) -> torch.Tensor | None:
         """The image that the video starts from, as the conditioning takes it; None for a text alone."""
@@ -98,6 +99,24 @@ class Wan:
     async def _encode_prompt(self, prompt: str) -> torch.Tensor:
         return await encode_prompt(prompt, self._tokenizer, self._text_encoder, self.card.max_sequence_length)
 
+    def _text_warnings(self, params: WanSpec) -> tuple[str, ...]:
+        warnings = self._cut_off("prompt", params.prompt)
+        negative = params.negative_prompt
+        if not _is_guided(params):
+            scale = f"guidance_scale is {params.guidance_scale:g}, and guides above 1"
+            return warnings + without_effect(negative, self.card, f"as {scale}")
+        if self._has_two_experts(params) and params.guidance_scale_2 == 1:
+            warnings += without_effect(negative, self.card, "on the low-noise expert, as guidance_scale_2 is 1")
+        return warnings + (self._cut_off("negative_prompt", negative) if is_own(negative, self.card) else ())
+
+    def _cut_off(self, field: str, prompt: str) -> tuple[str, ...]:
+        fit = fit_prompt(prompt, self._tokenizer, self.card.max_sequence_length)
+        return cut_off(field, fit, self.card)
+
+    def _has_two_experts(self, params: WanSpec) -> bool:
+        second = (self.card.components.transformer_2, params.boundary_ratio, params.guidance_scale_2)
+        return None not in second
+
     def _experts(self, params: WanSpec) -> Callable[[float], Expert]:
         """High noise runs `transformer`; below the boundary `transformer_2` takes over."""
         components = self.card.components
@@ -124,3 +143,8 @@ class Wan:
             "encoder_hidden_states": prompts,
         }
         return expert.guidance.combine(await self._evaluate(expert.model, rows, expert.adapters))
+
+
+def _is_guided(params: WanSpec) -> bool:
+    """diffusers lets the first guidance alone decide."""
+    return Guidance(params.guidance_scale).needs_negative

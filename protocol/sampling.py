@@ -134,7 +134,13 @@ class QwenImageSampling(Sampling):
 
 
 class NegativePrompt(_Fields):
-    negative_prompt: str = Field("", max_length=8000, description="What to steer away from.", examples=["blurry"])
+    negative_prompt: str = Field(
+        "",
+        max_length=8000,
+        description="What to steer away from; read up to the same length as the prompt. Has no effect without "
+        "guidance, which a warning says.",
+        examples=["blurry"],
+    )
 
 
 class Adapters(_Fields):
@@ -164,7 +170,8 @@ class Prompt(_Fields):
         min_length=1,
         max_length=8000,
         pattern=r"\S",
-        description="What to show.",
+        description="What to show. A model reads as many tokens of it as its `max_sequence_length` in "
+        "`GET /v1/models` says; what is longer is cut off there, and a warning says so.",
         examples=["a red circle moves right"],
     )
 

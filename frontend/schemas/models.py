@@ -9,6 +9,16 @@ from protocol.model_card import Limits, ModelCard, Task
 from protocol.sampling import SamplingDefaults
 
 
+class ModelLimits(Limits):
+    """How far a request may go."""
+
+    max_sequence_length: int = Field(
+        description="Tokens of a prompt that the model reads, as its own tokenizer counts them; for Wan the one that "
+        "ends the text is one of them. What is longer is cut off there, and a warning says so.",
+        examples=[512],
+    )
+
+
 class Model(BaseModel):
     """OpenAI's model object, and what this model takes."""
 
@@ -19,7 +29,7 @@ class Model(BaseModel):
     family: str = Field(description="The sampling code that runs it.", examples=["wan_t2v"])
     tasks: tuple[Task, ...] = Field(description="What it makes, from what.", examples=[["text-to-video"]])
     defaults: SamplingDefaults = Field(description="What a request gets for the fields that it leaves out.")
-    limits: Limits = Field(description="How far a request may go.")
+    limits: ModelLimits = Field(description="How far a request may go.")
 
     @classmethod
     def of(cls, card: ModelCard, created: int) -> "Model":
@@ -29,7 +39,7 @@ class Model(BaseModel):
             family=card.family,
             tasks=card.tasks,
             defaults=card.defaults,
-            limits=card.limits,
+            limits=ModelLimits(**card.limits.model_dump(), max_sequence_length=card.max_sequence_length),
         )
 
 

@@ -47,6 +47,8 @@ class Job:
     timings: dict[str, float] = field(init=False, default_factory=dict)
     """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
     it is known"""
+    warnings: tuple[str, ...] = field(init=False, default=())
+    """what of the request is not done as written, once the text is encoded"""
 
     def __post_init__(self) -> None:
         self.progress = Progress(
@@ -68,6 +70,7 @@ class Job:
             self.check()
             with self._timed("text"):
                 text = await self._watched(self.pipeline.encode_text(self.params))
+            self.warnings = text.warnings
             self.check()
             with self._timed("image"):
                 image = await self._watched(self.pipeline.encode_image(self.params))

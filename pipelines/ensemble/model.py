@@ -239,4 +239,4 @@ def _loose(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _report(job: Job) -> Done:
     timings = {name: round(seconds, 6) for name, seconds in job.timings.items()}
-    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings))
+    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings), warnings=job.warnings)

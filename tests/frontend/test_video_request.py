@@ -422,6 +422,14 @@ async def test_unknown_fields_have_no_effect_and_are_named(client: httpx.AsyncCl
     assert len(response.json()["data"]) == 1
 
 
+async def test_what_the_generator_warns_of_is_said_once_whatever_n_is(
+    client: httpx.AsyncClient, generator: FakeGenerator
+) -> None:
+    generator.warnings = ("negative_prompt has no effect",)
+    body = (await post(client, n=3, sedd=1)).json()
+    assert body["warnings"] == ["unknown field 'sedd' has no effect", "negative_prompt has no effect"]
+
+
 async def test_a_flood_of_unknown_fields_gives_a_short_answer(client: httpx.AsyncClient) -> None:
     warnings = (await post(client, **{f"x{i:03}" * 30: i for i in range(500)})).json()["warnings"]
     assert len(warnings) == 21

@@ -23,6 +23,7 @@ QWEN = resolve(parse({"prompt": "x", "negative_prompt": ""}), text_to_image_card
     [
         Progress(steps_done=3, steps=40, frames_done=0, frames=81),
         Done(model="a", spec=WAN, timings=TIMINGS),
+        Done(model="a", spec=WAN, timings=TIMINGS, warnings=("negative_prompt has no effect", "a fox 🦊")),
         Done(model="b", spec=ONE_EXPERT, timings=TIMINGS),
         Done(model="c", spec=QWEN, timings=TIMINGS),
         Failed(code="queue_full", message="8 jobs run"),

@@ -47,6 +47,20 @@ def test_size_frames_and_rate_are_as_asked(
     assert response.json()["num_frames"] == shape[0]
 
 
+def test_what_is_not_read_of_a_prompt_is_said(server: RunningServer) -> None:
+    """The toy reads 64 tokens, of which one ends the text."""
+    response = server.post(
+        prompt="a red circle " * 40, negative_prompt="blurry", guidance_scale=1, n=2, num_inference_steps=1
+    )
+    assert response.json()["warnings"] == [
+        'prompt: cut off after "... a red circle a red circle a red circle", as its 121 tokens are more than the 64 that '
+        "toy-wan-t2v reads",
+        "negative_prompt has no effect as guidance_scale is 1, and guides above 1",
+    ]
+    (model,) = httpx.get(f"{server.url}/v1/models").json()["data"]
+    assert model["limits"]["max_sequence_length"] == 64
+
+
 def test_n_videos_have_seeds_in_a_row_and_equal_single_ones(server: RunningServer) -> None:
     both = server.post(prompt=PROMPT, n=2, seed=40).json()["data"]
     second = server.post(prompt=PROMPT, seed=41).json()["data"][0]
