@@ -4,6 +4,7 @@ FrontendError
 ├── InvalidHost, MisdirectedRequest, CrossOrigin      from where, and for whom, the request is
 ├── InvalidApiKey, KeysUnavailable                    who sends it
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
+├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
 ├── VideoNotFound, RangeNotSatisfiable
 ├── TooManyConnections, TooManyUploads, ServerStopping
@@ -97,6 +98,14 @@ class UnsupportedMediaType(FrontendError):
     """The body is declared as something that the route does not read."""
 
 
+class UnsupportedContentEncoding(FrontendError):
+    """The body is encoded in a way that the server does not decode."""
+
+
+class InvalidContentEncoding(FrontendError):
+    """The body is declared as encoded in some way, and is not, or not to its end."""
+
+
 class PayloadTooLarge(FrontendError):
     """The body is larger than the server takes."""
 
@@ -170,6 +179,13 @@ _RULES: dict[type[Exception], Rule] = {
     VideoNotFound: Rule(404, "invalid_request_error", "video_not_found"),
     RangeNotSatisfiable: Rule(416, "invalid_request_error", "range_not_satisfiable"),
     UnsupportedMediaType: Rule(415, "invalid_request_error", "unsupported_media_type"),
+    UnsupportedContentEncoding: Rule(
+        415,
+        "invalid_request_error",
+        "unsupported_content_encoding",
+        headers={"Accept-Encoding": "gzip, deflate"},  # as RFC 9110 has it, section 15.5.16
+    ),
+    InvalidContentEncoding: Rule(400, "invalid_request_error", "invalid_content_encoding"),
     PayloadTooLarge: Rule(413, "invalid_request_error", "payload_too_large"),
     MalformedRequest: Rule(400, "invalid_request_error", "malformed_request"),
     HeadersTooLarge: Rule(431, "invalid_request_error", "headers_too_large"),

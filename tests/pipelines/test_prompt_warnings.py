@@ -54,7 +54,7 @@ def pipeline_of(card: ModelCard, folder: Path, encoder: Encoder) -> Pipeline[Any
     (folder / TOKENIZER_FILE).write_text(fast_tokenizer(checkpoint / "tokenizer"))
     shutil.copytree(checkpoint / "scheduler", folder / "scheduler")
 
-    async def evaluate(*_: Any) -> torch.Tensor:
+    async def evaluate(model: str, rows: Any, shared: Any = None) -> torch.Tensor:
         raise NotImplementedError
 
     adapters = Adapters.of(folder, LoraFolder(None))

@@ -53,8 +53,8 @@ def test_what_is_not_read_of_a_prompt_is_said(server: RunningServer) -> None:
         prompt="a red circle " * 40, negative_prompt="blurry", guidance_scale=1, n=2, num_inference_steps=1
     )
     assert response.json()["warnings"] == [
-        'prompt: cut off after "... a red circle a red circle a red circle", as its 121 tokens are more than the 64 that '
-        "toy-wan-t2v reads",
+        'prompt: cut off after "... a red circle a red circle a red circle", as its 121 tokens are more than the 64 '
+        "that toy-wan-t2v reads",
         "negative_prompt has no effect as guidance_scale is 1, and guides above 1",
     ]
     (model,) = httpx.get(f"{server.url}/v1/models").json()["data"]
