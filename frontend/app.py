@@ -51,6 +51,8 @@ Every error on `/v1` has the body `{{"error": {{"message", "type", "param", "cod
 
 {markdown_table()}
 
+A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the limits are those of what it decodes to.
+
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
 _TAGS = [

@@ -48,11 +48,18 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
     return dict(inlined(schema))
 
 
-def form_schema(model: type[BaseModel], file_field: str, instead: type[BaseModel]) -> dict[str, Any]:
-    """The same as a form: `file_field` is a file, and the fields of `instead` are named `file_field[...]`."""
+def form_schema(
+    model: type[BaseModel], file_field: str, instead: type[BaseModel], *, with_file: bool
+) -> dict[str, Any]:
+    """The same as a form: the fields of `instead` are named `file_field[...]`.
+
+    Args:
+        with_file: `file_field` itself is a file; a form that is URL-encoded has none.
+    """
     schema = inline_schema(model)
     del schema["examples"]
     properties = schema["properties"]
     file = {"type": "string", "format": "binary", "description": properties.pop(file_field)["description"]}
+    files = {file_field: file} if with_file else {}
     others = {f"{file_field}[{name}]": field for name, field in inline_schema(instead)["properties"].items()}
-    return schema | {"properties": {"prompt": properties["prompt"], file_field: file, **properties, **others}}
+    return schema | {"properties": {"prompt": properties["prompt"], **files, **properties, **others}}

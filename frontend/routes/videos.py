@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from frontend.http.body import FORM, JSON, read_form_or_json
+from frontend.http.body import FORM, JSON, URLENCODED, read_form_or_json
 from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import form_schema, inline_schema
@@ -27,7 +27,8 @@ _BODY = {
     "requestBody": {
         "required": True,
         "content": {
-            FORM: {"schema": form_schema(VideoCreateRequest, FIELD, ImageReference)},
+            FORM: {"schema": form_schema(VideoCreateRequest, FIELD, ImageReference, with_file=True)},
+            URLENCODED: {"schema": form_schema(VideoCreateRequest, FIELD, ImageReference, with_file=False)},
             JSON: {"schema": inline_schema(VideoCreateRequest)},
         },
     }

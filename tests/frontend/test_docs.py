@@ -5,6 +5,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from frontend.media.reference_image import FIELD
 from frontend.schemas.videos import TEXT_FIELDS, VideoCreateRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from protocol.sampling import QwenImageSpec, WanSpec
@@ -27,14 +28,16 @@ def bodies(app: FastAPI) -> dict[str, Any]:
     return {content_type: body["schema"] for content_type, body in content.items()}
 
 
-def test_both_kinds_of_body_of_a_video_say_what_their_fields_are(app: FastAPI) -> None:
+def test_all_kinds_of_body_of_a_video_say_what_their_fields_are(app: FastAPI) -> None:
     form, body = bodies(app)["multipart/form-data"], bodies(app)["application/json"]
+    encoded = bodies(app)["application/x-www-form-urlencoded"]
     assert body["properties"].keys() == VideoCreateRequest.model_fields.keys()
     assert form["properties"].keys() == body["properties"].keys() | {
         "input_reference[image_url]",
         "input_reference[file_id]",
     }
-    for schema in (form, body):
+    assert encoded["properties"] == {name: field for name, field in form["properties"].items() if name != FIELD}
+    for schema in (form, encoded, body):
         assert [name for name, field in schema["properties"].items() if "description" not in field] == []
         assert schema["required"] == ["prompt"]
         assert "$ref" not in str(schema)
@@ -95,6 +98,14 @@ def test_every_route_has_a_summary_and_a_tag(app: FastAPI) -> None:
         for operation in operations.values():
             assert operation["tags"], path
             assert len(operation["summary"]) > 10, path
+
+
+def test_limits_of_prompts_and_compressed_bodies_are_documented(app: FastAPI) -> None:
+    description = app.openapi()
+    assert "`Content-Encoding: gzip`" in description["info"]["description"]
+    prompt = description["components"]["schemas"]["VideoGenerationRequest"]["properties"]["prompt"]["description"]
+    assert "max_sequence_length" in prompt
+    assert "max_sequence_length" in description["components"]["schemas"]["ModelLimits"]["properties"]
 
 
 def test_errors_are_documented_as_they_are(app: FastAPI) -> None:
