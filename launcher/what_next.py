@@ -13,9 +13,11 @@ from protocol.model_card import ModelCard, Task
 logger = logging.getLogger(__name__)
 
 _INTO_FILE = (
-    "    | python3 -c 'import base64, json, sys;"
-    ' open("{file}", "wb").write(base64.b64decode(json.load(sys.stdin)["data"][0]["b64_json"]))\''
+    "    | python3 -c 'import base64, json, sys; a = json.loads(sys.stdin.read() or exit(1));"
+    ' "data" in a or exit(a["error"]["message"]);'
+    ' open("{file}", "wb").write(base64.b64decode(a["data"][0]["b64_json"]))\''
 )
+"""where there is no answer curl has said why, and where there is an error the server has"""
 _WITH_KEY = ' -H "Authorization: Bearer $TRITONREEL_API_KEY"'
 _TITLES: dict[Task, str] = {
     "text-to-video": "Make a video:",
@@ -92,7 +94,7 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], a
 def _example(task: Task, url: str, key: str) -> list[str]:
     if task == "image-to-video":
         return [
-            f"  curl -s {url}/v1/videos{key} -F prompt='it moves right' -F input_reference=@image.png \\",
+            f"  curl -sS {url}/v1/videos{key} -F prompt='it moves right' -F input_reference=@image.png \\",
             _INTO_FILE.format(file="video.mp4"),
         ]
     route, prompt, file = {
@@ -100,7 +102,7 @@ def _example(task: Task, url: str, key: str) -> list[str]:
         "text-to-image": ("images", "a red circle", "image.png"),
     }[task]
     return [
-        f"  curl -s {url}/v1/{route}/generations{key} -H 'Content-Type: application/json' \\",
+        f"  curl -sS {url}/v1/{route}/generations{key} -H 'Content-Type: application/json' \\",
         f'    -d \'{{"prompt": "{prompt}"}}\' \\',
         _INTO_FILE.format(file=file),
     ]

@@ -16,6 +16,7 @@ from PIL import Image
 
 import frontend
 from frontend.app import create_app
+from frontend.errors import EngineUnavailable
 from frontend.settings import Settings
 from protocol.errors import QueueFull
 from protocol.lora import LoraInfo
@@ -249,6 +250,51 @@ def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str |
     assert "toy-qwen-image\n" in done.stdout
     assert "ink\n" in done.stdout
     assert "tritonreel_images_total 1.0" in done.stdout
+
+
+PRELUDE, *USES = commands()
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
+@pytest.mark.parametrize("line", [line for use in USES for line in use.replace("\\\n", "").splitlines()])
+def test_each_command_says_why_it_cannot_and_writes_no_file(
+    line: str, serve: Serve, generator: FakeGenerator, tmp_path: Path
+) -> None:
+    """To a server that refuses the key, to one whose models are away, and to none."""
+    folder = tmp_path / "folder"
+    settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "api_key": KEY})
+    generator.describe_error = EngineUnavailable("Triton is away")
+
+    def tried(url: str, key: str) -> subprocess.CompletedProcess[str]:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        (folder / "video.json").write_text('{"id": "video_1", "error": null}')
+        Image.new("RGB", (64, 48), "red").save(folder / "image.png")
+        environment = ENVIRONMENT | {"URL": url, "TRITONREEL_API_KEY": key}
+        return subprocess.run(
+            ["bash", "-c", PRELUDE + line], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    with serve(create_app(settings, generator)) as url:
+        if "/health" not in line:
+            refused = tried(url, "another")
+            assert refused.returncode != 0, refused
+            assert "API key" in refused.stdout + refused.stderr
+            assert written(folder) == []
+        if "/health/live" not in line and "/metrics" not in line:
+            away = tried(url, KEY)
+            assert away.returncode != 0, away
+            assert re.search("Triton is away|not found or expired", away.stdout + away.stderr)
+            assert written(folder) == []
+    gone = tried(NOBODY, KEY)
+    assert gone.returncode != 0, gone
+    assert "curl: (7)" in gone.stderr
+    assert written(folder) == []
+
+
+def written(folder: Path) -> list[str]:
+    """Files beside those that were there; a `video.json` with the error in it is the answer."""
+    return sorted(file.name for file in folder.iterdir() if file.name not in ("image.png", "video.json"))
 
 
 def test_every_route_is_on_the_page(app: FastAPI) -> None:
