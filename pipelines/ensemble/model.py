@@ -56,7 +56,7 @@ class TritonPythonModel:
         settings = Settings.read(json.loads(args["model_config"]))
         # Schedulers work on small tensors; more threads would only take cores from the leaf models.
         torch.set_num_threads(1)
-        self._metrics = Metrics()
+        self._metrics = Metrics(args["model_name"], args["model_version"])
         self._runner = BlsRunner()
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
         # On a GPU the models take its memory, which nothing here knows.

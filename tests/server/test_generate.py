@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as grpcclient
+from tritonclient.utils import InferenceServerException
 
 from .grpc_client import GenerateError, Response, generate, stream
 from .running_server import RunningServer
@@ -296,3 +297,39 @@ async def test_a_waiting_job_whose_client_leaves_is_forgotten(small_server: Runn
 
         await until(lambda: small_server.metric("jobs_waiting") == 0, seconds=10)
         await steps_go_on(running)
+
+
+async def test_triton_counts_what_fails_as_failures_and_no_cancellation(small_server: RunningServer) -> None:
+    """Triton's own counters; the errors stay events."""
+    names = ("nv_inference_request_failure", "failed_total", "cancelled_total")
+
+    def counts() -> list[float]:
+        ours = [small_server.metric(names[0], model="generate", reason="BACKEND")]
+        return ours + [small_server.metric(name) for name in names[1:]]
+
+    failed, own, cancelled = counts()
+    wrong: list[dict[str, Any]] = [
+        {"prompt": ""},
+        {"prompt": PROMPT, "width": 40},
+        {"prompt": PROMPT, "model": "sora"},
+        {"prompt": PROMPT, "timeout_seconds": 0.01},
+    ]
+    for number, fields in enumerate(wrong, start=1):
+        with pytest.raises(GenerateError):
+            await generate(small_server.grpc, **fields)
+        await until(lambda number=number: counts() == [failed + number, own + number, cancelled])
+
+    await generate(small_server.grpc, prompt=PROMPT, num_inference_steps=1)
+    async with running_job(small_server):
+        pass
+    await until(lambda: counts()[2] == cancelled + 1)
+    assert counts()[:2] == [failed + 4, own + 4]
+
+
+async def test_a_plain_infer_is_unimplemented_as_of_every_decoupled_model(server: RunningServer) -> None:
+    prompt = grpcclient.InferInput("prompt", [1], "BYTES")
+    prompt.set_data_from_numpy(np.array([PROMPT.encode()], np.object_))
+    async with grpcclient.InferenceServerClient(server.grpc) as client:
+        with pytest.raises(InferenceServerException, match="decoupled") as refused:
+            await client.infer("generate", [prompt])
+    assert refused.value.status() == "StatusCode.UNIMPLEMENTED"

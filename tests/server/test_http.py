@@ -125,6 +125,15 @@ def test_the_openai_sdk_lists_the_model(server: RunningServer) -> None:
     assert client.models.retrieve("toy-wan-t2v").owned_by
 
 
+def test_the_log_has_the_number_of_a_status(server: RunningServer) -> None:
+    httpx.get(f"{server.url}/no-such-route")
+    httpx.delete(f"{server.url}/health")
+    log = (server.run_dir / "logs" / "frontend.log").read_text()
+    for path, status in (("/no-such-route", 404), ("/health", 405)):
+        assert any(f"path={path} " in line and f"status={status}" in line for line in log.splitlines())
+    assert "HTTPStatus" not in log
+
+
 def test_metrics_show_both_the_frontend_and_generate(server: RunningServer) -> None:
     text = httpx.get(f"{server.url}/metrics").text
     for name in ("tritonreel_http_requests_total", "jobs_running", "step_batch_size_sum", "nv_inference_count"):

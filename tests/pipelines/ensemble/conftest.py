@@ -126,6 +126,7 @@ def generate(
         {
             "model_config": json.dumps({"parameters": parameters}),
             "model_repository": str(tmp_path / "generate"),
+            "model_name": "generate",
             "model_version": "1",
         }
     )

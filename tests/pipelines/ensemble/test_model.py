@@ -129,6 +129,7 @@ def test_whatever_is_raised_in_whatever_phase_ends_the_request_once(
     assert ended.code == ("invalid_request" if isinstance(error, InvalidRequest) else "internal")
     assert type(error).__name__ in ended.message or "too wide" in ended.message
     wait_until(lambda: MetricFamily.made["failed_total"].value == 1)
+    wait_until(lambda: MetricFamily.made["nv_inference_request_failure"].value == 1)
 
     scripted.hooks.clear()
     after = request()
@@ -194,6 +195,7 @@ def test_a_cancelled_request_stops_and_ends_as_cancelled(
     assert gate.stopped.is_set()
     assert MetricFamily.made["cancelled_total"].value == 1
     assert MetricFamily.made["failed_total"].value == 0
+    assert MetricFamily.made["nv_inference_request_failure"].value == 0
 
 
 def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
