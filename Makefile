@@ -73,6 +73,10 @@ export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository
 bench: $(INSTALLED_BENCH) export ## Benchmark against diffusers
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: perf
+perf: $(INSTALLED) ## Drive a server that runs with NVIDIA's perf_analyzer, over Triton's gRPC
+	@$(BIN)/python -m benchmarks.perf_analyzer $(ARGS)
+
 .PHONY: quality
 quality: $(INSTALLED) export ## Ask the toy models for held-out captions and judge what they make
 	$(BIN)/python -m toy.world quality $(ARGS)

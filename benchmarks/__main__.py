@@ -50,7 +50,7 @@ def benchmark(
         levels = []
         for concurrency in CONCURRENCIES:
             _say(f"perf_analyzer, {concurrency} in flight")
-            levels.append(perf_analyzer.run(binary, server.grpc, concurrency, videos, to))
+            levels.append(perf_analyzer.run(binary, server.grpc, card.id, concurrency, videos, to))
         _say("a small video beside a large one")
         waited = asyncio.run(fairness.steps_waited(server))
     _say("memory of decoding")

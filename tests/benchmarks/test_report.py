@@ -1,10 +1,13 @@
 """The report says what was measured, and says so when a goal is missed."""
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import perf_analyzer
 from benchmarks.http_benchmark import HttpResult, LoneRequest, Round, keep_undisturbed
 from benchmarks.perf_analyzer import read_report
 from benchmarks.report import goals_table, http_goals, http_table, memory_goal
@@ -57,3 +60,18 @@ def test_a_videos_latency_ends_with_its_last_response() -> None:
     level = read_report({"experiments": [{"requests": requests}]}, concurrency=1)
     assert (level.videos, level.p50) == (2, 1.5)
     assert level.videos_per_second == pytest.approx(2 / 3)
+
+
+def test_a_job_that_failed_is_no_measurement() -> None:
+    """perf_analyzer itself takes the event for an answer like any other."""
+    failed = {"frames": 0, "event": '{"type":"failed","code":"model_not_found","message":"no model","field":"model"}'}
+    requests = [{"timestamp": 0, "response_timestamps": [1], "response_outputs": [failed]}]
+    with pytest.raises(RuntimeError, match=r"a job failed: model_not_found\[model\]: no model"):
+        read_report({"experiments": [{"requests": requests}]}, concurrency=1)
+
+
+def test_the_requests_to_use_by_hand_are_those_of_the_benchmark() -> None:
+    by_hand = Path(perf_analyzer.__file__).parent / "requests.json"
+    assert by_hand.read_text() == perf_analyzer.requests(perf_analyzer.MODEL)
+    requests = json.loads(by_hand.read_text())["data"]
+    assert len({request["prompt"][0] for request in requests}) == len(requests) == 32
