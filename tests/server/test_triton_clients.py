@@ -1,5 +1,6 @@
-"""What a Triton user runs against the gRPC port: the example client."""
+"""What a Triton user runs against the gRPC port: the example client, and perf_analyzer's requests."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,11 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import benchmarks
 import frontend
 
+from .grpc_client import generate
 from .running_server import RunningServer
 
 EXAMPLE = Path(frontend.__file__).parent / "examples" / "triton_stream.py"
+REQUESTS = Path(benchmarks.__file__).parent / "requests.json"
 PROMPT = "a red circle moving right on a black background"
 
 
@@ -70,3 +74,10 @@ def test_mistakes_are_found_before_anything_is_sent(tmp_path: Path, arguments: t
     done = run(tmp_path, "127.0.0.1:9", *arguments, *(("--prompt", "x") if arguments else ()))
     assert done.returncode == 2
     assert message in done.stderr
+
+
+async def test_the_requests_for_perf_analyzer_are_answered(server: RunningServer) -> None:
+    for request in json.loads(REQUESTS.read_text())["data"][:3]:
+        made = await generate(server.grpc, **{name: value for name, (value,) in request.items()})
+        assert made.info["type"] == "done"
+        assert made.frames.shape == (9, 64, 64, 3)
