@@ -42,11 +42,12 @@ class Level:
 
 
 def install(folder: Path) -> Path:
-    """The binary, installed into `folder` unless it is there."""
+    """The binary, installed into `folder` unless it is there. Raises RuntimeError where pip cannot."""
     binary = folder / "bin" / "perf_analyzer"
     if not binary.exists():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), WHEEL]
-        subprocess.run(pip, check=True)
+        if subprocess.run(pip, check=False).returncode != 0:
+            raise RuntimeError(f"pip could not install {WHEEL}, which has perf_analyzer in it")
     spec = find_spec("pytriton")
     assert spec is not None
     assert spec.origin is not None
@@ -142,13 +143,13 @@ def main(
 ) -> None:
     """Drive `generate` on a server that runs with NVIDIA's perf_analyzer, and say how it is called."""
     to.mkdir(parents=True, exist_ok=True)
-    binary = install(to / "perf_analyzer")
     data, report = to / "requests.json", to / f"perf_analyzer-{concurrency}.json"
     videos = max(videos, concurrency)  # perf_analyzer wants as many
-    words = [f"{name}={value}" for name, value in libraries(binary).items()]
-    words += command(binary, url, data, concurrency, videos, report)
-    typer.echo(f"$ {shlex.join(words)}", err=True)
     try:
+        binary = install(to / "perf_analyzer")
+        words = [f"{name}={value}" for name, value in libraries(binary).items()]
+        words += command(binary, url, data, concurrency, videos, report)
+        typer.echo(f"$ {shlex.join(words)}", err=True)
         level = run(binary, url, model, concurrency, videos, to)
     except RuntimeError as error:
         typer.echo(error, err=True)
