@@ -7,7 +7,7 @@ by its values.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from export.graph import Graph, trace
+
+_MATRIX = 2
 _SMALL = 4096
 """values; torch's exporter unites equal initializers of up to 1,024"""
 
@@ -62,8 +65,25 @@ class SharedTrace:
 @contextmanager
 def distinct_weights(module: nn.Module) -> Iterator[None]:
     """Inside the block no small parameter has the values of another."""
+    with _random([parameter for parameter in module.parameters() if parameter.numel() <= _SMALL]):
+        yield
+
+
+def trace_apart(graph: Graph) -> ir.Model:
+    """As `export.graph.trace`, with an initializer of its own for every parameter but matrices."""
+    vectors = {name: parameter for name, parameter in graph.module.named_parameters() if parameter.ndim != _MATRIX}
+    with _random([parameter for parameter in vectors.values() if parameter.numel() <= _SMALL]):
+        model = trace(graph)
+    for name in vectors.keys() & model.graph.initializers.keys():
+        model.graph.initializers[name].const_value = ir.tensor(vectors[name].detach().numpy(), name=name)
+    return model
+
+
+@contextmanager
+def _random(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside the block they have random values."""
     generator = torch.Generator().manual_seed(0)
-    originals = {parameter: parameter.data for parameter in module.parameters() if parameter.numel() <= _SMALL}
+    originals = {parameter: parameter.data for parameter in parameters}
     for parameter, values in originals.items():
         parameter.data = torch.randn(values.shape, generator=generator, dtype=values.dtype)
     try:

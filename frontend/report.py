@@ -83,7 +83,7 @@ def _common_fields(job: Job) -> dict[str, Any]:
         "model": job.spec.model,
         "size": f"{made.width}x{made.height}",
         "timings": Timings.of_request(parts, max(0.0, (job.state.finished_at or 0) - job.spec.created_at)),
-        "warnings": list(job.spec.warnings),
+        "warnings": list(dict.fromkeys([*job.spec.warnings, *job.outputs[0].report.warnings])),
     }
 
 

@@ -62,6 +62,8 @@ class Done(_Event):
     model: str
     spec: AnySpec
     timings: JobTimings
+    warnings: tuple[str, ...] = ()
+    """what of the request was not done as written"""
 
 
 class Failed(_Event):

@@ -75,5 +75,8 @@ def save(
 ) -> None:
     """A safetensors file; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = {name: tensor.to(dtype, copy=True).contiguous() for name, tensor in tensors.items()}
+    stored = {
+        name: tensor.to(dtype if tensor.is_floating_point() else tensor.dtype, copy=True).contiguous()
+        for name, tensor in tensors.items()
+    }
     save_file(stored, path, {"format": "pt", **(metadata or {})})

@@ -189,8 +189,9 @@ class TritonPythonModel:
     ) -> None:
         timeout = _timeout(fields.pop("timeout_seconds", None))
         params = resolve(parse(_loose(fields)), pipeline.card)
+        warnings: tuple[str, ...] = ()
         if params.lora:
-            await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+            warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         need = self._estimate.of(params, pipeline.card)
         job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
         heartbeat = asyncio.create_task(_beat(job, responder))
@@ -201,7 +202,7 @@ class TritonPythonModel:
                     await responder.frames(pixels, job.progress)
         finally:
             heartbeat.cancel()
-        done = _report(job)
+        done = _report(job, warnings)
         await responder.last(done)
         self._metrics.job_done(done.timings.total_seconds)
         pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")
@@ -237,6 +238,6 @@ def _loose(fields: dict[str, Any]) -> dict[str, Any]:
     return parameters | fields
 
 
-def _report(job: Job) -> Done:
+def _report(job: Job, warnings: tuple[str, ...]) -> Done:
     timings = {name: round(seconds, 6) for name, seconds in job.timings.items()}
-    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings))
+    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings), warnings=warnings)

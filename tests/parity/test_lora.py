@@ -147,7 +147,7 @@ def wan(tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactor
 
 
 def sizes_of(exported: Exported, family: str) -> Sizes:
-    return read_targets(exported.repository / "generate" / "1" / family)["transformer"]
+    return read_targets(exported.repository / "generate" / "1" / family)["transformer"].layers
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -31,7 +31,7 @@ def exported(tiny: Callable[[str], Exported]) -> Exported:
 @pytest.fixture(scope="module")
 def folder(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("loras")
-    sizes = read_targets(exported.repository / "generate" / "1" / "wan_t2v")["transformer"]
+    sizes = read_targets(exported.repository / "generate" / "1" / "wan_t2v")["transformer"].layers
     save_diffusers(folder / "ink.safetensors", random_matrices(sizes, 4, seed=1))
     save_diffusers(folder / "foil.safetensors", random_matrices(sizes, 8, seed=2, only="attn"))
     save_diffusers(folder / "flux.safetensors", random_matrices({"single_blocks.0.linear1": (4, 4)}, 2, seed=3))
