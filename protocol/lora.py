@@ -40,7 +40,9 @@ class LoraRequest(BaseModel):
 
     name: AdapterName | None = Field(None, description="A name that `GET /v1/loras` lists.", examples=["ink"])
     path: AdapterName | None = Field(
-        None, description="A file or folder inside the server's adapter folder.", examples=["styles/ink.safetensors"]
+        None,
+        description="A file or folder, relative to the server's adapter folder.",
+        examples=["styles/ink.safetensors"],
     )
     high: AdapterName | None = Field(None, description="Name or path for the high-noise expert only.")
     low: AdapterName | None = Field(None, description="Name or path for the low-noise expert only.")

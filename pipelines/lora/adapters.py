@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipelines.lora.file import AdapterFile
-from pipelines.lora.fit import SizeError, fit, named_briefly
+from pipelines.lora.fit import Places, SizeError, named_briefly
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import Targets, read_targets
 from pipelines.runner import Shared
@@ -26,7 +26,7 @@ class Adapters:
     def __init__(self, folder: LoraFolder, card: ModelCard, targets: Mapping[str, Targets]) -> None:
         self._folder = folder
         self._model = card.id
-        self._targets = targets
+        self._places = {component: Places(found) for component, found in targets.items()}
 
     @classmethod
     def of(cls, checkpoint: Path, folder: LoraFolder) -> "Adapters":
@@ -42,10 +42,10 @@ class Adapters:
         Raises:
             InvalidRequest: naming what does not fit; the field is `lora`.
         """
-        if requests and not self._targets:
+        if requests and not self._places:
             raise InvalidRequest(f"{self._model} was exported without adapters; export it again", "lora")
         warnings: list[str] = []
-        for component in self._targets:
+        for component in self._places:
             for request in requests:
                 if (adapter := self._find(request, component)) is not None:
                     warnings += self._check_fit(adapter, component, _is_for_one(request))
@@ -91,7 +91,7 @@ class Adapters:
             return self._folder.by_name(request.name)
         if request.path is not None:
             return self._folder.by_path(request.path)
-        if "transformer_2" not in self._targets:
+        if "transformer_2" not in self._places:
             raise InvalidRequest(f"{self._model} has one transformer; `high` and `low` are for two experts", "lora")
         words = request.high if component == "transformer" else request.low
         return self._folder.by_name_or_path(words) if words is not None else None
@@ -100,7 +100,7 @@ class Adapters:
         """Sentences about what is left out."""
         name = quoted(self._folder.relative(adapter))
         what = f"adapter {name} does not fit {self._model}"
-        if adapter.is_pair and "transformer_2" not in self._targets:
+        if adapter.is_pair and "transformer_2" not in self._places:
             raise InvalidRequest(f"{what}: it is for two experts, and the model has one transformer", "lora")
         updates = adapter.updates(component)
         if not updates:
@@ -108,7 +108,7 @@ class Adapters:
                 raise InvalidRequest(f"{what}: it has nothing for {component}", "lora")
             return []
         try:
-            found = fit(updates, self._targets[component])
+            found = self._places[component].fit(updates)
         except SizeError as error:
             raise InvalidRequest(f"{what}: {component}.{error}", "lora") from None
         except ValueError as error:

@@ -254,12 +254,12 @@ def _layer(layer: str, parts: Mapping[Part, TensorInfo], settings: LoraSettings 
         raise ValueError(f"{layer}: lora_A has rank {rank} and lora_B has rank {up.shape[1]}")
     if Part.ALPHA not in parts:
         return Layer(down, up, settings.factor(layer, rank) if settings else 1.0)
-    if settings is not None:
-        raise ValueError(f"{layer} has an alpha of its own beside that of the settings")
     alpha = parts[Part.ALPHA]
     if math.prod(alpha.shape) != 1:
         raise ValueError(f"{layer}: alpha is not one number")
     value = float(alpha.read(file).reshape(()))
     if not math.isfinite(value):
         raise ValueError(f"{layer}: alpha is {value}")
+    if settings is not None and not math.isclose(settings.factor(layer, rank), value / rank, rel_tol=1e-3):
+        raise ValueError(f"{layer} has an alpha of its own beside that of the settings")
     return Layer(down, up, value / rank)

@@ -35,30 +35,37 @@ class SizeError(ValueError):
     """A low-rank update is for a layer of other sizes: the adapter is for another model."""
 
 
-def fit(updates: Updates, targets: Targets) -> Fit:
-    """Find the places of a file's updates.
+class Places:
+    """Those of one transformer.
 
     Args:
-        targets: what the transformer has, or of it what is used.
-
-    Raises:
-        SizeError: the file is for a model of other sizes.
-        ValueError: two updates are for the same place.
+        targets: what it has, or of it what is used.
     """
-    names = Names(targets.layers, targets.parameters)
-    found = Fit()
-    named: dict[tuple[str, bool], str] = {}
-    for address, update in _all(updates):
-        target = names.find(address)
-        if target is None:
-            found.lacking.append(address.module)
-            continue
-        place = (target, isinstance(update, Layer))
-        if place in named:
-            raise ValueError(f"{address.module} and {named[place]} are the same layer")
-        named[place] = address.module
-        _place(found, target, update, targets, address.module)
-    return found
+
+    def __init__(self, targets: Targets) -> None:
+        self._targets = targets
+        self._names = Names(targets.layers, targets.parameters)
+
+    def fit(self, updates: Updates) -> Fit:
+        """Find the places of a file's updates.
+
+        Raises:
+            SizeError: the file is for a model of other sizes.
+            ValueError: two updates are for the same place.
+        """
+        found = Fit()
+        named: dict[tuple[str, bool], str] = {}
+        for address, update in _all(updates):
+            target = self._names.find(address)
+            if target is None:
+                found.lacking.append(address.module)
+                continue
+            place = (target, isinstance(update, Layer))
+            if place in named:
+                raise ValueError(f"{address.module} and {named[place]} are the same layer")
+            named[place] = address.module
+            _place(found, target, update, self._targets, address.module)
+        return found
 
 
 def _all(updates: Updates) -> list[tuple[Address, Layer | Difference]]:

@@ -76,19 +76,19 @@ class LoraFolder:
         file = self._by_name(name)
         if file is None:
             return Entry(name, _size(path), "it is no file inside the folder of adapters")
-        return Entry(name, file.stat().st_size)
+        return Entry(name, _size(file))
 
     def by_name(self, name: str) -> AdapterFile:
         """Raises InvalidRequest when there is none, or it cannot be used."""
         return self._open(name, self._by_name(name))
 
     def by_path(self, path: str) -> AdapterFile:
-        """The adapter at a path inside the folder. Raises as `by_name`."""
-        return self._open(path, self._inside(path))
+        """The adapter at a path inside the folder, with its suffix or without. Raises as `by_name`."""
+        return self._open(path, self._by_path(path))
 
     def by_name_or_path(self, words: str) -> AdapterFile:
         """Raises as `by_name`."""
-        return self._open(words, self._by_name(words) or self._inside(words))
+        return self._open(words, self._by_name(words) or self._by_path(words))
 
     def relative(self, adapter: AdapterFile) -> str:
         """The path that `by_path` finds it by."""
@@ -106,7 +106,21 @@ class LoraFolder:
     def _by_name(self, name: str) -> Path | None:
         if "/" in name or name.startswith("."):
             return None
-        return self._inside(name + SUFFIX) or self._inside(name)
+        return self._inside(name + SUFFIX) or self._inside(name) or self._spelled_otherwise(name)
+
+    def _spelled_otherwise(self, name: str) -> Path | None:
+        """Of a file from a Mac, say, where an accent is a letter of its own."""
+        if self._root is None or name.isascii() or not self._root.is_dir():
+            return None
+        wanted = {unicodedata.normalize("NFC", spelled) for spelled in (name, name + SUFFIX)}
+        for path in self._root.iterdir():
+            stored = os.fsencode(path.name).decode(errors="replace")
+            if unicodedata.normalize("NFC", stored) in wanted and (file := self._inside(stored)) is not None:
+                return file
+        return None
+
+    def _by_path(self, path: str) -> Path | None:
+        return self._inside(path) or self._inside(path + SUFFIX)
 
     def _inside(self, relative: str) -> Path | None:
         """The weights at a relative path, if they lie in the folder, links resolved."""

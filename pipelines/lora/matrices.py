@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.lora.file import AdapterFile, Difference, Layer
-from pipelines.lora.fit import fit
+from pipelines.lora.fit import Places
 from pipelines.lora.targets import DIFFERENCE, DOWN, UP, Targets
 
 Array = NDArray[np.float32]
@@ -26,7 +26,7 @@ class Matrices:
         Raises:
             OSError: the file has gone.
         """
-        found = fit(adapter.updates(component), self._targets)
+        found = Places(self._targets).fit(adapter.updates(component))
         with adapter.path.open("rb") as file:
             for name, layer in found.layers.items():
                 self._low_rank.setdefault(name, []).append(layer.read(file, scale))

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import read_targets
-from tests.adapters import random_matrices, save_diffusers
+from tests.adapters import extracted, random_differences, random_matrices, save, save_diffusers
 from tests.conftest import Exported
 from tests.parity.in_process import InProcess
 
@@ -30,12 +31,16 @@ def exported(tiny: Callable[[str], Exported]) -> Exported:
 
 @pytest.fixture(scope="module")
 def folder(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run") / "мои адаптеры 国风"
+    folder = tmp_path_factory.mktemp("adapters") / "мои loras 国风"
     targets = read_targets(exported.repository / "generate" / "1" / "wan_t2v")["transformer"]
     sizes = targets.layers
     save_diffusers(folder / "ink.safetensors", random_matrices(sizes, 4, seed=1))
     save_diffusers(folder / "foil.safetensors", random_matrices(sizes, 8, seed=2, only="attn"))
     save_diffusers(folder / "flux.safetensors", random_matrices({"single_blocks.0.linear1": (4, 4)}, 2, seed=3))
+    save_diffusers(folder / "国风 水墨.safetensors", random_matrices(sizes, 4, seed=5))
+    save_diffusers(folder / "Pinselstärke" / "pytorch_lora_weights.safetensors", random_matrices(sizes, 4, seed=6))
+    lacking = {f"diffusion_model.blocks.{i}.cross_attn.k_img.diff_b": torch.ones(8) for i in range(2)}
+    save(folder / "whole.safetensors", extracted(random_differences(targets, ["proj_out"])) | lacking)
     (folder / "notes.safetensors").write_text("not one")
     save_diffusers(folder.parent / "secret.safetensors", random_matrices(sizes, 2, seed=4))
     return folder

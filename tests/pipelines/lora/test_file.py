@@ -207,7 +207,9 @@ def test_peft_s_names_without_its_settings(tmp_path: Path) -> None:
         read_adapter(tmp_path / "adapter_model.safetensors", "one")
 
 
-def test_an_alpha_said_twice_is_refused(tmp_path: Path) -> None:
+def test_an_alpha_said_twice_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    twice = tensors("base_model.model.x", alpha=torch.tensor(3.0))
+    assert factor(adapter(tmp_path, twice, config={"r": 2, "lora_alpha": 3})) == 3 / 2
     with pytest.raises(InvalidRequest, match="x has an alpha of its own beside that of the settings"):
         adapter(tmp_path, tensors("base_model.model.x", alpha=torch.tensor(1.0)), config={"r": 2})
 

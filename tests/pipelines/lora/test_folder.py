@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -41,7 +43,9 @@ def test_a_name_is_a_file_s_or_a_folder_s(root: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["ink.safetensors", "styles/foil.safetensors", "./styles//foil.safetensors", "peft"])
+@pytest.mark.parametrize(
+    "path", ["ink.safetensors", "styles/foil.safetensors", "./styles//foil.safetensors", "styles/foil", "ink", "peft"]
+)
 def test_a_path_lies_in_the_folder(path: str, root: Path) -> None:
     assert LoraFolder(root).by_path(path).rank == 2
     assert LoraFolder(root).by_name_or_path(path).rank == 2
@@ -153,7 +157,7 @@ print(json.dumps({"names": names, "files": [folder.relative(one) for one in adap
         **(as_ascii if encoding == "ascii" else {"PYTHONUTF8": "1"}),
     }
     (tmp_path / "script.py").write_text(script)
-    command = [sys.executable, tmp_path / "script.py", encoding]
+    command = [sys.executable, str(tmp_path / "script.py"), encoding]
     said = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True, cwd=ROOT).stdout)
     names = ["Pinselstärke", "full\u3000width space, and 👩‍🎨", "国风水墨"]
     assert said["names"] == names
@@ -164,6 +168,18 @@ print(json.dumps({"names": names, "files": [folder.relative(one) for one in adap
         "größer/ölfarbe 2.safetensors",
         "Pinselstärke/pytorch_lora_weights.safetensors",
     ]
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_an_accent_may_be_a_letter_of_its_own(
+    stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"], tmp_path: Path
+) -> None:
+    """As in names of files that come from a Mac."""
+    name = "Pinselstärke"
+    save(tmp_path / f"{unicodedata.normalize(stored, name)}.safetensors", TENSORS)
+    assert LoraFolder(tmp_path).by_name(unicodedata.normalize(asked, name)).rank == 2
+    with pytest.raises(InvalidRequest, match="no adapter"):
+        LoraFolder(tmp_path).by_name("Pinselstarke")
 
 
 def test_what_cannot_be_found_by_a_name_is_told_of(root: Path) -> None:
