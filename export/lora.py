@@ -41,7 +41,7 @@ def add_adapter_inputs(model: ir.Model, module: nn.Module) -> set[str]:
     """Give everything in a traced transformer that an adapter may change its input, in place.
 
     Args:
-        model: as `export.shared_trace.trace_adaptable` returns it.
+        model: as `export.shared_trace.trace_apart` returns it.
         module: that was traced: a wrapper whose attribute is the transformer.
 
     Returns:
@@ -54,8 +54,9 @@ def add_adapter_inputs(model: ir.Model, module: nn.Module) -> set[str]:
             _add_update(model.graph, node, layer)
             added.add(layer)
     for name, parameter in module.named_parameters():
-        if parameter.ndim != _MATRIX and name in model.graph.initializers:
-            _add_difference(model.graph, name)
+        initializer = model.graph.initializers.get(name)
+        if parameter.ndim != _MATRIX and initializer is not None and initializer.uses():
+            _add_difference(model.graph, initializer)
             added.add(_within(name))
     return added
 
@@ -100,12 +101,10 @@ def _add_update(graph: ir.Graph, node: ir.Node, layer: str) -> None:
     graph.insert_after(node, tape.nodes)
 
 
-def _add_difference(graph: ir.Graph, name: str) -> None:
+def _add_difference(graph: ir.Graph, parameter: ir.Value) -> None:
     """Use the parameter plus an input wherever the parameter is used."""
-    parameter = graph.initializers[name]
-    if not parameter.uses():
-        return
-    assert parameter.const_value is not None
+    name = parameter.name
+    assert name is not None and parameter.const_value is not None  # noqa: PT018
     shape = tuple(int(size) for size in parameter.const_value.shape.numpy())
     difference = _optional_input(graph, _within(name) + DIFFERENCE, shape, parameter.const_value.dtype)
     total = ir.val(f"{name}{DIFFERENCE}.sum", dtype=parameter.const_value.dtype, shape=shape)

@@ -71,11 +71,12 @@ def distinct_weights(module: nn.Module) -> Iterator[None]:
 
 def trace_apart(graph: Graph) -> ir.Model:
     """As `export.graph.trace`, with an initializer of its own for every parameter but matrices."""
-    vectors = {name: parameter for name, parameter in graph.module.named_parameters() if parameter.ndim != _MATRIX}
-    with _random([parameter for parameter in vectors.values() if parameter.numel() <= _SMALL]):
+    apart = {name: parameter for name, parameter in graph.module.named_parameters() if parameter.ndim != _MATRIX}
+    with _random([parameter for parameter in apart.values() if parameter.numel() <= _SMALL]):
         model = trace(graph)
-    for name in vectors.keys() & model.graph.initializers.keys():
-        model.graph.initializers[name].const_value = ir.tensor(vectors[name].detach().numpy(), name=name)
+    weights = _parameters(graph.module)
+    for name in apart.keys() & model.graph.initializers.keys():
+        model.graph.initializers[name].const_value = ir.tensor(weights[name], name=name)
     return model
 
 

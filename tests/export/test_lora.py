@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export import wan_transformer
+from export import qwen_transformer, wan_transformer
 from export.attention import fuse_attention
 from export.graph import Graph, save
 from export.lora import adapter_targets, add_adapter_inputs
@@ -131,3 +131,35 @@ def test_everything_that_an_adapter_may_change_has_an_input(traced: Traced) -> N
     }
     assert optional == low_rank | {f"{name}.diff": list(shape) for name, shape in targets.parameters.items()}
     assert [value.name for value in adaptable.get_inputs()] == list(traced.graph.inputs)
+
+
+def test_qwen_image_s_too(qwen_checkpoint: Path, tmp_path: Path) -> None:
+    """All but what nothing uses: the end of the last block's text branch."""
+    transformer: Any = qwen_transformer.load(qwen_checkpoint / "transformer")
+    (graph,) = qwen_transformer.graphs(transformer)
+    proto = ir.to_proto(trace_apart(graph))
+    plain, adaptable = (ir.from_proto(proto) for _ in range(2))
+    added = add_adapter_inputs(adaptable, graph.module)
+    targets = adapter_targets(transformer)
+    last = f"transformer_blocks.{transformer.config.num_layers - 1}."
+    unused = (targets.layers.keys() | targets.parameters.keys()) - added
+    assert all(name.startswith(last) for name in unused)
+    assert {"transformer_blocks.0.attn.norm_added_k.weight", "txt_norm.weight", "img_in.bias", "img_in"} <= added
+    sessions = []
+    for name, model in (("plain", plain), ("adaptable", adaptable)):
+        save(model, tmp_path / name, external_above=2**30)
+        sessions.append(onnxruntime.InferenceSession(tmp_path / name))
+    feeds = {name: tensor.numpy() for name, tensor in zip(graph.inputs, graph.example, strict=True)}
+    before, after = (session.run(None, feeds)[0] for session in sessions)
+    np.testing.assert_array_equal(before, after)
+
+    generator = np.random.default_rng(0)
+    for name in targets.parameters.keys() & added:
+        parameter = transformer.get_parameter(name)
+        feeds[f"{name}.diff"] = generator.standard_normal(parameter.shape).astype(np.float32) * 0.1
+        parameter.data = parameter.data + torch.from_numpy(feeds[f"{name}.diff"])
+    with torch.no_grad():
+        expected = graph.module(*graph.example).numpy()
+    (adapted,) = sessions[1].run(None, feeds)
+    np.testing.assert_allclose(adapted, expected, atol=1e-4)
+    assert np.abs(adapted - before).max() > 0.1

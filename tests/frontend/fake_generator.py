@@ -31,6 +31,8 @@ class FakeGenerator:
         self.drop_frames = 0
         self.reports = True
         """whether a job that goes well ends with its report"""
+        self.warnings: tuple[str, ...] = ()
+        """of every job's report"""
         self.opened = False
         self.describe_calls = 0
         self.jobs: dict[str, AnySpec] = {}
@@ -74,7 +76,7 @@ class FakeGenerator:
                 count = min(CHUNK_FRAMES, frames - first)
                 yield Frames(np.full((count, params.height, params.width, 3), first, np.uint8))
             if self.reports:
-                yield Done(model=model, spec=params, timings=TIMINGS)
+                yield Done(model=model, spec=params, timings=TIMINGS, warnings=self.warnings)
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(request_id)
             raise
