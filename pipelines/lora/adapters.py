@@ -88,7 +88,7 @@ class Adapters:
     def _find(self, request: LoraRequest, component: str) -> AdapterFile | None:
         """The file that a request names for the transformer."""
         if request.name is not None:
-            return self._folder.by_name(request.name)
+            return self._folder.by_name_or_path(request.name)  # other servers' names are paths, too
         if request.path is not None:
             return self._folder.by_path(request.path)
         if "transformer_2" not in self._places:

@@ -12,8 +12,12 @@ T = TypeVar("T")
 _PLAIN_PATTERN = re.compile(r"\^?[\w.]+")
 
 
+_PEFT_TYPES = {"LOKR": "LoKr", "LOHA": "LoHa", "VERA": "VeRA", "ADALORA": "AdaLoRA"}
+"""those that people write otherwise"""
 _OTHER_KINDS: dict[str, Callable[[Any], str | None]] = {
-    "peft_type": lambda value: value[:20] if isinstance(value, str) and value != "LORA" else None,
+    "peft_type": lambda value: (
+        _PEFT_TYPES.get(value, value[:20]) if isinstance(value, str) and value != "LORA" else None
+    ),
     "use_dora": lambda value: "DoRA" if value is True else None,
 }
 """settings, and which other kind of adapter their value tells of"""

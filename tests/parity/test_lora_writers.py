@@ -139,7 +139,7 @@ def test_a_file_for_wan(writer: str, wan: Adapted, targets: Targets) -> None:
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_file_for_qwen_image(writer: str, qwen: Adapted) -> None:
     layers = targets_of(qwen.exported, "qwen_image").layers
-    assert_equal(qwen, WRITERS[writer], random_matrices(layers, RANK, seed=1, only="attn."), WRITERS[writer].loads[1])
+    assert_equal(qwen, WRITERS[writer], random_matrices(layers, RANK, seed=1, strength=0.1), WRITERS[writer].loads[1])
 
 
 def assert_equal(adapted: Adapted, writer: Writer, matrices: Matrices, diffusers_loads: bool) -> None:
@@ -147,6 +147,43 @@ def assert_equal(adapted: Adapted, writer: Writer, matrices: Matrices, diffusers
     writer.save_in_diffusers_words(adapted.folder / "words" / "own.safetensors", matrices)
     loaded = "written.safetensors" if diffusers_loads else "words/own.safetensors"
     adapted.assert_equal({"name": "written", "scale": 0.8}, [Loaded(loaded, 0.8)])
+
+
+def test_layers_beside_the_blocks(wan: Adapted, targets: Targets) -> None:
+    """Of embeddings and of the head, with Wan's own names."""
+    matrices = random_matrices(targets.layers, RANK, seed=1)
+    assert_equal(wan, Writer("diffusion_model.{w}"), matrices, diffusers_loads=True)
+
+
+def test_a_convolution(wan: Adapted, targets: Targets) -> None:
+    """The patch embedding is one."""
+    fan_out, *kernel = targets.parameters["patch_embedding.weight"]
+    generator = torch.Generator().manual_seed(1)
+    down = torch.randn(RANK, *kernel, generator=generator) * 0.2
+    up = torch.randn(fan_out, RANK, 1, 1, 1, generator=generator) * 0.5
+    save_diffusers(wan.folder / "convolution.safetensors", {"patch_embedding": (down, up)})
+    wan.assert_equal({"name": "convolution", "scale": 0.5}, [Loaded("convolution.safetensors", 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("layer", "down", "up", "bias"),
+    [
+        ("diffusion_model.{w}", ".lora_down.weight", ".lora_up.weight", ".diff_b"),
+        ("transformer.{d}", *PEFT, ".lora_B.bias"),
+    ],
+)
+def test_biases_of_every_layer(layer: str, down: str, up: str, bias: str, wan: Adapted, targets: Targets) -> None:
+    """Which diffusers understands where every layer has one."""
+    matrices = random_matrices(targets.layers, RANK, seed=1, only="attn")
+    path = wan.folder / "biases.safetensors"
+    Writer(layer, down, up).save(path, matrices)
+    generator = torch.Generator().manual_seed(2)
+    biases = {
+        layer.format(d=name, w=wan_name(name)) + bias: torch.randn(len(pair[1]), generator=generator) * 0.2
+        for name, pair in matrices.items()
+    }
+    save(path, load_file(path) | biases)
+    wan.assert_equal({"name": "biases", "scale": 0.7}, [Loaded("biases.safetensors", 0.7)])
 
 
 def test_layers_that_the_model_lacks_are_left_out(wan: Adapted, targets: Targets) -> None:

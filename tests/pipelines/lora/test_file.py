@@ -135,7 +135,7 @@ def test_what_is_no_plain_adapter_is_refused(content: dict[str, Tensor], message
         ("[1]", "adapter_config.json is not a JSON object"),
         ("[" * 100_000, "adapter_config.json is not JSON"),
         ("{}" + " " * 2**20, "adapter_config.json is too large"),
-        ({"peft_type": "LOHA"}, "adapter_config.json: peft_type: it is LOHA, which is not supported"),
+        ({"peft_type": "LOHA"}, "adapter_config.json: peft_type: it is LoHa, which is not supported"),
         ({"use_dora": True}, "adapter_config.json: use_dora: it is DoRA, which is not supported"),
         ({"r": 0}, "adapter_config.json: r:"),
         ({"r": 4}, "x has rank 2, and its settings say 4"),
