@@ -18,7 +18,7 @@ from export.family import Part
 from export.graph import BuiltGraph, Graph, Session, save, trace
 from export.lora import adapter_targets, add_adapter_inputs
 from export.options import Options, Target
-from export.shared_trace import SharedTrace, distinct_weights, find_weights, trace_apart
+from export.shared_trace import SharedTrace, distinct_weights, find_weights, keeps_names, trace_apart
 from export.source import Source, component_config
 
 TOLERANCE = 1e-4
@@ -134,7 +134,7 @@ def _export_traced(
         with distinct_weights(graph.module):
             model = trace(graph)
             weights = find_weights(model, graph.module)
-        if weights is None:
+        if weights is None or (task.part.takes_adapters and not keeps_names(weights, graph.module)):
             _export_traced(graph, task, options, on_stage, traces=None)
             return
         if task.part.takes_adapters:

@@ -102,7 +102,7 @@ def _add_update(graph: ir.Graph, node: ir.Node, layer: str) -> None:
 
 
 def _add_difference(graph: ir.Graph, parameter: ir.Value) -> None:
-    """Use the parameter plus an input wherever the parameter is used."""
+    """Use the parameter plus an input wherever the parameter is used, in the shape in which that is."""
     name = parameter.name
     assert name is not None and parameter.const_value is not None  # noqa: PT018
     shape = tuple(int(size) for size in parameter.const_value.shape.numpy())

@@ -1,6 +1,7 @@
 """Videos and images with adapters equal diffusers' `load_lora_weights` and `set_adapters` within 1e-4 per pixel."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import torch
 from diffusers import QwenImagePipeline, WanPipeline
 
-from pipelines.lora.targets import Sizes
-from tests.adapters import random_matrices, save, save_diffusers, save_trainer
+from pipelines.lora.targets import DIFFERENCE, DOWN, UP, Sizes, read_targets
+from runtime.onnx_session import open_session
+from tests.adapters import extracted, random_differences, random_matrices, save, save_diffusers, save_trainer
 from tests.conftest import Exported
 
 from .adapted import Adapted, Loaded, named, targets_of
@@ -119,6 +121,36 @@ def test_jobs_with_different_adapters_do_not_mix(wan: Adapted) -> None:
             assert np.abs(one - other).max() > 0.05
 
 
+FAMILIES = {"two-experts": "wan_t2v", "i2v": "wan_i2v", "ti2v": "wan_ti2v", "qwen-image": "qwen_image"}
+
+
+@pytest.mark.parametrize("layout", FAMILIES)
+def test_every_transformer_takes_all_of_an_adapter(layout: str, tiny: Callable[[str], Exported]) -> None:
+    """Where it has an effect: of Qwen-Image's last block's text branch nothing reaches the image."""
+    exported = tiny(layout)
+    for component, targets in read_targets(exported.repository / "generate" / "1" / FAMILIES[layout]).items():
+        model = exported.repository / f"{FAMILIES[layout]}_{component}" / "1" / "model.onnx"
+        inputs = {value.name for value in open_session(model, threads=1).get_overridable_initializers()}
+        lacking = {layer for layer in targets.layers if not inputs >= {layer + DOWN, layer + UP}}
+        lacking |= {name for name in targets.parameters if name + DIFFERENCE not in inputs}
+        if layout == "qwen-image":
+            assert lacking
+            unused = re.compile(r"transformer_blocks\.1\.(attn\.(add_q|to_add|norm_added_q)|txt_)")
+            assert all(unused.match(name) for name in lacking)
+        else:
+            assert not lacking
+
+
+def test_differences_for_a_model_with_a_timestep_per_token(
+    tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whose modulation tables the exporter folds into another shape."""
+    adapted = Adapted(tiny("ti2v"), WanPipeline, tmp_path_factory.mktemp("loras"))
+    differences = random_differences(targets_of(adapted.exported, "wan_ti2v"), ["proj_out"])
+    save(adapted.folder / "whole.safetensors", extracted(differences))
+    adapted.assert_equals_merged({"name": "whole"}, differences)
+
+
 def test_qwen_image_equals_diffusers(tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of the last block's text branch nothing reaches the image; an adapter may hold its layers all the same."""
     exported = tiny("qwen-image")
@@ -127,3 +159,11 @@ def test_qwen_image_equals_diffusers(tiny: Callable[[str], Exported], tmp_path_f
     save_diffusers(folder / "every.safetensors", matrices)
     qwen = Adapted(exported, QwenImagePipeline, folder)
     qwen.assert_equal({"name": "every", "scale": 0.6}, [Loaded("every.safetensors", 0.6)])
+    differences = random_differences(targets_of(exported, "qwen_image"))
+    endings = {"weight": "diff", "bias": "diff_b"}
+    whole = {}
+    for name, difference in differences.items():
+        module, _, kind = name.rpartition(".")
+        whole[f"{module}.{endings[kind]}"] = difference
+    save(folder / "whole.safetensors", whole)
+    qwen.assert_equals_merged({"name": "whole"}, differences)
