@@ -28,6 +28,12 @@ MAX_CONFIG_BYTES = 2**20
 Version = tuple[int, ...]
 """modification time in nanoseconds and size in bytes, of the weights and then of PEFT's settings"""
 
+_DIFFERENCES = {
+    Part.WEIGHT: Kind.WEIGHT,
+    Part.BIAS: Kind.BIAS,
+    Part.UP_BIAS: Kind.BIAS,
+    Part.TABLE: Kind.TABLE,
+}
 _METADATA_KEY = "lora_adapter_metadata"
 """under which diffusers writes PEFT's settings into the header, as JSON with the component before each key"""
 
@@ -144,7 +150,7 @@ def read_adapter(path: Path, name: str) -> AdapterFile:
         name: what people call it.
 
     Raises:
-        InvalidRequest: the file is none, is damaged, or holds something else than low-rank updates of linear layers.
+        InvalidRequest: the file is none, is damaged, or holds something else than low-rank updates and differences.
     """
     try:
         version = version_of(path)
@@ -232,14 +238,6 @@ def _updates(layers: Mapping[str, Mapping[Part, TensorInfo]], settings: LoraSett
                 raise ValueError(f"{name}: its {part.value} is empty")
             differences[address] = Difference(parts[part], bias_factor if part is Part.UP_BIAS else 1.0)
     return Updates(low_rank, differences)
-
-
-_DIFFERENCES = {
-    Part.WEIGHT: Kind.WEIGHT,
-    Part.BIAS: Kind.BIAS,
-    Part.UP_BIAS: Kind.BIAS,
-    Part.TABLE: Kind.TABLE,
-}
 
 
 def _layer(layer: str, parts: Mapping[Part, TensorInfo], settings: LoraSettings | None, file: BinaryIO) -> Layer:

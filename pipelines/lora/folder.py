@@ -129,7 +129,8 @@ class LoraFolder:
         for within in _WITHIN:
             try:
                 file = (self._root / _to_file_system(relative) / within).resolve(strict=True)
-            except (OSError, ValueError, RuntimeError):  # absent, a NUL or too long, a link to itself
+                _from_file_system(file.name)
+            except (OSError, ValueError, RuntimeError):  # absent, a NUL or too long, a link to itself, no text
                 continue
             if file.is_relative_to(self._root) and file.suffix == SUFFIX and file.is_file():
                 return file
