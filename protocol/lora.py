@@ -81,7 +81,7 @@ class LoraInfo(BaseModel):
     )
     bytes: int = Field(description="Size of the file.")
     models: list[str] = Field([], description="Served models that it fits.", examples=[["wan2.2-t2v-a14b"]])
-    error: str | None = Field(None, description="Why it fits none.", examples=[None])
+    error: str | None = Field(None, description="Why it fits none.")
 
 
 class AppliedLora(BaseModel):
