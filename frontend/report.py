@@ -78,12 +78,13 @@ def _video_fields(job: Job) -> dict[str, Any]:
 def _common_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of what was made have."""
     made = job.outputs[0].report.spec
+    warned = [warning for output in job.outputs for warning in output.report.warnings]
     parts = [Timings.of_job(output.report.timings, output.encode_seconds) for output in job.outputs]
     return {
         "model": job.spec.model,
         "size": f"{made.width}x{made.height}",
         "timings": Timings.of_request(parts, max(0.0, (job.state.finished_at or 0) - job.spec.created_at)),
-        "warnings": list(dict.fromkeys([*job.spec.warnings, *job.outputs[0].report.warnings])),
+        "warnings": list(dict.fromkeys([*job.spec.warnings, *warned])),  # equal for all that are made of one text
     }
 
 

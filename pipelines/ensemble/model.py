@@ -202,7 +202,8 @@ class TritonPythonModel:
                     await responder.frames(pixels, job.progress)
         finally:
             heartbeat.cancel()
-        done = _report(job, warnings)
+        done = _report(job)
+        done = done.model_copy(update={"warnings": (*warnings, *done.warnings)})
         await responder.last(done)
         self._metrics.job_done(done.timings.total_seconds)
         pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")
@@ -238,6 +239,6 @@ def _loose(fields: dict[str, Any]) -> dict[str, Any]:
     return parameters | fields
 
 
-def _report(job: Job, warnings: tuple[str, ...]) -> Done:
+def _report(job: Job) -> Done:
     timings = {name: round(seconds, 6) for name, seconds in job.timings.items()}
-    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings), warnings=warnings)
+    return Done(model=job.pipeline.card.id, spec=job.params, timings=JobTimings(**timings))

@@ -32,7 +32,7 @@ class FakeGenerator:
         self.reports = True
         """whether a job that goes well ends with its report"""
         self.warnings: tuple[str, ...] = ()
-        """of every job's report"""
+        """of its report"""
         self.opened = False
         self.describe_calls = 0
         self.jobs: dict[str, AnySpec] = {}
