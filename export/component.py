@@ -16,9 +16,9 @@ from export.attention import fuse_attention
 from export.errors import ParityError
 from export.family import Part
 from export.graph import BuiltGraph, Graph, Session, save, trace
-from export.lora import add_adapter_inputs, linear_layers
+from export.lora import adapter_targets, add_adapter_inputs
 from export.options import Options, Target
-from export.shared_trace import SharedTrace, distinct_weights, find_weights
+from export.shared_trace import SharedTrace, distinct_weights, find_weights, keeps_names, trace_apart
 from export.source import Source, component_config
 
 TOLERANCE = 1e-4
@@ -98,7 +98,7 @@ def export_component(
     for graph in part.graphs(module):
         if isinstance(graph, BuiltGraph):
             on_stage(f"{part.component}: building {graph.file}")
-            _save(_finish(graph.build(), part, options), version / graph.file, options)
+            _save(_finish(graph.build(), options), version / graph.file, options)
         else:
             _export_traced(graph, task, options, on_stage, traces)
     if part.bands is not None:
@@ -112,7 +112,7 @@ def export_component(
         files={path.name: path.stat().st_size for path in sorted(version.iterdir())},
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         max_difference=max_difference,
-        adapter_targets=dict(linear_layers(module)) if part.takes_adapters else {},
+        adapter_targets=adapter_targets(module) if part.takes_adapters else None,
     )
     source.write(version)
     compare_seconds = time.monotonic() - started - export_seconds
@@ -127,25 +127,33 @@ def _export_traced(
     key = f"{task.trace_key} {graph.file}"
     if traces is None:
         on_stage(f"{component}: tracing {graph.file}")
-        _save(_finish(trace(graph), task.part, options), file, options)
+        _save(_finish(_trace(graph, task.part), options), file, options)
         return
     if key not in traces:
         on_stage(f"{component}: tracing {graph.file}")
         with distinct_weights(graph.module):
             model = trace(graph)
             weights = find_weights(model, graph.module)
-        if weights is None:
+        if weights is None or (task.part.takes_adapters and not keeps_names(weights, graph.module)):
             _export_traced(graph, task, options, on_stage, traces=None)
             return
-        traces[key] = SharedTrace(_finish(model, task.part, options), weights)
+        if task.part.takes_adapters:
+            add_adapter_inputs(model, graph.module)
+        traces[key] = SharedTrace(_finish(model, options), weights)
     on_stage(f"{component}: filling {graph.file} with its weights")
     _save(traces[key].fill(graph.module), file, options)
 
 
-def _finish(model: ir.Model, part: Part, options: Options) -> ir.Model:
+def _trace(graph: Graph, part: Part) -> ir.Model:
+    if not part.takes_adapters:
+        return trace(graph)
+    model = trace_apart(graph)
+    add_adapter_inputs(model, graph.module)
+    return model
+
+
+def _finish(model: ir.Model, options: Options) -> ir.Model:
     """What is done to every graph, in place."""
-    if part.takes_adapters:
-        add_adapter_inputs(model)
     if options.target is Target.ONNXRUNTIME:
         fuse_attention(model)
     return model

@@ -70,7 +70,7 @@ def publish(plan: Plan, repository: Path, staging: Staging, options: Options) ->
     generate.mkdir()
     plan.card.write(generate)
     targets = {result.component: result.source.adapter_targets for result in plan.results.values()}
-    write_targets(generate, {component: layers for component, layers in targets.items() if layers})
+    write_targets(generate, {component: found for component, found in targets.items() if found is not None})
     (generate / TOKENIZER_FILE).write_text(plan.tokenizer)
     shutil.copytree(plan.folder / "scheduler", generate / "scheduler")
     ExportRecord.of(plan.folder, options, dict(plan.fingerprints)).write(generate)

@@ -7,7 +7,7 @@ by its values.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from export.graph import Graph, trace
+
+_MATRIX = 2
 _SMALL = 4096
 """values; torch's exporter unites equal initializers of up to 1,024"""
 
@@ -62,8 +65,46 @@ class SharedTrace:
 @contextmanager
 def distinct_weights(module: nn.Module) -> Iterator[None]:
     """Inside the block no small parameter has the values of another."""
+    with _random([parameter for parameter in module.parameters() if parameter.numel() <= _SMALL]):
+        yield
+
+
+def trace_apart(graph: Graph) -> ir.Model:
+    """As `export.graph.trace`, with an initializer for every parameter but matrices that bears its name.
+
+    They are traced with values that are all different, so that none is united with another, and each is found where
+    the exporter has folded a change of its shape.
+    """
+    apart = {name for name, parameter in graph.module.named_parameters() if parameter.ndim != _MATRIX}
+    with _random([parameter for name, parameter in graph.module.named_parameters() if name in apart]):
+        model = trace(graph)
+        values = _parameters(graph.module)
+        traced = {_flat_content(values[name]): name for name in apart}
+    weights = _parameters(graph.module)
+    sizes = {weights[name].size for name in apart}
+    for value in list(model.graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or tensor.size not in sizes or (name := traced.get(_flat_content(tensor.numpy()))) is None:
+            continue
+        _rename(model.graph, value, name)
+        value.const_value = ir.tensor(weights[name].reshape(tensor.shape.numpy()), name=name)
+    return model
+
+
+def _rename(graph: ir.Graph, initializer: ir.Value, name: str) -> None:
+    if initializer.name == name:
+        return
+    assert initializer.name is not None and name not in graph.initializers, f"{name} has two shapes"  # noqa: PT018
+    del graph.initializers[initializer.name]
+    initializer.name = name
+    graph.initializers.add(initializer)
+
+
+@contextmanager
+def _random(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Inside the block they have random values."""
     generator = torch.Generator().manual_seed(0)
-    originals = {parameter: parameter.data for parameter in module.parameters() if parameter.numel() <= _SMALL}
+    originals = {parameter: parameter.data for parameter in parameters}
     for parameter, values in originals.items():
         parameter.data = torch.randn(values.shape, generator=generator, dtype=values.dtype)
     try:
@@ -107,8 +148,21 @@ def find_weights(model: ir.Model, module: nn.Module) -> dict[str, Weight] | None
     return found if is_complete else None
 
 
+def keeps_names(weights: Mapping[str, Weight], module: nn.Module) -> bool:
+    """Whether every parameter but matrices is an initializer of its own name, as `trace_apart` makes them."""
+    return all(
+        name == weight.parameter or module.get_parameter(weight.parameter).ndim == _MATRIX
+        for name, weight in weights.items()
+    )
+
+
 def _parameters(module: nn.Module) -> dict[str, NDArray[np.float32]]:
     return {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
+
+
+def _flat_content(array: NDArray[np.float32]) -> bytes:
+    """Equal for arrays that differ in their shape only."""
+    return _content(array.reshape(-1))
 
 
 def _content(array: NDArray[np.float32]) -> bytes:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from export.checkpoint import read_json
 from export.imports import imported_files
 from export.options import Options
+from pipelines.lora.targets import Targets
 
 SOURCE_FILE = "source.json"
 
@@ -39,8 +40,8 @@ class Source(BaseModel):
     parameters: int
     max_difference: float
     """between the graphs and the torch module, as it was measured"""
-    adapter_targets: dict[str, tuple[int, int]]
-    """(in, out) features of the linear layers that adapters may change; none but in transformers"""
+    adapter_targets: Targets | None = None
+    """what adapters may change; transformers have it"""
 
     def write(self, folder: Path) -> None:
         (folder / SOURCE_FILE).write_text(self.model_dump_json(indent=2) + "\n")

@@ -14,7 +14,7 @@ from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
 from pipelines.frames import Float32
 from pipelines.lora.adapters import Adapters
-from pipelines.lora.folder import LoraFolder
+from pipelines.lora.folder import Entry, LoraFolder
 from pipelines.qwen_image import QwenImage
 from pipelines.runner import Evaluate, ModelRunner
 from pipelines.wan import Wan
@@ -170,16 +170,22 @@ class Pipelines:
         return self._adapters[model_id]
 
     def loras(self) -> list[LoraInfo]:
-        """Every adapter that can be read, and the served models that it fits."""
-        found = []
-        for name in self._loras.names():
-            try:
-                adapter = self._loras.by_name(name)
-            except InvalidRequest:
-                continue
-            fitted = [model_id for model_id in self._by_id if self._adapters[model_id].fits(name)]
-            found.append(LoraInfo(name=name, rank=adapter.rank, bytes=adapter.bytes, models=fitted))
-        return found
+        """Every adapter, the served models that it fits, and what is wrong with one that fits none."""
+        return [self._describe(entry) for entry in self._loras.entries()]
+
+    def _describe(self, entry: Entry) -> LoraInfo:
+        if entry.trouble is not None:
+            return LoraInfo(name=entry.name, bytes=entry.bytes, error=entry.trouble)
+        try:
+            adapter = self._loras.by_name(entry.name)
+            misfits = {model_id: self._adapters[model_id].why_not(entry.name) for model_id in self._by_id}
+        except InvalidRequest as error:
+            return LoraInfo(name=entry.name, bytes=entry.bytes, error=error.message)
+        except Exception as error:  # whatever it is, the others are to be listed
+            return LoraInfo(name=entry.name, bytes=entry.bytes, error=repr(error))
+        fitted = [model_id for model_id, reason in misfits.items() if reason is None]
+        wrong = None if fitted else "; ".join(reason for reason in misfits.values() if reason is not None)
+        return LoraInfo(name=entry.name, rank=adapter.rank, bytes=adapter.bytes, models=fitted, error=wrong or None)
 
     def get(self, model: Any) -> Pipeline[Any]:
         """The pipeline with this id; without an id, the only one.

@@ -150,7 +150,8 @@ class Adapters(_Fields):
         BeforeValidator(lambda value: _as_tuple(value), json_schema_input_type=LoraRequest | tuple[LoraRequest, ...]),
     ] = Field(
         (),
-        description="An adapter (LoRA) that `GET /v1/loras` lists, or an array of them, each with its `scale`.",
+        description="An adapter (LoRA) that `GET /v1/loras` lists, or an array of them, each with its `scale`. What of "
+        "it the model lacks is left out and named in `warnings`.",
         examples=[{"name": "ink", "scale": 0.8}],
     )
 

@@ -2,33 +2,42 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from threading import Lock
 
-import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from pipelines.lora.folder import LoraFolder
-from pipelines.lora.names import name_table
-from pipelines.lora.targets import DOWN, UP
+from pipelines.lora.matrices import Matrices
+from pipelines.lora.targets import DIFFERENCE, DOWN, UP, Targets
 from protocol.errors import ModelFailed
 from protocol.lora import AppliedLoras
 from runtime.tensors import from_float32
+
+
+@dataclass(frozen=True)
+class OptionalInput:
+    """An input that a graph has a default for."""
+
+    dtype: str
+    """as ONNX Runtime names it"""
+    shape: tuple[int | str, ...]
+    """what varies has a name"""
 
 
 class AdapterCache:
     """The adapters of one graph, those used last, on the device that it runs on.
 
     Args:
-        inputs: the dtypes of the graph's inputs, as ONNX Runtime names them, by the inputs' names.
+        inputs: the graph's, by name.
         device: `cpu` or `cuda`.
         max_bytes: what all of them together may take; one that takes more by itself is kept alone.
     """
 
-    def __init__(self, folder: LoraFolder, inputs: Mapping[str, str], device: str, max_bytes: int) -> None:
+    def __init__(self, folder: LoraFolder, inputs: Mapping[str, OptionalInput], device: str, max_bytes: int) -> None:
         self._folder = folder
-        self._dtypes = inputs
-        self._names = name_table(name.removesuffix(DOWN) for name in inputs if name.endswith(DOWN))
+        self._inputs = inputs
+        self._targets = _targets(inputs)
         self._device = device
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -60,21 +69,34 @@ class AdapterCache:
             return self._loaded[applied]
 
     def _load(self, applied: AppliedLoras) -> dict[str, ort.OrtValue]:
-        """Several updates of one layer are one of all their ranks."""
-        downs: dict[str, list[NDArray[np.float32]]] = {}
-        ups: dict[str, list[NDArray[np.float32]]] = {}
+        """Several updates of one layer are one of all their ranks, and several differences their sum."""
+        loaded = Matrices(self._targets)
         for lora in applied.adapters:
             adapter = self._folder.by_path(lora.file)
             if adapter.version != lora.version:
                 raise ModelFailed(f"adapter {lora.file!r} was replaced while a job used it")
-            # A layer that the graph lacks is one whose output nothing uses: `generate` has checked the rest.
-            layers = {name: layer for name, layer in adapter.layers(applied.component).items() if name in self._names}
-            for name, (down, up) in adapter.read(layers, lora.scale).items():
-                downs.setdefault(self._names[name], []).append(down)
-                ups.setdefault(self._names[name], []).append(up)
-        matrices = {layer + DOWN: np.concatenate(parts, axis=1) for layer, parts in downs.items()}
-        matrices |= {layer + UP: np.concatenate(parts, axis=0) for layer, parts in ups.items()}
-        return {name: from_float32(array, self._dtypes[name], self._device) for name, array in matrices.items()}
+            loaded.add(adapter, applied.component, lora.scale)
+        return {
+            name: from_float32(array, self._inputs[name].dtype, self._device) for name, array in loaded.inputs().items()
+        }
+
+
+def _targets(inputs: Mapping[str, OptionalInput]) -> Targets:
+    """What the graph takes updates for; what it lacks has no effect on its outputs."""
+    layers = {}
+    for name in (name.removesuffix(DOWN) for name in inputs if name.endswith(DOWN)):
+        layers[name] = (_size(inputs[name + DOWN].shape[0]), _size(inputs[name + UP].shape[1]))
+    parameters = {
+        name.removesuffix(DIFFERENCE): tuple(map(_size, value.shape))
+        for name, value in inputs.items()
+        if name.endswith(DIFFERENCE)
+    }
+    return Targets(layers=layers, parameters=parameters)
+
+
+def _size(size: int | str) -> int:
+    assert isinstance(size, int), "only a rank varies"
+    return size
 
 
 def _bytes(feeds: dict[str, ort.OrtValue]) -> int:

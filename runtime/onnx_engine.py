@@ -61,9 +61,12 @@ class OnnxEngine:
     @cached_property
     def _adapters(self) -> "AdapterCache":
         from pipelines.lora.folder import LoraFolder
-        from runtime.adapter_cache import AdapterCache
+        from runtime.adapter_cache import AdapterCache, OptionalInput
 
-        optional = {value.name: value.type for value in self._session.get_overridable_initializers()}
+        optional = {
+            value.name: OptionalInput(value.type, tuple(value.shape))
+            for value in self._session.get_overridable_initializers()
+        }
         folder = self._loras() or LoraFolder(None)
         return AdapterCache(folder, optional, device_of(self._session), self._adapter_cache_bytes)
 

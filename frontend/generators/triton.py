@@ -28,6 +28,8 @@ from protocol.triton_messages import says_model_is_away
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0
 """a healthy `generate` describes its models in milliseconds; a killed one never answers, yet Triton calls it ready"""
+LORAS_TIMEOUT_SECONDS = 20.0
+"""it reads the header of every new adapter first"""
 
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
@@ -72,7 +74,7 @@ class TritonGenerator:
         return cards
 
     async def loras(self) -> list[LoraInfo]:
-        return list((await self._ask("loras", Loras)).loras)
+        return list((await self._ask("loras", Loras, LORAS_TIMEOUT_SECONDS)).loras)
 
     async def check_ready(self) -> None:
         if away := self._launcher_status.away():
@@ -121,9 +123,9 @@ class TritonGenerator:
                         raise EngineFailed(f"a job answered with {other.type!r}")
         raise EngineFailed("the job ended without its report")
 
-    async def _ask(self, task: str, answer: type[Answer]) -> Answer:
+    async def _ask(self, task: str, answer: type[Answer], timeout_seconds: float = DESCRIBE_TIMEOUT_SECONDS) -> Answer:
         """The answer to a question that makes no job."""
-        stream = self._stream({"task": task}, request_id=task, silence=DESCRIBE_TIMEOUT_SECONDS)
+        stream = self._stream({"task": task}, request_id=task, silence=timeout_seconds)
         async with aclosing(stream) as responses:
             async for response in responses:
                 event = _read(response)

@@ -20,8 +20,10 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 @router.get(
     "",
     summary="List the adapters that requests can name",
-    description="Those in the server's adapter folder now, whether they have been used or not.",
+    description="Those in the server's adapter folder now, whether they have been used or not. One that cannot be used "
+    "with any served model has an `error` that says why.",
     responses=_ERRORS,
+    response_model_exclude_none=True,
 )
 async def list_loras(
     services: ServicesDep,

@@ -189,8 +189,9 @@ class TritonPythonModel:
     ) -> None:
         timeout = _timeout(fields.pop("timeout_seconds", None))
         params = resolve(parse(_loose(fields)), pipeline.card)
+        warnings: tuple[str, ...] = ()
         if params.lora:
-            await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+            warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         need = self._estimate.of(params, pipeline.card)
         job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
         heartbeat = asyncio.create_task(_beat(job, responder))
@@ -202,6 +203,7 @@ class TritonPythonModel:
         finally:
             heartbeat.cancel()
         done = _report(job)
+        done = done.model_copy(update={"warnings": (*warnings, *done.warnings)})
         await responder.last(done)
         self._metrics.job_done(done.timings.total_seconds)
         pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")

@@ -1,27 +1,21 @@
-"""Adapter files: what PEFT, diffusers and other trainers write, read without torch.
+"""Adapter files: what trainers write, read without torch. How they call things is in `pipelines.lora.keys`.
 
-A linear layer's update is `alpha / rank * B @ A`, with A [rank, in] and B [out, rank]. The layer's name stands
-between a prefix that says whose it is and an ending that says which of the two matrices, or the alpha, follows:
-
-    base_model.model.<layer>.lora_A.weight       PEFT; the alpha is in adapter_config.json
-    transformer.<layer>.lora_A.weight            diffusers; the alpha is the rank, or in the file's metadata
-    transformer_2.<layer>.lora_A.weight          the low-noise expert's, in a file for both
-    diffusion_model.<layer>.lora_down.weight     ComfyUI, often with Wan's own names, and <layer>.alpha
-    lora_unet_<layer>.lora_down.weight           kohya's trainers, likewise, with underscores for dots
+A linear layer's update is `alpha / rank * B @ A`, with A [rank, in] and B [out, rank]. Other parameters, and small
+layers, have their whole difference in the file.
 """
 
 import json
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.lora.keys import Address, Kind, Part, parse_key
 from pipelines.lora.safetensors_file import SafetensorsHeader, TensorInfo, read_header
 from pipelines.lora.settings import LoraSettings
 from protocol.errors import InvalidRequest
@@ -34,23 +28,24 @@ MAX_CONFIG_BYTES = 2**20
 Version = tuple[int, ...]
 """modification time in nanoseconds and size in bytes, of the weights and then of PEFT's settings"""
 
-_KEY = re.compile(
-    r"(?P<peft>base_model\.model\.)?(?:(?P<component>transformer|transformer_2|diffusion_model)\.)?(?P<layer>.+?)\."
-    r"(?:(?P<part>alpha)|lora_(?P<ab>[AB])(?:\.\w+)?\.weight|lora[._](?P<direction>down|up)\.weight)"
-)
-_PARTS = {"A": "down", "B": "up"}
+_DIFFERENCES = {
+    Part.WEIGHT: Kind.WEIGHT,
+    Part.BIAS: Kind.BIAS,
+    Part.UP_BIAS: Kind.BIAS,
+    Part.TABLE: Kind.TABLE,
+}
 _METADATA_KEY = "lora_adapter_metadata"
 """under which diffusers writes PEFT's settings into the header, as JSON with the component before each key"""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer's update."""
+    """One layer's low-rank update."""
 
     down: TensorInfo
-    """A, [rank, in]"""
+    """A, [rank, in]; that of a convolution [rank, in, ...kernel]"""
     up: TensorInfo
-    """B, [out, rank]"""
+    """B, [out, rank]; that of a convolution [out, rank, ...1]"""
     factor: float
     """alpha / rank"""
 
@@ -63,18 +58,61 @@ class Layer:
         """(in, out)"""
         return self.down.shape[1], self.up.shape[0]
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the weight."""
+        return (self.up.shape[0], *self.down.shape[1:])
+
+    def read(self, file: BinaryIO, scale: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What turns `x @ W` into `x @ W + (x @ A) @ B`: A float32 [in, rank] and B float32 [rank, out], which holds
+        the scale and the factor."""
+        down, up = (tensor.read(file).reshape(tensor.shape[0], -1) for tensor in (self.down, self.up))
+        return np.ascontiguousarray(down.T), np.ascontiguousarray(up.T) * np.float32(scale * self.factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What is added to a parameter."""
+
+    tensor: TensorInfo
+    factor: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.tensor.shape
+
+    def read(self, file: BinaryIO, scale: float) -> NDArray[np.float32]:
+        """Times the scale and the factor."""
+        return self.tensor.read(file) * np.float32(scale * self.factor)
+
+
+@dataclass(frozen=True)
+class Updates:
+    """What a file has for one transformer, in the file's words."""
+
+    layers: Mapping[str, Layer]
+    differences: Mapping[Address, Difference]
+
+    def __bool__(self) -> bool:
+        return bool(self.layers or self.differences)
+
+
+NO_UPDATES = Updates({}, {})
+
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """An adapter; nothing but its header has been read.
+    """An adapter; nothing but its header and its alphas has been read.
 
     Args:
-        parts: layers by component and by name as the file has it.
+        parts: updates by component.
+        notes: what was taken for granted, for those who use it.
     """
 
     path: Path
     version: Version
-    parts: Mapping[str, Mapping[str, Layer]]
+    parts: Mapping[str, Updates]
+    notes: tuple[str, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -82,32 +120,17 @@ class AdapterFile:
 
     @property
     def rank(self) -> int:
-        """The greatest."""
-        return max(layer.rank for layers in self.parts.values() for layer in layers.values())
+        """The greatest; 0 where all are whole differences."""
+        return max((layer.rank for part in self.parts.values() for layer in part.layers.values()), default=0)
 
     @property
     def is_pair(self) -> bool:
         """Whether the file tells the two experts apart."""
         return "transformer_2" in self.parts
 
-    def layers(self, component: str) -> Mapping[str, Layer]:
+    def updates(self, component: str) -> Updates:
         """What the file has for one transformer; a file that does not tell them apart is for each."""
-        return self.parts.get(component, {}) if self.is_pair else self.parts["transformer"]
-
-    def read(self, layers: Mapping[str, Layer], scale: float) -> dict[str, tuple[NDArray[np.float32], ...]]:
-        """The matrices that turn `x @ W` into `x @ W + (x @ A) @ B`, by the layer's name.
-
-        Returns:
-            A float32 [in, rank] and B float32 [rank, out], which holds the scale and the factor.
-        """
-        with self.path.open("rb") as file:
-            return {
-                name: (
-                    np.ascontiguousarray(layer.down.read(file).T),
-                    np.ascontiguousarray(layer.up.read(file).T) * np.float32(scale * layer.factor),
-                )
-                for name, layer in layers.items()
-            }
+        return self.parts.get(component, NO_UPDATES) if self.is_pair else self.parts["transformer"]
 
 
 def version_of(path: Path) -> Version:
@@ -127,13 +150,16 @@ def read_adapter(path: Path, name: str) -> AdapterFile:
         name: what people call it.
 
     Raises:
-        InvalidRequest: the file is none, is damaged, or holds something else than low-rank updates of linear layers.
+        InvalidRequest: the file is none, is damaged, or holds something else than low-rank updates and differences.
     """
     try:
         version = version_of(path)
         header = read_header(path)
         settings = _settings(path, header)
-        return AdapterFile(path, version, _parts(path, header, settings))
+        found, notes = _group(path, header)
+        with path.open("rb") as file:
+            parts = {component: _updates(layers, settings.get(component), file) for component, layers in found.items()}
+        return AdapterFile(path, version, parts, notes)
     except (OSError, ValueError) as error:
         reason = (error.strerror or "unreadable") if isinstance(error, OSError) else str(error)
         raise InvalidRequest(f"adapter {quoted(name)} cannot be used: {reason}", "lora") from None
@@ -169,46 +195,69 @@ def _json_object(text: str | bytes, where: str) -> dict[str, Any]:
     return value
 
 
-def _parts(path: Path, header: SafetensorsHeader, settings: Mapping[str, LoraSettings]) -> dict[str, dict[str, Layer]]:
-    """Group the tensors by component, layer and part."""
-    found: dict[str, dict[str, dict[str, TensorInfo]]] = defaultdict(lambda: defaultdict(dict))
-    for key, tensor in header.tensors.items():
-        match = _KEY.fullmatch(key)
-        if match is None:
-            raise ValueError(f"{key} is no low-rank update of a linear layer")
-        if match["peft"] and not _has_config(path):
-            raise ValueError(f"{key} has PEFT's name, so {PEFT_CONFIG} must stand beside {PEFT_WEIGHTS}")
-        part = match["part"] or match["direction"] or _PARTS[match["ab"]]
-        component = "transformer_2" if match["component"] == "transformer_2" else "transformer"
-        if part in found[component][match["layer"]]:
-            raise ValueError(f"{key} stands for what another of its tensors already says")
-        found[component][match["layer"]][part] = tensor
+Found = dict[str, dict[str, dict[Part, TensorInfo]]]
+"""tensors by component, layer and part"""
+
+
+def _group(path: Path, header: SafetensorsHeader) -> tuple[Found, tuple[str, ...]]:
+    """The tensors, and what is to be said about them."""
+    found: Found = defaultdict(lambda: defaultdict(dict))
+    has_settings = _has_config(path)
+    is_peft = False
+    for name, tensor in header.tensors.items():
+        key = parse_key(name)
+        if key.is_peft and not has_settings and path.name == PEFT_WEIGHTS:
+            raise ValueError(f"{name} has PEFT's name, so {PEFT_CONFIG} must stand beside {PEFT_WEIGHTS}")
+        is_peft = is_peft or key.is_peft
+        if key.part in found[key.component][key.layer]:
+            raise ValueError(f"{name} stands for what another of its tensors already says")
+        if key.part is not Part.ALPHA and not tensor.is_float:
+            raise ValueError(f"{name} is of {tensor.dtype}, which is quantised in a way that the file does not say")
+        found[key.component][key.layer][key.part] = tensor
     if not found:
         raise ValueError("it is empty")
-    return {
-        component: {layer: _layer(path, layer, tensors, settings.get(component)) for layer, tensors in layers.items()}
-        for component, layers in found.items()
-    }
+    has_alpha = any(Part.ALPHA in parts for layers in found.values() for parts in layers.values())
+    unsaid = is_peft and not has_settings and not has_alpha and _METADATA_KEY not in header.metadata
+    return found, (f"without PEFT's {PEFT_CONFIG} its alpha is taken to be its rank",) if unsaid else ()
 
 
-def _layer(path: Path, layer: str, tensors: Mapping[str, TensorInfo], settings: LoraSettings | None) -> Layer:
-    if missing := {"down", "up"} - tensors.keys():
-        raise ValueError(f"{layer} lacks lora_{'A' if 'down' in missing else 'B'}")
-    down, up = tensors["down"], tensors["up"]
-    if len(down.shape) != 2 or len(up.shape) != 2 or 0 in (*down.shape, *up.shape):
+def _updates(layers: Mapping[str, Mapping[Part, TensorInfo]], settings: LoraSettings | None, file: BinaryIO) -> Updates:
+    low_rank, differences = {}, {}
+    for name, parts in layers.items():
+        bias_factor = 1.0
+        if (parts.keys() & {Part.DOWN, Part.UP, Part.UP_BIAS}) or parts.keys() == {Part.ALPHA}:
+            low_rank[name] = _layer(name, parts, settings, file)
+            bias_factor = low_rank[name].factor
+        for part, kind in _DIFFERENCES.items():
+            if part not in parts:
+                continue
+            address = Address(name, kind)
+            if address in differences:
+                raise ValueError(f"{name} has two differences of its {kind}")
+            if 0 in parts[part].shape:
+                raise ValueError(f"{name}: its {part.value} is empty")
+            differences[address] = Difference(parts[part], bias_factor if part is Part.UP_BIAS else 1.0)
+    return Updates(low_rank, differences)
+
+
+def _layer(layer: str, parts: Mapping[Part, TensorInfo], settings: LoraSettings | None, file: BinaryIO) -> Layer:
+    for part in (Part.DOWN, Part.UP):
+        if part not in parts:
+            raise ValueError(f"{layer} lacks {part.value}")
+    down, up = parts[Part.DOWN], parts[Part.UP]
+    if not 2 <= len(down.shape) == len(up.shape) or 0 in (*down.shape, *up.shape) or set(up.shape[2:]) - {1}:
         raise ValueError(f"{layer} is no linear layer: lora_A is {list(down.shape)} and lora_B {list(up.shape)}")
     rank = down.shape[0]
     if up.shape[1] != rank:
         raise ValueError(f"{layer}: lora_A has rank {rank} and lora_B has rank {up.shape[1]}")
-    if "alpha" not in tensors:
+    if Part.ALPHA not in parts:
         return Layer(down, up, settings.factor(layer, rank) if settings else 1.0)
-    if settings is not None:
-        raise ValueError(f"{layer} has an alpha of its own beside that of the settings")
-    alpha = tensors["alpha"]
+    alpha = parts[Part.ALPHA]
     if math.prod(alpha.shape) != 1:
         raise ValueError(f"{layer}: alpha is not one number")
-    with path.open("rb") as file:
-        value = float(alpha.read(file).reshape(()))
+    value = float(alpha.read(file).reshape(()))
     if not math.isfinite(value):
         raise ValueError(f"{layer}: alpha is {value}")
+    if settings is not None and not math.isclose(settings.factor(layer, rank), value / rank, rel_tol=1e-3):
+        raise ValueError(f"{layer} has an alpha of its own beside that of the settings")
     return Layer(down, up, value / rank)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
@@ -10,6 +10,17 @@ from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, Validation
 T = TypeVar("T")
 
 _PLAIN_PATTERN = re.compile(r"\^?[\w.]+")
+
+
+_PEFT_TYPES = {"LOKR": "LoKr", "LOHA": "LoHa", "VERA": "VeRA", "ADALORA": "AdaLoRA"}
+"""those that people write otherwise"""
+_OTHER_KINDS: dict[str, Callable[[Any], str | None]] = {
+    "peft_type": lambda value: (
+        _PEFT_TYPES.get(value, value[:20]) if isinstance(value, str) and value != "LORA" else None
+    ),
+    "use_dora": lambda value: "DoRA" if value is True else None,
+}
+"""settings, and which other kind of adapter their value tells of"""
 
 
 class LoraSettings(BaseModel):
@@ -28,6 +39,9 @@ class LoraSettings(BaseModel):
     @classmethod
     def parse(cls, values: dict[str, Any], where: str) -> Self:
         """Raises ValueError naming the setting and where it stands."""
+        for setting, is_other_kind in _OTHER_KINDS.items():
+            if (kind := is_other_kind(values.get(setting))) is not None:
+                raise ValueError(f"{where}: {setting}: it is {kind}, which is not supported; LoRA is")
         try:
             settings = cls.model_validate(values)
         except ValidationError as error:

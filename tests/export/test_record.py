@@ -25,9 +25,7 @@ def repository(checkpoint: Path, tmp_path: Path) -> Path:
         (folder / unit).mkdir(parents=True)
     for file in ("wan_vae/config.pbtxt", "wan_vae/1/model.onnx", "generate/config.pbtxt", "generate/1/model.py"):
         (folder / file).write_text("1234")
-    source = Source(
-        component="a", exporter="b", files={"model.onnx": 4}, parameters=1, max_difference=0.0, adapter_targets={}
-    )
+    source = Source(component="a", exporter="b", files={"model.onnx": 4}, parameters=1, max_difference=0.0)
     source.write(folder / "wan_vae" / "1")
     record = ExportRecord.of(checkpoint, Options(), {"wan_vae": ("a", "b")})
     record.write(folder / "generate" / "1" / "wan_t2v")

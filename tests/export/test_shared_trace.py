@@ -12,7 +12,7 @@ from export import umt5
 from export.component import Task, Traces, export_component
 from export.graph import Graph, Session, save, trace
 from export.options import Options
-from export.shared_trace import SharedTrace, distinct_weights, find_weights
+from export.shared_trace import SharedTrace, distinct_weights, find_weights, trace_apart
 from export.tiny import LayoutName, build
 from export.wan_t2v import WAN_T2V
 
@@ -116,3 +116,30 @@ def test_an_encoder_is_not_filled_with_another_vocabulary(tiny_checkpoint: Path,
     encoder.config.save_pretrained(folder)
     task = Task(part, tiny_checkpoint / "text_encoder", tmp_path / "1", "", "")
     assert Task(part, folder, tmp_path / "1", "", "").trace_key != task.trace_key
+
+
+class Folded(Layers):
+    """Whose tables are equal, and are used in another shape, which the exporter computes beforehand."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.tables = nn.ParameterList([torch.ones(1, 1, 4) for _ in range(2)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x) * self.tables[0].reshape(4) + self.tables[1].unsqueeze(0).squeeze(1)
+        return y
+
+
+def test_traced_apart_every_parameter_but_matrices_has_its_name_and_its_values(tmp_path: Path) -> None:
+    """Untrained norms are equal, and would be one otherwise."""
+    module = Folded(seed=0)
+    model = trace_apart(graph_of(module))
+    for name, parameter in module.named_parameters():
+        if parameter.ndim != 2:
+            tensor = model.graph.initializers[name].const_value
+            assert tensor is not None, name
+            np.testing.assert_array_equal(tensor.numpy().reshape(-1), parameter.detach().numpy().reshape(-1))
+    save(model, tmp_path / "model.onnx", external_above=10**9)
+    x = torch.randn(5, 80)
+    (y,) = Session(tmp_path / "model.onnx").run(x.numpy())
+    np.testing.assert_allclose(y, module(x).detach().numpy(), atol=1e-5)

@@ -48,9 +48,7 @@ def test_options_count_that_change_the_files(component: Path) -> None:
 
 def test_files_serve_while_all_of_them_are_there(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"1234")
-    source = Source(
-        component="a", exporter="b", files={"model.onnx": 4}, parameters=1, max_difference=0.0, adapter_targets={}
-    )
+    source = Source(component="a", exporter="b", files={"model.onnx": 4}, parameters=1, max_difference=0.0)
     source.write(tmp_path)
     assert read_source(tmp_path) == source
     assert source.serves(tmp_path, "a", "b")

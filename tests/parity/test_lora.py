@@ -1,8 +1,8 @@
 """Videos and images with adapters equal diffusers' `load_lora_weights` and `set_adapters` within 1e-4 per pixel."""
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,13 @@ import peft
 import pytest
 import torch
 from diffusers import QwenImagePipeline, WanPipeline
-from numpy.typing import NDArray
 
-from pipelines.lora.folder import LoraFolder
-from pipelines.lora.targets import Sizes, read_targets
-from protocol.sampling import AnySpec
-from tests.adapters import Matrices, random_matrices, save, save_diffusers, save_trainer
+from pipelines.lora.targets import DIFFERENCE, DOWN, UP, Sizes, read_targets
+from runtime.onnx_session import open_session
+from tests.adapters import extracted, random_differences, random_matrices, save, save_diffusers, save_trainer
 from tests.conftest import Exported
 
-from .compared import PROMPT, TOLERANCE
-from .in_process import InProcess
+from .adapted import Adapted, Loaded, named, targets_of
 from .references import Reference, open_reference
 
 PEFT_CONFIG: dict[str, Any] = {
@@ -30,16 +27,6 @@ PEFT_CONFIG: dict[str, Any] = {
     "alpha_pattern": {"ffn.net.2": 9, "blocks.0.attn1.to_q": 1},
     "target_modules": ["to_q", "to_v", "ffn.net.2"],
 }
-
-
-@dataclass
-class Loaded:
-    """One `load_lora_weights`."""
-
-    file: str
-    weight: float = 1.0
-    low: bool = True
-    high: bool = True
 
 
 # What the request says, and what diffusers loads for it.
@@ -89,65 +76,12 @@ def write_adapters(folder: Path, sizes: Sizes) -> None:
     )
 
 
-def named(matrices: Matrices, prefix: str) -> dict[str, torch.Tensor]:
-    return {
-        f"{prefix}{layer}.lora_{letter}.weight": matrix
-        for layer, pair in matrices.items()
-        for letter, matrix in zip("AB", pair, strict=True)
-    }
-
-
-class Adapted:
-    """A checkpoint with a folder of adapters, in both implementations."""
-
-    def __init__(self, exported: Exported, kind: Any, folder: Path) -> None:
-        self.folder = folder
-        self.exported = exported
-        self.in_process = InProcess(exported, LoraFolder(folder))
-        self.reference = open_reference(exported.checkpoint)
-        self.pipeline = self.reference.pipeline(kind)
-
-    def params(self, lora: Any, **fields: Any) -> AnySpec:
-        return self.in_process.params(**{"prompt": PROMPT, "seed": 7, "lora": lora, **fields})
-
-    def assert_equal(self, lora: Any, loaded: list[Loaded]) -> None:
-        params = self.params(lora)
-        names = []
-        for i, one in enumerate(loaded):
-            file = self.folder / one.file
-            for suffix, wanted in (("high", one.high), ("low", one.low and hasattr(self.pipeline, "transformer_2"))):
-                if wanted:
-                    names.append((f"adapter_{i}_{suffix}", one.weight))
-                    options = {"load_into_transformer_2": True} if suffix == "low" else {}
-                    self.pipeline.load_lora_weights(
-                        file.parent, weight_name=file.name, adapter_name=names[-1][0], **options
-                    )
-        self.pipeline.set_adapters(*map(list, zip(*names, strict=True)))
-        try:
-            self.compare(params, self.reference)
-        finally:
-            self.pipeline.unload_lora_weights()
-
-    def compare(self, params: AnySpec, reference: Reference) -> None:
-        expected = reference.frames(params, self.in_process.card.max_sequence_length)
-        (made,) = self.in_process.frames(params)
-        assert float(np.abs(made - expected).max()) <= TOLERANCE
-        assert float(np.abs(made - self.plain()).max()) > 0.05, "the adapter shows no effect"
-
-    def plain(self) -> NDArray[np.float32]:
-        return self.in_process.frames(self.params(()))[0]
-
-
 @pytest.fixture(scope="module")
 def wan(tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> Adapted:
     exported = tiny("two-experts")
     folder = tmp_path_factory.mktemp("loras")
-    write_adapters(folder, sizes_of(exported, "wan_t2v"))
+    write_adapters(folder, targets_of(exported, "wan_t2v").layers)
     return Adapted(exported, WanPipeline, folder)
-
-
-def sizes_of(exported: Exported, family: str) -> Sizes:
-    return read_targets(exported.repository / "generate" / "1" / family)["transformer"]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -187,11 +121,49 @@ def test_jobs_with_different_adapters_do_not_mix(wan: Adapted) -> None:
             assert np.abs(one - other).max() > 0.05
 
 
+FAMILIES = {"two-experts": "wan_t2v", "i2v": "wan_i2v", "ti2v": "wan_ti2v", "qwen-image": "qwen_image"}
+
+
+@pytest.mark.parametrize("layout", FAMILIES)
+def test_every_transformer_takes_all_of_an_adapter(layout: str, tiny: Callable[[str], Exported]) -> None:
+    """Where it has an effect: of Qwen-Image's last block's text branch nothing reaches the image."""
+    exported = tiny(layout)
+    for component, targets in read_targets(exported.repository / "generate" / "1" / FAMILIES[layout]).items():
+        model = exported.repository / f"{FAMILIES[layout]}_{component}" / "1" / "model.onnx"
+        inputs = {value.name for value in open_session(model, threads=1).get_overridable_initializers()}
+        lacking = {layer for layer in targets.layers if not inputs >= {layer + DOWN, layer + UP}}
+        lacking |= {name for name in targets.parameters if name + DIFFERENCE not in inputs}
+        if layout == "qwen-image":
+            assert lacking
+            unused = re.compile(r"transformer_blocks\.1\.(attn\.(add_q|to_add|norm_added_q)|txt_)")
+            assert all(unused.match(name) for name in lacking)
+        else:
+            assert not lacking
+
+
+def test_differences_for_a_model_with_a_timestep_per_token(
+    tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whose modulation tables the exporter folds into another shape."""
+    adapted = Adapted(tiny("ti2v"), WanPipeline, tmp_path_factory.mktemp("loras"))
+    differences = random_differences(targets_of(adapted.exported, "wan_ti2v"), ["proj_out"])
+    save(adapted.folder / "whole.safetensors", extracted(differences))
+    adapted.assert_equals_merged({"name": "whole"}, differences)
+
+
 def test_qwen_image_equals_diffusers(tiny: Callable[[str], Exported], tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of the last block's text branch nothing reaches the image; an adapter may hold its layers all the same."""
     exported = tiny("qwen-image")
     folder = tmp_path_factory.mktemp("loras")
-    matrices = random_matrices(sizes_of(exported, "qwen_image"), 4, seed=6)
+    matrices = random_matrices(targets_of(exported, "qwen_image").layers, 4, seed=6)
     save_diffusers(folder / "every.safetensors", matrices)
     qwen = Adapted(exported, QwenImagePipeline, folder)
     qwen.assert_equal({"name": "every", "scale": 0.6}, [Loaded("every.safetensors", 0.6)])
+    differences = random_differences(targets_of(exported, "qwen_image"))
+    endings = {"weight": "diff", "bias": "diff_b"}
+    whole = {}
+    for name, difference in differences.items():
+        module, _, kind = name.rpartition(".")
+        whole[f"{module}.{endings[kind]}"] = difference
+    save(folder / "whole.safetensors", whole)
+    qwen.assert_equals_merged({"name": "whole"}, differences)

@@ -129,8 +129,8 @@ def test_bounds_include_their_ends(field: str, inside: list[Any]) -> None:
         ("height", [0, -16]),
         ("solver", ["ddim", ""]),
         ("true_cfg_scale", [-0.001, 20.001]),
-        ("lora", ["ink", {}, {"scale": 1}, {"name": "a", "path": "b"}, {"name": ""}, {"name": "a", "scale": math.inf}]),
-        ("lora", [[{"name": "a"}] * 9, [{"name": "a", "high": "b"}], {"name": "a", "weight": 1}]),
+        ("lora", ["ink", {}, {"scale": 1}, {"name": "a", "high": "b"}, {"name": ""}, {"name": "a", "scale": math.inf}]),
+        ("lora", [[{"name": "a"}] * 9, [{"name": "a", "high": "b"}], {"name": "a", "wait": 1}]),
         ("no_such_field", [1]),
     ],
 )

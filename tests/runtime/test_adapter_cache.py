@@ -11,13 +11,21 @@ from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import Sizes
 from protocol.errors import InvalidRequest, ModelFailed
 from protocol.lora import AppliedLora, AppliedLoras
-from runtime.adapter_cache import AdapterCache
+from runtime.adapter_cache import AdapterCache, OptionalInput
 from runtime.tensors import BFLOAT16, FLOAT16, FLOAT32
-from tests.adapters import Matrices, random_matrices, save_diffusers
+from tests.adapters import Matrices, random_matrices, save, save_diffusers
 
 SIZES: Sizes = {"a.to_q": (4, 6), "a.to_v": (4, 4), "unused": (4, 4)}
-INPUTS = ["a.to_q.lora_A", "a.to_q.lora_B", "a.to_v.lora_A", "a.to_v.lora_B", "another"]
+INPUTS: dict[str, tuple[int | str, ...]] = {
+    "a.to_q.lora_A": (4, "rank"),
+    "a.to_q.lora_B": ("rank", 6),
+    "a.to_v.lora_A": (4, "rank"),
+    "a.to_v.lora_B": ("rank", 4),
+    "a.to_v.bias.diff": (4,),
+    "another": (1,),
+}
 """of a graph that needs no `unused`"""
+LOW_RANK = list(INPUTS)[:4]
 
 BYTES = 4 * 3 * (4 + 6 + 4 + 4)
 """of a rank 3 adapter of both layers"""
@@ -36,7 +44,8 @@ def matrices(seed: int) -> Matrices:
 
 
 def cache(folder: LoraFolder, max_bytes: int = 10**6, dtype: str = FLOAT32) -> AdapterCache:
-    return AdapterCache(folder, dict.fromkeys(INPUTS, dtype), "cpu", max_bytes)
+    inputs = {name: OptionalInput(dtype, shape) for name, shape in INPUTS.items()}
+    return AdapterCache(folder, inputs, "cpu", max_bytes)
 
 
 def applied(folder: LoraFolder, **scales: float) -> str:
@@ -50,7 +59,7 @@ def applied(folder: LoraFolder, **scales: float) -> str:
 
 def test_the_inputs_are_the_matrices_transposed_and_scaled(folder: LoraFolder) -> None:
     feeds = cache(folder).feeds(applied(folder, _0=0.5))
-    assert sorted(feeds) == INPUTS[:-1]
+    assert sorted(feeds) == LOW_RANK
     down, up = matrices(0)["a.to_q"]
     np.testing.assert_array_equal(feeds["a.to_q.lora_A"].numpy(), down.numpy().T)
     np.testing.assert_allclose(feeds["a.to_q.lora_B"].numpy(), 0.5 * up.numpy().T)
@@ -69,11 +78,43 @@ def test_the_inputs_have_the_dtype_that_the_graph_asks_for(folder: LoraFolder, d
 
 def test_several_are_one_of_all_their_ranks(folder: LoraFolder) -> None:
     feeds = cache(folder).feeds(applied(folder, _0=0.7, q=0.4))
-    assert [feeds[name].shape() for name in INPUTS[:-1]] == [[4, 5], [5, 6], [4, 3], [3, 4]]
+    assert [feeds[name].shape() for name in LOW_RANK] == [[4, 5], [5, 6], [4, 3], [3, 4]]
     update = feeds["a.to_q.lora_A"].numpy() @ feeds["a.to_q.lora_B"].numpy()
     (down, up), (q_down, q_up) = matrices(0)["a.to_q"], random_matrices(SIZES, 2, seed=9)["a.to_q"]
     expected = 0.7 * (up @ down) + 0.4 * (q_up @ q_down)
     np.testing.assert_allclose(update.T, expected.numpy(), atol=1e-6)
+
+
+def test_whole_differences_are_updates_of_full_rank_or_stand_for_themselves(folder: LoraFolder, tmp_path: Path) -> None:
+    difference, bias = torch.randn(6, 4), torch.randn(4)
+    whole = {"a.to_q.diff": difference, "a.to_v.diff_b": bias, "unused.diff": torch.ones(4, 4), "b.diff_b": bias}
+    save(tmp_path / "whole.safetensors", whole)
+    feeds = cache(folder).feeds(applied(folder, whole=0.5, _0=1.0))
+    assert sorted(feeds) == sorted([*LOW_RANK, "a.to_v.bias.diff"])
+    down, up = matrices(0)["a.to_q"]
+    update = feeds["a.to_q.lora_A"].numpy() @ feeds["a.to_q.lora_B"].numpy()
+    np.testing.assert_allclose(update.T, (0.5 * difference + up @ down).numpy(), atol=1e-6)
+    np.testing.assert_array_equal(feeds["a.to_v.bias.diff"].numpy(), (0.5 * bias).numpy())
+    twice = cache(folder).feeds(applied(folder, whole=0.5, _whole=0.25))
+    np.testing.assert_allclose(twice["a.to_v.bias.diff"].numpy(), (0.75 * bias).numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "shape"), [("a.to_q", (6, 4)), ("wide", (3, 5))])
+def test_a_whole_difference_is_rounded_nowhere(
+    layer: str, shape: tuple[int, int], folder: LoraFolder, tmp_path: Path
+) -> None:
+    """An identity is one of its matrices, the smaller one."""
+    difference = torch.randn(shape)
+    save(tmp_path / "whole.safetensors", {f"{layer}.diff": difference})
+    inputs: dict[str, tuple[int | str, ...]] = {
+        f"{layer}.lora_A": (shape[1], "rank"),
+        f"{layer}.lora_B": ("rank", shape[0]),
+    }
+    kept = AdapterCache(folder, {name: OptionalInput(FLOAT32, size) for name, size in inputs.items()}, "cpu", 10**6)
+    feeds = kept.feeds(applied(folder, whole=1.0))
+    down, up = (feeds[name].numpy() for name in inputs)
+    assert down.shape[1] == min(shape)
+    np.testing.assert_array_equal((down @ up).T, difference.numpy())
 
 
 def test_what_was_loaded_is_kept(folder: LoraFolder) -> None:

@@ -8,8 +8,9 @@ import torch
 
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LoraFolder
-from pipelines.lora.names import name_table
-from pipelines.lora.targets import Sizes, read_targets, write_targets
+from pipelines.lora.keys import Address, Kind
+from pipelines.lora.names import Names
+from pipelines.lora.targets import Sizes, Targets, read_targets, write_targets
 from pipelines.runner import Shared
 from protocol.errors import InvalidRequest
 from protocol.lora import AppliedLoras, LoraRequest
@@ -24,6 +25,17 @@ SIZES: Sizes = {
     "condition_embedder.time_proj": (4, 24),
     "proj_out": (4, 2),
 }
+TARGETS = Targets(
+    layers=dict(SIZES),
+    parameters={
+        "blocks.0.attn1.norm_q.weight": (4,),
+        "blocks.0.attn1.to_q.bias": (4,),
+        "blocks.0.norm2.weight": (4,),
+        "blocks.0.scale_shift_table": (1, 6, 4),
+        "scale_shift_table": (1, 2, 4),
+        "patch_embedding.weight": (4, 3, 1, 2, 2),
+    },
+)
 
 
 @pytest.fixture
@@ -43,18 +55,25 @@ def folder(tmp_path: Path) -> LoraFolder:
             for letter in "AB"
         },
     )
+    pairs = {f"diffusion_model.blocks.{i}.cross_attn.k_img": (4, 4) for i in range(3)}
+    partly = random_matrices({"transformer.blocks.0.attn1.to_q": (4, 4), "img_emb.proj.1": (4, 4), **pairs}, 2, seed=0)
+    save_diffusers(tmp_path / "partly.safetensors", partly, prefix="")
+    save(
+        tmp_path / "misshapen.safetensors",
+        {"blocks.0.norm3.diff": torch.ones(4), "patch_embedding.diff": torch.ones(4, 9, 1, 2, 2)},
+    )
     (tmp_path / "broken.safetensors").write_text("not one")
     return LoraFolder(tmp_path)
 
 
 @pytest.fixture
 def adapters(folder: LoraFolder) -> Adapters:
-    return Adapters(folder, model_card("two"), {"transformer": SIZES, "transformer_2": SIZES})
+    return Adapters(folder, model_card("two"), {"transformer": TARGETS, "transformer_2": TARGETS})
 
 
 @pytest.fixture
 def one_expert(folder: LoraFolder) -> Adapters:
-    return Adapters(folder, model_card("one", experts=1), {"transformer": SIZES})
+    return Adapters(folder, model_card("one", experts=1), {"transformer": TARGETS})
 
 
 def requests(*fields: dict[str, Any]) -> list[LoraRequest]:
@@ -108,7 +127,10 @@ def test_equal_requests_share_batches_and_others_do_not(adapters: Adapters) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "nobody"}, "no adapter 'nobody'; there are: broken, flux, ink, low, plain, trained, twice, wide"),
+        (
+            {"name": "nobody"},
+            "no adapter 'nobody'; there are: broken, flux, ink, low, misshapen, partly, plain, trained, twice, wide",
+        ),
         ({"name": "wide"}, r"does not fit two: transformer.proj_out is 4 x 2, and the adapter is for 4 x 3"),
         ({"name": "flux"}, "does not fit two: transformer has no linear layer single_blocks.0.linear1"),
         ({"low": "flux"}, "does not fit two: transformer_2 has no linear layer single_blocks.0.linear1"),
@@ -145,26 +167,55 @@ def test_a_model_exported_before_there_were_adapters_says_so(folder: LoraFolder)
 
 
 def test_which_names_fit(adapters: Adapters, folder: LoraFolder) -> None:
-    assert [name for name in folder.names() if adapters.fits(name)] == ["ink", "low", "plain", "trained"]
+    fitting = [name for name in folder.names() if adapters.why_not(name) is None]
+    assert fitting == ["ink", "low", "misshapen", "partly", "plain", "trained"]
+    assert adapters.why_not("flux") == (
+        "adapter 'flux.safetensors' does not fit two: transformer has no linear layer single_blocks.0.linear1"
+    )
 
 
-def test_wan_s_own_names() -> None:
+def test_what_is_left_out_is_said(adapters: Adapters) -> None:
+    """Layers that the model lacks, those of several blocks together; and what has another shape."""
+    assert adapters.check(requests({"name": "ink"})) == ()
+    assert adapters.check(requests({"name": "ink"}, {"name": "partly"})) == (
+        "adapter 'partly.safetensors': left out what two lacks: blocks.1.cross_attn.k_img (2 alike), img_emb.proj.1",
+    )
+    assert adapters.check(requests({"high": "misshapen"})) == (
+        "adapter 'misshapen.safetensors': left out what has another shape in two: patch_embedding",
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "target"),
+    [
+        ("blocks.0.self_attn.q", Kind.WEIGHT, "blocks.0.attn1.to_q"),
+        ("blocks.0.self_attn.q", Kind.BIAS, "blocks.0.attn1.to_q.bias"),
+        ("blocks.0.self_attn.o", Kind.WEIGHT, "blocks.0.attn1.to_out.0"),
+        ("blocks.0.attn1.to_out", Kind.WEIGHT, "blocks.0.attn1.to_out.0"),
+        ("blocks.0.cross_attn.k_img", Kind.WEIGHT, "blocks.0.attn2.add_k_proj"),
+        ("blocks.0.ffn.0", Kind.WEIGHT, "blocks.0.ffn.net.0.proj"),
+        ("time_projection.1", Kind.WEIGHT, "condition_embedder.time_proj"),
+        ("head.head", Kind.WEIGHT, "proj_out"),
+        ("blocks_0_ffn_0", Kind.WEIGHT, "blocks.0.ffn.net.0.proj"),
+        ("blocks_0_attn1_to_out_0", Kind.WEIGHT, "blocks.0.attn1.to_out.0"),
+        ("blocks.0.self_attn.norm_q", Kind.WEIGHT, "blocks.0.attn1.norm_q.weight"),
+        ("blocks.0.norm3", Kind.WEIGHT, "blocks.0.norm2.weight"),
+        ("blocks_0_norm3", Kind.WEIGHT, "blocks.0.norm2.weight"),
+        ("blocks.0", Kind.TABLE, "blocks.0.scale_shift_table"),
+        ("blocks.0.modulation", Kind.WEIGHT, "blocks.0.scale_shift_table"),
+        ("head", Kind.TABLE, "scale_shift_table"),
+        ("head.modulation", Kind.WEIGHT, "scale_shift_table"),
+        ("patch_embedding", Kind.WEIGHT, "patch_embedding.weight"),
+        ("patch_embedding", Kind.BIAS, None),
+        ("blocks.0.self_attn.k", Kind.WEIGHT, None),
+    ],
+)
+def test_names_of_wan_s_own_and_of_kohya_s(module: str, kind: Kind, target: str | None) -> None:
     """As diffusers converts them."""
-    table = name_table(SIZES)
-    for name, layer in {
-        "blocks.0.self_attn.q": "blocks.0.attn1.to_q",
-        "blocks.0.self_attn.o": "blocks.0.attn1.to_out.0",
-        "blocks.0.cross_attn.k_img": "blocks.0.attn2.add_k_proj",
-        "blocks.0.ffn.0": "blocks.0.ffn.net.0.proj",
-        "time_projection.1": "condition_embedder.time_proj",
-        "head.head": "proj_out",
-        "lora_unet_blocks_0_ffn_0": "blocks.0.ffn.net.0.proj",
-        "lora_unet_blocks_0_attn1_to_out_0": "blocks.0.attn1.to_out.0",
-    }.items():
-        assert table[name] == layer
+    assert Names(TARGETS.layers, TARGETS.parameters).find(Address(module, kind)) == target
 
 
 def test_targets_come_back_as_written(tmp_path: Path) -> None:
     assert read_targets(tmp_path) == {}
-    write_targets(tmp_path, {"transformer": SIZES})
-    assert read_targets(tmp_path) == {"transformer": SIZES}
+    write_targets(tmp_path, {"transformer": TARGETS})
+    assert read_targets(tmp_path) == {"transformer": TARGETS}

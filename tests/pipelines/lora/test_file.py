@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines.lora.file import AdapterFile, read_adapter
+from pipelines.lora.keys import Kind
 from protocol.errors import InvalidRequest
 from tests.adapters import save
 
@@ -42,25 +44,26 @@ def adapter(
         ("blocks.0.to_q", "lora_A.default.weight", "lora_B.default.weight", "blocks.0.to_q"),
         ("transformer.blocks.0.to_q", "lora.down.weight", "lora.up.weight", "blocks.0.to_q"),
         ("diffusion_model.blocks.0.self_attn.q", "lora_down.weight", "lora_up.weight", "blocks.0.self_attn.q"),
-        ("lora_unet_blocks_0_self_attn_q", "lora_down.weight", "lora_up.weight", "lora_unet_blocks_0_self_attn_q"),
+        ("lora_unet_blocks_0_self_attn_q", "lora_down.weight", "lora_up.weight", "blocks_0_self_attn_q"),
     ],
 )
 def test_names_of_every_kind(key: str, down: str, up: str, layer: str, tmp_path: Path) -> None:
     read = adapter(tmp_path, tensors(key, down, up))
     component = "transformer_2" if key.startswith("transformer_2.") else "transformer"
-    assert {name: (one.sizes, one.rank) for name, one in read.layers(component).items()} == {layer: ((5, 3), 2)}
+    assert {name: (one.sizes, one.rank) for name, one in read.updates(component).layers.items()} == {layer: ((5, 3), 2)}
 
 
 def test_the_update_is_scale_times_alpha_by_rank_times_b_a(tmp_path: Path) -> None:
     read = adapter(tmp_path, tensors("x", alpha=torch.tensor(3.0)))
-    ((down, up),) = read.read(read.layers("transformer"), scale=0.5).values()
+    with read.path.open("rb") as file:
+        ((down, up),) = (layer.read(file, scale=0.5) for layer in read.updates("transformer").layers.values())
     assert down.flags.c_contiguous
     assert up.flags.c_contiguous
     np.testing.assert_allclose((down @ up).T, 0.5 * 3 / 2 * (UP @ DOWN).numpy(), rtol=1e-5)
 
 
 def factor(adapter: AdapterFile) -> float:
-    (layer,) = adapter.layers("transformer").values()
+    (layer,) = adapter.updates("transformer").layers.values()
     return layer.factor
 
 
@@ -92,19 +95,21 @@ def test_without_an_alpha_it_is_the_rank(tmp_path: Path) -> None:
 
 def test_a_file_for_two_experts_gives_each_its_own(tmp_path: Path) -> None:
     both = adapter(tmp_path, tensors("transformer.x") | tensors("transformer_2.y"))
-    assert (list(both.layers("transformer")), list(both.layers("transformer_2"))) == (["x"], ["y"])
+    assert (list(both.updates("transformer").layers), list(both.updates("transformer_2").layers)) == (["x"], ["y"])
     one = adapter(tmp_path, tensors("transformer.x"))
-    assert (list(one.layers("transformer")), list(one.layers("transformer_2"))) == (["x"], ["x"])
+    assert (list(one.updates("transformer").layers), list(one.updates("transformer_2").layers)) == (["x"], ["x"])
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({}, "it is empty"),
-        (tensors("x", dora_scale=DOWN), "x.dora_scale is no low-rank update"),
-        (tensors("x") | {"norm.diff": DOWN}, "norm.diff is no low-rank update"),
-        (tensors("x") | {"x.lora_B.bias": DOWN}, "x.lora_B.bias is no low-rank update"),
-        (tensors("x") | {"x.lora_magnitude_vector": DOWN}, "x.lora_magnitude_vector is no low-rank update"),
+        (tensors("x") | {"x.weight": DOWN}, "x.weight is no low-rank update or difference of a layer"),
+        (tensors("x") | {"x.lora_down.weight_scale": DOWN}, "x.lora_down.weight_scale is no low-rank update"),
+        (tensors("x") | {"x.lora_B.bias": UP, "x.diff_b": UP}, "x has two differences of its bias"),
+        (tensors("x") | {"norm.diff": torch.ones(0)}, "norm: its diff is empty"),
+        ({"x.lora_B.bias": UP}, "x lacks lora_A"),
+        ({"x.lora_A.weight": DOWN.to(torch.int8), "x.lora_B.weight": UP}, "x.lora_A.weight is of I8, which is quant"),
         ({"x.lora_A.weight": DOWN}, "x lacks lora_B"),
         ({"x.lora_B.weight": UP}, "x lacks lora_A"),
         ({"x.alpha": torch.tensor(1.0)}, "x lacks lora_A"),
@@ -115,7 +120,6 @@ def test_a_file_for_two_experts_gives_each_its_own(tmp_path: Path) -> None:
         (tensors("x") | {"transformer.x.lora_A.weight": DOWN}, "stands for what another"),
         (tensors("x", alpha=torch.ones(2)), "x: alpha is not one number"),
         (tensors("x", alpha=torch.tensor(float("nan"))), "x: alpha is nan"),
-        (tensors("base_model.model.x"), "adapter_config.json must stand beside adapter_model.safetensors"),
     ],
 )
 def test_what_is_no_plain_adapter_is_refused(content: dict[str, Tensor], message: str, tmp_path: Path) -> None:
@@ -131,8 +135,8 @@ def test_what_is_no_plain_adapter_is_refused(content: dict[str, Tensor], message
         ("[1]", "adapter_config.json is not a JSON object"),
         ("[" * 100_000, "adapter_config.json is not JSON"),
         ("{}" + " " * 2**20, "adapter_config.json is too large"),
-        ({"peft_type": "LOHA"}, "adapter_config.json: peft_type"),
-        ({"use_dora": True}, "adapter_config.json: use_dora"),
+        ({"peft_type": "LOHA"}, "adapter_config.json: peft_type: it is LoHa, which is not supported"),
+        ({"use_dora": True}, "adapter_config.json: use_dora: it is DoRA, which is not supported"),
         ({"r": 0}, "adapter_config.json: r:"),
         ({"r": 4}, "x has rank 2, and its settings say 4"),
         ({"r": 2, "alpha_pattern": {"(a+)+$": 3}}, "the pattern .* is not the name of a layer"),
@@ -143,7 +147,69 @@ def test_settings_that_need_another_kind_of_layer_are_refused(config: Any, messa
         adapter(tmp_path, tensors("base_model.model.x"), config=config)
 
 
-def test_an_alpha_said_twice_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("x.dora_scale", "DoRA"),
+        ("x.lora_magnitude_vector", "DoRA"),
+        ("base_model.model.x.lora_magnitude_vector.default.weight", "DoRA"),
+        ("lycoris_x.lokr_w1", "LoKr"),
+        ("transformer.x.lokr_w2_a", "LoKr"),
+        ("lora_unet_x.hada_w1_a", "LoHa"),
+        ("x.oft_R.default.weight", "OFT"),
+        ("x.oft_blocks", "OFT"),
+        ("x.a1.weight", "GLoRA"),
+        ("x.lora_mid.weight", "LoCon"),
+    ],
+)
+def test_other_kinds_of_adapters_are_refused_by_name(key: str, kind: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=f"it is {kind}.* \\({key}\\), which is not supported"):
+        adapter(tmp_path, tensors("x") | {key: DOWN})
+
+
+def test_an_alpha_is_a_number_of_any_dtype(tmp_path: Path) -> None:
+    for dtype in (torch.int64, torch.int32, torch.uint8, torch.float64, torch.float16, torch.bfloat16):
+        path = tmp_path / "alpha.safetensors"
+        save_file(tensors("x") | {"x.alpha": torch.tensor(3, dtype=dtype)}, path)
+        assert factor(read_adapter(path, "alpha")) == 3 / 2
+
+
+def test_differences_stand_beside_low_rank_updates(tmp_path: Path) -> None:
+    """PEFT's bias is scaled as its layer is, and a difference is not."""
+    content = tensors("x", alpha=torch.tensor(3.0)) | {
+        "x.lora_B.bias": torch.ones(3),
+        "y.diff": torch.ones(3, 5),
+        "y.diff_b": torch.ones(3),
+        "y.alpha": torch.tensor(7.0),
+        "blocks.0.diff_m": torch.ones(1, 6, 3),
+    }
+    with pytest.raises(InvalidRequest, match="y lacks lora_A"):
+        adapter(tmp_path, {"y.alpha": torch.tensor(7.0)})
+    read = adapter(tmp_path, content).updates("transformer")
+    assert list(read.layers) == ["x"]
+    assert {address: (one.shape, one.factor) for address, one in read.differences.items()} == {
+        ("x", Kind.BIAS): ((3,), 3 / 2),
+        ("y", Kind.WEIGHT): ((3, 5), 1),
+        ("y", Kind.BIAS): ((3,), 1),
+        ("blocks.0", Kind.TABLE): ((1, 6, 3), 1),
+    }
+
+
+def test_peft_s_names_without_its_settings(tmp_path: Path) -> None:
+    """Where the file is all that there is, the alpha is taken to be the rank, as ComfyUI does, and that is said."""
+    alone = adapter(tmp_path, tensors("base_model.model.x"))
+    assert factor(alone) == 1
+    assert alone.notes == ("without PEFT's adapter_config.json its alpha is taken to be its rank",)
+    assert adapter(tmp_path, tensors("base_model.model.x", alpha=torch.tensor(3.0))).notes == ()
+    assert adapter(tmp_path, tensors("transformer.base_model.model.x")).notes == ()
+    save(tmp_path / "adapter_model.safetensors", tensors("base_model.model.x"))
+    with pytest.raises(InvalidRequest, match=r"adapter_config.json must stand beside adapter_model.safetensors"):
+        read_adapter(tmp_path / "adapter_model.safetensors", "one")
+
+
+def test_an_alpha_said_twice_is_refused_unless_it_is_the_same(tmp_path: Path) -> None:
+    twice = tensors("base_model.model.x", alpha=torch.tensor(3.0))
+    assert factor(adapter(tmp_path, twice, config={"r": 2, "lora_alpha": 3})) == 3 / 2
     with pytest.raises(InvalidRequest, match="x has an alpha of its own beside that of the settings"):
         adapter(tmp_path, tensors("base_model.model.x", alpha=torch.tensor(1.0)), config={"r": 2})
 

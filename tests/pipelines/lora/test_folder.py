@@ -1,7 +1,12 @@
 """Names and paths become adapters inside the folder, and nothing outside it."""
 
+import json
 import os
+import subprocess
+import sys
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -9,6 +14,7 @@ import torch
 from pipelines.lora.folder import LoraFolder
 from protocol.errors import InvalidRequest
 from tests.adapters import save
+from tests.conftest import ROOT
 
 TENSORS = {"x.lora_A.weight": torch.ones(2, 5), "x.lora_B.weight": torch.ones(3, 2)}
 
@@ -37,7 +43,9 @@ def test_a_name_is_a_file_s_or_a_folder_s(root: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["ink.safetensors", "styles/foil.safetensors", "./styles//foil.safetensors", "peft"])
+@pytest.mark.parametrize(
+    "path", ["ink.safetensors", "styles/foil.safetensors", "./styles//foil.safetensors", "styles/foil", "ink", "peft"]
+)
 def test_a_path_lies_in_the_folder(path: str, root: Path) -> None:
     assert LoraFolder(root).by_path(path).rank == 2
     assert LoraFolder(root).by_name_or_path(path).rank == 2
@@ -121,6 +129,79 @@ def test_a_long_list_is_cut(tmp_path: Path) -> None:
 def test_without_adapters_it_says_so(folder: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=message):
         LoraFolder(tmp_path / folder if folder else None).by_name("ink")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_are_what_people_call_them_whatever_the_file_system_s_encoding(encoding: str, tmp_path: Path) -> None:
+    """Triton's processes have ASCII for one."""
+    root = tmp_path / "мои loras"
+    save(root / "国风水墨.safetensors", TENSORS)
+    save(root / "full\u3000width space, and 👩‍🎨.safetensors", TENSORS)
+    save(root / "Pinselstärke" / "pytorch_lora_weights.safetensors", TENSORS)
+    save(root / "größer" / "ölfarbe 2.safetensors", TENSORS)
+    script = """
+import json, os, sys
+from pathlib import Path
+from pipelines.lora.folder import LoraFolder
+
+assert sys.getfilesystemencoding() == sys.argv[1]
+folder = LoraFolder(Path(os.environ["ROOT"]))
+names = folder.names()
+adapters = [*map(folder.by_name, names), folder.by_path("größer/ölfarbe 2.safetensors"), folder.by_path("Pinselstärke")]
+print(json.dumps({"names": names, "files": [folder.relative(one) for one in adapters]}))
+"""
+    as_ascii = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    environment = {
+        "ROOT": str(root),
+        "PYTHONPATH": str(ROOT),
+        **(as_ascii if encoding == "ascii" else {"PYTHONUTF8": "1"}),
+    }
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "script.py"), encoding]
+    said = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True, cwd=ROOT).stdout)
+    names = ["Pinselstärke", "full\u3000width space, and 👩‍🎨", "国风水墨"]
+    assert said["names"] == names
+    assert said["files"] == [
+        "Pinselstärke/pytorch_lora_weights.safetensors",
+        f"{names[1]}.safetensors",
+        "国风水墨.safetensors",
+        "größer/ölfarbe 2.safetensors",
+        "Pinselstärke/pytorch_lora_weights.safetensors",
+    ]
+
+
+@pytest.mark.parametrize(("stored", "asked"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_an_accent_may_be_a_letter_of_its_own(
+    stored: Literal["NFC", "NFD"], asked: Literal["NFC", "NFD"], tmp_path: Path
+) -> None:
+    """As in names of files that come from a Mac."""
+    name = "Pinselstärke"
+    save(tmp_path / f"{unicodedata.normalize(stored, name)}.safetensors", TENSORS)
+    assert LoraFolder(tmp_path).by_name(unicodedata.normalize(asked, name)).rank == 2
+    with pytest.raises(InvalidRequest, match="no adapter"):
+        LoraFolder(tmp_path).by_name("Pinselstarke")
+
+
+def test_what_cannot_be_found_by_a_name_is_told_of(root: Path) -> None:
+    """Beside what can: whatever else is in the folder, the list is made."""
+    (root / "linked.safetensors").symlink_to(root.parent / "secret.safetensors")
+    (root / "absent.safetensors").symlink_to("nowhere.safetensors")
+    (root / "folder.safetensors").mkdir()
+    (root / "old.ckpt").write_bytes(b"pickle")
+    (root / "two\nlines.safetensors").write_bytes(b"")
+    Path(os.fsdecode(os.fsencode(root) + b"/latin-\xfc.safetensors")).write_bytes(b"")
+    (root / ".hidden.safetensors").write_bytes(b"")
+    folder = LoraFolder(root)
+    inside = "it is no file inside the folder of adapters"
+    assert {entry.name: entry.trouble for entry in folder.entries() if entry.trouble} == {
+        "absent": inside,
+        "folder": inside,
+        "linked": inside,
+        "latin-\\xfc.safetensors": "its name is not in UTF-8; rename it",
+        "old.ckpt": "only .safetensors files are read; convert it",
+        "two\\nlines": "its name has control characters; rename it",
+    }
+    assert folder.names() == ["diffusers", "ink", "peft"]
 
 
 def test_a_replaced_file_is_read_again(root: Path) -> None:
