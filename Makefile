@@ -69,6 +69,12 @@ lint: $(INSTALLED_DEV) ## Check format, style and types
 export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository
 	@$(BIN)/python -m export $(CHECKPOINTS) --to $(TOYS)
 
+.PHONY: engines
+engines: $(INSTALLED_DEV) ## Build TensorRT engines of the toys, for GPUs since Ampere; needs none
+	$(BIN)/python -m export $(CHECKPOINTS) --target onnx --to $(TOYS)-for-gpus
+	$(BIN)/python -m export.engines $(TOYS)-for-gpus \
+		$(addprefix --compute-capability ,8.0 8.9 12.0) $(ARGS)
+
 .PHONY: bench
 bench: $(INSTALLED_BENCH) export ## Benchmark against diffusers
 	$(BIN)/python -m benchmarks $(ARGS)

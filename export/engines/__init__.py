@@ -1,0 +1,1 @@
+"""ONNX graphs for GPUs -> TensorRT engines: `python -m export.engines`."""

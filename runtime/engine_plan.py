@@ -1,0 +1,116 @@
+"""Which TensorRT engines a version folder holds, `plan.json`: for what they were built, and for which sizes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PLAN_FILE = "plan.json"
+CURRENT = "current"
+"""the GPU of the machine that built an engine"""
+
+Shape = tuple[int, ...]
+
+
+class EngineUnusable(Exception):
+    """An engine does not fit what it is to run on or with; the text is a sentence for people."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class EngineProfile(_Frozen):
+    """Sizes that an engine takes."""
+
+    name: str
+    least: Mapping[str, Shape]
+    """input -> its smallest shape; inputs whose shape never varies are left out"""
+    most: Mapping[str, Shape]
+
+    def takes(self, shapes: Mapping[str, Shape]) -> bool:
+        """Whether inputs of these shapes fit."""
+        return all(
+            len(shapes[name]) == len(least)
+            and all(low <= size <= high for low, size, high in zip(least, shapes[name], self.most[name], strict=True))
+            for name, least in self.least.items()
+            if name in shapes
+        )
+
+    @property
+    def width(self) -> int:
+        """How many sizes more than one it takes, all axes together: 0 where everything is fixed."""
+        return sum(
+            high - low for name, least in self.least.items() for low, high in zip(least, self.most[name], strict=True)
+        )
+
+
+class EnginePlan(_Frozen):
+    """One engine file."""
+
+    graph: str
+    """the ONNX file that it was built from"""
+    fingerprint: str
+    """SHA-256 of that file, and of its external weights' names and sizes"""
+    engine: str
+    """the file"""
+    profiles: tuple[EngineProfile, ...]
+
+    def choose(self, shapes: Mapping[str, Shape]) -> int:
+        """Number of the narrowest profile that takes inputs of these shapes: the fastest.
+
+        Raises:
+            EngineUnusable: there is none, with what there is.
+        """
+        fitting = [number for number, profile in enumerate(self.profiles) if profile.takes(shapes)]
+        if not fitting:
+            asked = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+            names = "; ".join(profile.name for profile in self.profiles)
+            raise EngineUnusable(f"{self.engine} was not built for {asked}; it was for: {names}")
+        return min(fitting, key=lambda number: self.profiles[number].width)
+
+
+class EnginePlans(_Frozen):
+    """`plan.json`."""
+
+    library: str
+    """`tensorrt` or `tensorrt-rtx`"""
+    version: str
+    capabilities: tuple[str, ...]
+    """compute capabilities of the GPUs that it was built for, such as "8.9"; or `CURRENT`, which the library checks"""
+    streams_weights: bool = False
+    engines: tuple[EnginePlan, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> "EnginePlans":
+        """Raises EngineUnusable: there is none that can be read."""
+        try:
+            return cls.model_validate_json((folder / PLAN_FILE).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise EngineUnusable(
+                f"{folder / PLAN_FILE} cannot be read: build the engines with `python -m export.engines` ({error})"
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        (folder / PLAN_FILE).write_text(self.model_dump_json(indent=2) + "\n")
+
+    def check(self, library: str, version: str, capability: str) -> None:
+        """Whether these engines run there.
+
+        Raises:
+            EngineUnusable: saying what they were built for, and what is there.
+        """
+        if (self.library, self.version) != (library, version):
+            raise EngineUnusable(
+                f"the engines were built with {self.library} {self.version}, and this is {library} {version}: "
+                "build them again with `python -m export.engines`"
+            )
+        if capability not in self.capabilities and self.capabilities != (CURRENT,):
+            raise EngineUnusable(
+                f"the engines were built for GPUs of compute capability {_listed(self.capabilities)}, and this one has "
+                f"{capability}: build them again with `python -m export.engines --compute-capability {capability}`"
+            )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " or ".join(words)

@@ -1,0 +1,137 @@
+"""Real engines, built without a GPU by TensorRT for RTX: every graph of every family, in bfloat16 for an RTX 4090."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export.engines.builder import BuiltEngine, EngineBuilder
+from export.engines.errors import EngineError
+from export.engines.library import Library, LibraryName, load_library
+from export.engines.repository import EngineOptions, EngineTask, build_engines, plan_engines
+from runtime.engine_plan import EnginePlans
+
+CAPABILITY = "8.9"
+OPTIONS = EngineOptions((CAPABILITY,), batch=2, adapter_rank=4)
+
+WANTED = {
+    *(f"{model}/model.onnx" for model in ("wan_text_encoder", "qwen_image_text_encoder")),
+    *(f"wan_{kind}_transformer{expert}/model.onnx" for kind in ("t2v", "i2v") for expert in ("", "_2")),
+    *(f"{model}/model.onnx" for model in ("wan_ti2v_transformer", "qwen_image_transformer")),
+    *(
+        f"{model}/whole_{chunk}.onnx"
+        for model in ("wan_vae", "wan_vae_encoder", "wan_ti2v_vae", "wan_ti2v_vae_encoder")
+        for chunk in ("first", "next")
+    ),
+    "qwen_image_vae/whole_first.onnx",
+}
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return load_library(LibraryName.TENSORRT_RTX)
+
+
+@pytest.fixture(scope="module")
+def built(for_gpus: Path, library: Library) -> dict[str, tuple[EngineTask, BuiltEngine]]:
+    """By the graph that it was built from."""
+    builder = EngineBuilder(library, OPTIONS.capabilities)
+    for plan in for_gpus.glob("*/1/plan.json"):
+        plan.unlink()  # of a former run
+    done = build_engines(plan_engines(for_gpus, OPTIONS), library, OPTIONS, builder, lambda task: None)
+    return {f"{task.model}/{task.graph.name}": (task, engine) for task, engine in done if engine is not None}
+
+
+def test_every_graph_has_its_engine(built: dict[str, tuple[EngineTask, BuiltEngine]]) -> None:
+    assert built.keys() == WANTED
+    for task, engine in built.values():
+        assert engine.path == task.engine
+        assert engine.path.stat().st_size > 100_000
+    assert not [path for task, _ in built.values() for path in task.graph.parent.glob(".*.part")]
+
+
+def test_attention_is_one_kernel_in_every_profile(built: dict[str, tuple[EngineTask, BuiltEngine]]) -> None:
+    """Of transformers and text encoders. The one head of VAEs is too wide for any."""
+    for name, (task, engine) in built.items():
+        graph = onnx.load(str(task.graph), load_external_data=False).graph
+        assert engine.attentions == sum(node.op_type == "Attention" for node in graph.node)
+        if task.must_fuse:
+            assert engine.attentions > 0
+            assert engine.fused_attentions == engine.attentions * len(task.profiles), name
+
+
+def test_plan_json_says_what_each_was_built_for(
+    built: dict[str, tuple[EngineTask, BuiltEngine]], for_gpus: Path, library: Library
+) -> None:
+    plans = EnginePlans.read(for_gpus / "wan_ti2v_transformer" / "1")
+    plans.check("tensorrt-rtx", library.version, CAPABILITY)
+    (plan,) = plans.engines
+    assert [profile.name for profile in plan.profiles] == ["wide", "64x64x9", "wide, adapters", "64x64x9, adapters"]
+    least, most = plan.profiles[1].least, plan.profiles[1].most
+    assert (least["hidden_states"][0], most["hidden_states"][0]) == (1, OPTIONS.batch)
+    assert least["hidden_states"][1:] == most["hidden_states"][1:]
+    frames, height, width = least["hidden_states"][2:]
+    assert least["timestep"] == (1, frames * (height // 2) * (width // 2))
+    adapters = [name for name in least if ".lora_" in name]
+    assert len(adapters) > 20
+    assert all(0 in most[name] for name in adapters)
+    assert all(plan.profiles[3].most[name].count(4) >= 1 for name in adapters)
+    assert {engine.engine for engine in EnginePlans.read(for_gpus / "wan_vae" / "1").engines} == {
+        "whole_first.plan",
+        "whole_next.plan",
+    }
+
+
+def test_what_is_built_is_not_built_again(
+    built: dict[str, tuple[EngineTask, BuiltEngine]], for_gpus: Path, library: Library
+) -> None:
+    def again(options: EngineOptions, model: str) -> Iterator[BuiltEngine | None]:
+        builder = EngineBuilder(library, options.capabilities)
+        tasks = plan_engines(for_gpus, options, [model])
+        return (engine for _, engine in build_engines(tasks, library, options, builder, lambda task: None))
+
+    assert list(again(OPTIONS, "wan_vae")) == [None, None]
+    (engine,) = again(EngineOptions((CAPABILITY,), adapter_rank=0), "qwen_image_text_encoder")
+    assert engine is None  # it takes no adapters
+    (other,) = again(EngineOptions(("8.6",)), "qwen_image_text_encoder")
+    assert other is not None
+    assert EnginePlans.read(for_gpus / "qwen_image_text_encoder" / "1").capabilities == ("8.6",)
+
+
+def test_float32_attention_has_no_kernel(float32_for_gpus: Path, library: Library, tmp_path: Path) -> None:
+    """The engine would hold tokens x tokens numbers, so it is an error, with what to do."""
+    builder = EngineBuilder(library, (CAPABILITY,))
+    (task,) = plan_engines(float32_for_gpus, OPTIONS, ["wan_t2v_transformer"])
+    message = r"no fused attention kernel for its precision and head size .* --target onnx --precision bfloat16"
+    with pytest.raises(EngineError, match=message):
+        builder.build(task.graph, task.profiles, must_fuse=True, engine=tmp_path / "model.plan")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "message"),
+    [
+        (
+            ("9.0",),
+            r"does not build for compute capability 9\.0; it does for 7\.5, 8\.0, 8\.6, 8\.9, 12\.0, 12\.1\. Data",
+        ),
+        (("8.9", "fast"), "does not build for compute capability fast"),
+    ],
+)
+def test_a_gpu_that_the_library_does_not_know(capabilities: tuple[str, ...], message: str, library: Library) -> None:
+    with pytest.raises(EngineError, match=message):
+        EngineBuilder(library, capabilities)
+
+
+def test_a_missing_library_is_named_with_its_wheel() -> None:
+    with pytest.raises(EngineError, match=r"tensorrt cannot be loaded .*: pip install tensorrt-cu13-bindings"):
+        load_library(LibraryName.TENSORRT)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no graph"])
+def test_a_damaged_graph(damage: bytes, library: Library, tmp_path: Path) -> None:
+    graph = tmp_path / "model.onnx"
+    graph.write_bytes(damage)
+    with pytest.raises(EngineError, match=r"model\.onnx cannot be read"):
+        EngineBuilder(library, (CAPABILITY,)).build(graph, [], must_fuse=False, engine=tmp_path / "model.plan")
