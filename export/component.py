@@ -3,21 +3,25 @@
 import gc
 import json
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx_ir as ir
 from torch import nn
 
 from export.attention import fuse_attention
+from export.emulation import emulate
 from export.errors import ParityError
 from export.family import Part
 from export.graph import BuiltGraph, Graph, Session, save, trace
 from export.lora import adapter_targets, add_adapter_inputs
-from export.options import Options, Target
+from export.options import Options, Precision, Target
+from export.precision import HALF_TOLERANCE, SignalToNoise
 from export.shared_trace import SharedTrace, distinct_weights, find_weights, keeps_names, trace_apart
 from export.source import Source, component_config
 
@@ -93,9 +97,10 @@ def export_component(
     started = time.monotonic()
     part, version = task.part, task.version
     on_stage(f"{part.component}: loading")
-    module = part.load(task.folder)
+    form = options.form(part.precisions)
+    module = part.load(task.folder, form.precision)
     version.mkdir()
-    for graph in part.graphs(module):
+    for graph in part.graphs(module, form):
         if isinstance(graph, BuiltGraph):
             on_stage(f"{part.component}: building {graph.file}")
             _save(_finish(graph.build(), options), version / graph.file, options)
@@ -105,13 +110,22 @@ def export_component(
         part.bands(module).write(version)
     export_seconds = time.monotonic() - started
 
-    max_difference = _compare(part, module, version, on_stage)
+    on_stage(f"{part.component}: comparing with {part.class_name}")
+    gc.collect()  # the exporter's reference cycles hold the weights once more
+    with _sessions(version, options) as sessions:
+        if form.precision.is_half:
+            outcome = _compare_half(part, task.folder, module, sessions)
+        else:
+            outcome = _compare(part, module, sessions)
     source = Source(
         component=task.component,
         exporter=task.exporter,
         files={path.name: path.stat().st_size for path in sorted(version.iterdir())},
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        max_difference=max_difference,
+        target=options.target,
+        precision=form.precision,
+        max_difference=outcome.max_difference,
+        signal_to_noise=outcome.signal_to_noise,
         adapter_targets=adapter_targets(module) if part.takes_adapters else None,
     )
     source.write(version)
@@ -125,7 +139,7 @@ def _export_traced(
     """Save the graph, from the trace of an equal one where there is one."""
     component, file = task.part.component, task.version / graph.file
     key = f"{task.trace_key} {graph.file}"
-    if traces is None:
+    if traces is None or _is_emulated(options):  # emulation turns weights into others
         on_stage(f"{component}: tracing {graph.file}")
         _save(_finish(_trace(graph, task.part), options), file, options)
         return
@@ -154,20 +168,45 @@ def _trace(graph: Graph, part: Part) -> ir.Model:
 
 def _finish(model: ir.Model, options: Options) -> ir.Model:
     """What is done to every graph, in place."""
+    if _is_emulated(options):
+        return emulate(model)
     if options.target is Target.ONNXRUNTIME:
         fuse_attention(model)
     return model
+
+
+def _is_emulated(options: Options) -> bool:
+    return options.target is Target.ONNXRUNTIME and options.precision.is_half
 
 
 def _save(model: ir.Model, file: Path, options: Options) -> None:
     save(model, file, options.external_above)
 
 
-def _compare(part: Part, module: nn.Module, version: Path, on_stage: Callable[[str], None]) -> float:
-    """The greatest difference."""
-    gc.collect()  # the exporter's reference cycles hold the weights once more
-    on_stage(f"{part.component}: comparing with {part.class_name}")
-    sessions = {path.name: Session(path) for path in version.glob("*.onnx")}
+@dataclass(frozen=True)
+class _Outcome:
+    """Of the comparison."""
+
+    max_difference: float
+    signal_to_noise: float | None = None
+    """in half precision"""
+
+
+@contextmanager
+def _sessions(version: Path, options: Options) -> Iterator[dict[str, Session]]:
+    """All graphs on the CPU, those for GPUs in the form that it can compute."""
+    paths = sorted(version.glob("*.onnx"))
+    if options.target is Target.ONNXRUNTIME:
+        yield {path.name: Session(path) for path in paths}
+        return
+    with TemporaryDirectory(dir=version.parent) as folder:
+        for path in paths:
+            _save(emulate(ir.load(path)), Path(folder) / path.name, options)
+        yield {path.name: Session(Path(folder) / path.name) for path in paths}
+
+
+def _compare(part: Part, module: nn.Module, sessions: Mapping[str, Session]) -> _Outcome:
+    """With the module in float32: the greatest difference. Raises ParityError."""
     differences = []
     for comparison in part.compare(module, sessions):
         # written so that a NaN fails
@@ -177,4 +216,24 @@ def _compare(part: Part, module: nn.Module, version: Path, on_stage: Callable[[s
                 f"on {comparison.inputs}; at most {TOLERANCE:g} is allowed"
             )
         differences.append(comparison.max_difference)
-    return max(differences)
+    return _Outcome(max(differences))
+
+
+def _compare_half(part: Part, folder: Path, module: nn.Module, sessions: Mapping[str, Session]) -> _Outcome:
+    """With the module in float32, beside the module in half precision, which rounds otherwise but as much.
+
+    Raises ParityError.
+    """
+    of_graph, of_module, differences = SignalToNoise(), SignalToNoise(), []
+    reference = part.load(folder, Precision.FLOAT32)
+    pairs = zip(part.compare(module, sessions), part.compare(reference, sessions), strict=True)
+    for half, full in pairs:
+        of_graph.add(full.result, full.expected)
+        of_module.add(half.expected, full.expected)
+        differences.append(full.max_difference)
+    if not of_graph.decibels >= of_module.decibels - HALF_TOLERANCE:
+        raise ParityError(
+            f"{part.model} is {of_graph.decibels:.1f} dB from {part.class_name} in float32; the class itself in this "
+            f"precision is {of_module.decibels:.1f} dB from it, and {HALF_TOLERANCE:g} dB less are allowed"
+        )
+    return _Outcome(max(differences), of_graph.decibels)

@@ -6,10 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from export.checkpoint import Layout
 from export.graph import BuiltGraph, Graph, Session
+from export.options import Form, Precision
 from runtime.bands import BandPlan
 
 if TYPE_CHECKING:  # the fingerprint of a graph's code covers what this module imports, and cards change no graph
@@ -24,8 +27,15 @@ class Comparison:
 
     inputs: str
     """the sizes, for people"""
-    max_difference: float
-    """greatest absolute difference of any output value"""
+    result: NDArray[np.float32]
+    """of the graph"""
+    expected: NDArray[np.float32]
+    """of the module"""
+
+    @property
+    def max_difference(self) -> float:
+        """Greatest absolute difference of any value."""
+        return float(np.abs(self.result - self.expected).max())
 
 
 @dataclass(frozen=True)
@@ -38,17 +48,19 @@ class Part:
     """what it must be"""
     model: str
     """its folder in the model repository"""
-    load: Callable[[Path], nn.Module]
-    """the float32 module from the folder in the checkpoint"""
-    graphs: Callable[[Any], Sequence[Graph | BuiltGraph]]
-    """the files of the Triton model's version folder"""
+    load: Callable[[Path, Precision], nn.Module]
+    """the module in that precision from the folder in the checkpoint, with diffusers' own islands of float32"""
+    graphs: Callable[[Any, Form], Sequence[Graph | BuiltGraph]]
+    """the files of the Triton model's version folder, of a module that was loaded in the form's precision"""
     compare: Callable[[Any, Mapping[str, Session]], Iterator[Comparison]]
-    """the untouched module against the sessions, by file name"""
+    """the untouched module, in any precision, against the sessions, by file name; on the same inputs each time"""
     bands: Callable[[Any], BandPlan] | None = None
     """how a VAE is cut, which goes into bands.json"""
     optional: bool = False
     folder: str | None = None
     """its folder in the checkpoint; None: called as the component is"""
+    precisions: frozenset[Precision] = frozenset(Precision)
+    """that its values fit"""
 
     @property
     def source(self) -> str:

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Graph:
     """parameter of `module.forward` -> {dimension: name}, as torch.export takes it"""
     inputs: Sequence[str]
     outputs: Sequence[str]
+    sizes: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    """input -> names of its sizes, where `dynamic_shapes` cannot name them"""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,9 @@ def trace(graph: Graph) -> ir.Model:
     for node in program.model.graph:
         # lines of the machine that exported; the module scopes beside them stay, they name the weights' owners
         node.metadata_props.pop(_STACK_TRACE, None)
+    for value in program.model.graph.inputs:
+        if value.name is not None and value.name in graph.sizes:
+            value.shape = ir.Shape(graph.sizes[value.name])
     return program.model
 
 

@@ -19,12 +19,18 @@ _IR_VERSION = 10
 
 Size = int | str | None
 """a number, the name of one that varies, or one that varies"""
+Output = tuple[ir.Value, ir.DataType, Sequence[Size]]
 
 
 class GraphBuilder:
-    """Collects operators and their weights."""
+    """Collects operators and their weights.
 
-    def __init__(self) -> None:
+    Args:
+        dtype: that the graph computes in.
+    """
+
+    def __init__(self, dtype: ir.DataType = ir.DataType.FLOAT) -> None:
+        self.dtype = dtype
         self._tape = ir.tape.Tape()
         self._integers: dict[tuple[int, ...], ir.Value] = {}
         self._weights = 0
@@ -39,8 +45,38 @@ class GraphBuilder:
         return self._tape.op_multi_out("Split", [x], attributes, num_outputs=parts)
 
     def weights(self, array: NDArray[np.float32]) -> ir.Value:
+        """A constant in the dtype of the graph."""
+        return self._constant(np.ascontiguousarray(array, self.dtype.numpy()))
+
+    def floats(self, *numbers: float) -> ir.Value:
+        """A constant vector, float32 whatever the graph computes in."""
+        return self._constant(np.array(numbers, np.float32))
+
+    def scalar(self, number: float) -> ir.Value:
+        """A constant, float32 whatever the graph computes in."""
+        return self._constant(np.array(number, np.float32))
+
+    def cast(self, x: ir.Value, dtype: ir.DataType) -> ir.Value:
+        """`x` itself in a graph that computes in float32."""
+        return x if self.dtype is ir.DataType.FLOAT else self.op("Cast", x, to=dtype)
+
+    def to_own(self, x: ir.Value) -> ir.Value:
+        """From float32 to the dtype of the graph."""
+        return self.cast(x, self.dtype)
+
+    def to_float32(self, x: ir.Value) -> ir.Value:
+        """From the dtype of the graph to float32."""
+        return self.cast(x, ir.DataType.FLOAT)
+
+    def zeros(self, shape: ir.Value) -> ir.Value:
+        """In the dtype of the graph."""
+        if self.dtype is ir.DataType.FLOAT:
+            return self.op("ConstantOfShape", shape)
+        return self.op("ConstantOfShape", shape, value=ir.tensor(np.zeros(1, self.dtype.numpy())))
+
+    def _constant(self, array: NDArray[Any]) -> ir.Value:
         self._weights += 1
-        return self._tape.initializer(ir.tensor(np.ascontiguousarray(array), name=f"weights_{self._weights}"))
+        return self._tape.initializer(ir.tensor(array, name=f"weights_{self._weights}"))
 
     def integers(self, *numbers: int) -> ir.Value:
         """A constant vector."""
@@ -64,16 +100,12 @@ class GraphBuilder:
     def transpose(self, x: ir.Value, *axes: int) -> ir.Value:
         return self.op("Transpose", x, perm=axes)
 
-    def build(self, inputs: Sequence[ir.Value], outputs: Mapping[str, tuple[ir.Value, Sequence[Size]]]) -> ir.Model:
-        """The graph.
-
-        Args:
-            outputs: each float32, of that size.
-        """
+    def build(self, inputs: Sequence[ir.Value], outputs: Mapping[str, Output]) -> ir.Model:
+        """The graph."""
         named = []
-        for name, (value, sizes) in outputs.items():
+        for name, (value, dtype, sizes) in outputs.items():
             output = self.op("Identity", value)
-            output.name, output.dtype, output.shape = name, ir.DataType.FLOAT, ir.Shape(sizes)
+            output.name, output.dtype, output.shape = name, dtype, ir.Shape(sizes)
             named.append(output)
         graph = ir.Graph(
             inputs,

@@ -1,4 +1,4 @@
-"""Loading a component's torch module, whatever its weights are stored as, in float32."""
+"""Loading a component's torch module, whatever its weights are stored as."""
 
 from pathlib import Path
 from typing import Any
@@ -7,20 +7,24 @@ import torch
 from torch import nn
 
 from export.errors import CheckpointError
+from export.options import Precision
+from export.precision import DTYPES
 
 
-def load_diffusers(model_class: Any, folder: Path) -> nn.Module:
+def load_diffusers(model_class: Any, folder: Path, precision: Precision) -> nn.Module:
     """The module in `folder` of a diffusers class, ready for inference.
+
+    In half precision it keeps the weights in float32 that its class says (`_keep_in_fp32_modules`).
 
     Raises:
         CheckpointError: when files are damaged, or weights are missing, too many, or do not fit the configuration.
     """
-    return _load(model_class, folder, torch_dtype=torch.float32)
+    return _load(model_class, folder, torch_dtype=DTYPES[precision])
 
 
-def load_transformers(model_class: Any, folder: Path) -> nn.Module:
+def load_transformers(model_class: Any, folder: Path, precision: Precision) -> nn.Module:
     """As `load_diffusers`, for a class of transformers."""
-    return _load(model_class, folder, dtype=torch.float32)
+    return _load(model_class, folder, dtype=DTYPES[precision])
 
 
 def _load(model_class: Any, folder: Path, **dtype: torch.dtype) -> nn.Module:

@@ -1,7 +1,7 @@
 """A checkpoint whose components are exported, put into a model repository with all else that Triton needs."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Plan:
 
 def publish(plan: Plan, repository: Path, staging: Staging, options: Options) -> None:
     """Put a checkpoint whose components are all there into the repository, its card last."""
-    check_shared(repository, plan.card, plan.components)
+    check_shared(repository, plan.card, plan.parts, plan.components, options)
     units = [f"{part.model}/{VERSION}" for part in plan.parts]
     found = _read_stamp(repository)
     to_write = _companions_to_write(plan.family, repository, found)
@@ -79,13 +79,16 @@ def publish(plan: Plan, repository: Path, staging: Staging, options: Options) ->
     staging.publish(remove=[*absent, *left], units=[*units, unit])
 
 
-def check_shared(repository: Path, card: ModelCard, fingerprints: Mapping[str, str]) -> None:
-    """Refuse to replace a component that a checkpoint of another family runs on.
+def check_shared(
+    repository: Path, card: ModelCard, parts: Sequence[Part], fingerprints: Mapping[str, str], options: Options
+) -> None:
+    """Refuse to replace a component that a checkpoint of another family runs on, by another or in another form.
 
     Args:
         card: of the checkpoint to export; it replaces the one of its own family.
         fingerprints: model -> what would be exported to it.
     """
+    by_model = {part.model: part for part in parts}
     for path in sorted((repository / ENSEMBLE / VERSION).glob(f"*/{CARD_FILE}")):
         try:
             other = ModelCard.read(path.parent)
@@ -97,6 +100,13 @@ def check_shared(repository: Path, card: ModelCard, fingerprints: Mapping[str, s
             present = read_source(repository / model / VERSION)
             if present is None or present.component != fingerprints[model]:
                 raise other_component(model, card.id, other.id, f" in {repository}")
+            form = (options.target, options.form(by_model[model].precisions).precision)
+            if (present.target, present.precision) != form:
+                raise RepositoryError(
+                    f"{other.id} runs on the {model} in {repository}, which is in {present.precision} for "
+                    f"{present.target}; export {card.id} with --precision {present.precision} --target "
+                    f"{present.target} too, or into another repository, with --to"
+                )
 
 
 def other_component(model: str, model_id: str, other_id: str, where: str = "") -> RepositoryError:

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from export.family import Comparison
 from export.graph import Graph, Session
 from export.load import load_transformers
+from export.options import Form, Precision
 from export.text_encoder import compare_states, text_graphs
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    return load_transformers(Qwen2_5_VLForConditionalGeneration, folder)
+    return load_transformers(Qwen2_5_VLForConditionalGeneration, folder, precision)
 
 
 class ExportableLanguageModel(nn.Module):
@@ -34,10 +35,10 @@ class ExportableLanguageModel(nn.Module):
         states: Tensor = self.language_model(
             input_ids=input_ids, attention_mask=attention_mask, use_cache=False
         ).last_hidden_state
-        return states
+        return states.float()
 
 
-def graphs(encoder: Any) -> list[Graph]:
+def graphs(encoder: Any, form: Form = Form()) -> list[Graph]:  # noqa: B008 - frozen
     module = ExportableLanguageModel(encoder.model.language_model)
     return text_graphs(module, encoder.config.text_config.vocab_size, "hidden_states")
 

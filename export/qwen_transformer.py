@@ -2,8 +2,8 @@
 
 The arithmetic is diffusers' own, with three differences in form. Rotary embedding is written in real numbers, its
 tables come in as inputs, and text and image are turned together. The frequencies of the timestep embedding are a
-constant, as in `export.wan_transformer`. And padding is left out of the attention without a mask, which would hold
-tokens x tokens numbers: see `_exclude_padding`.
+constant, as in `export.wan_transformer`. And for CPUs padding is left out of the attention without a mask, with which
+ONNX Runtime would hold tokens x tokens numbers: see `_padding_features`.
 """
 
 import math
@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +20,8 @@ from export.family import Comparison
 from export.forwards import replaced_forwards
 from export.graph import Graph, Session
 from export.load import load_diffusers
+from export.options import Form, Precision
+from export.precision import DTYPES
 
 _FILE = "model.onnx"
 _MAX_PERIOD = 10_000
@@ -35,20 +36,20 @@ _PADDING_SCORE = -4096.0
 Size = tuple[int, int]
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from diffusers import QwenImageTransformer2DModel
 
-    return load_diffusers(QwenImageTransformer2DModel, folder)
+    return load_diffusers(QwenImageTransformer2DModel, folder, precision)
 
 
-def graphs(transformer: Any) -> list[Graph]:
+def graphs(transformer: Any, form: Form = Form()) -> list[Graph]:  # noqa: B008 - frozen
     generator = torch.Generator().manual_seed(0)
     rows = _rows(transformer, generator, size=(4, 6), lengths=(20, 13))
     tables = _tables(transformer, size=(4, 6), tokens=20)
     return [
         Graph(
             file=_FILE,
-            module=ExportableQwenImageTransformer(transformer),
+            module=ExportableQwenImageTransformer(transformer, form),
             example=(*rows, *tables),
             dynamic_shapes={
                 "hidden_states": {0: "batch", 1: "image_tokens"},
@@ -85,7 +86,8 @@ def compare(transformer: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
         expected = torch.cat([_unpadded(transformer, rows, row, size) for row in range(len(lengths))])
         yield Comparison(
             f"images of {size[0]} x {size[1]} packed latents, texts of {', '.join(map(str, lengths))} tokens",
-            float(np.abs(sample - expected.numpy()).max()),
+            sample,
+            expected.numpy(),
         )
 
 
@@ -116,23 +118,29 @@ def _unpadded(transformer: Any, rows: tuple[Tensor, Tensor, Tensor, Tensor], row
     hidden_states, timestep, text, mask = (tensor[row : row + 1] for tensor in rows)
     with torch.no_grad():
         sample: Tensor = transformer(
-            hidden_states=hidden_states,
-            encoder_hidden_states=text[:, : int(mask.sum())],
+            hidden_states=hidden_states.to(transformer.dtype),
+            encoder_hidden_states=text[:, : int(mask.sum())].to(transformer.dtype),
             timestep=timestep,
             img_shapes=[[(1, *size)]],
             return_dict=False,
         )[0]
-    return sample
+    return sample.float()
 
 
 class ExportableQwenImageTransformer(nn.Module):
-    """A QwenImageTransformer2DModel with tensors in and a tensor out."""
+    """A QwenImageTransformer2DModel with tensors in and a tensor out, float32 whatever it computes in.
+
+    Args:
+        form: in whose precision the transformer was loaded.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Any, form: Form = Form()) -> None:  # noqa: B008 - frozen
         super().__init__()
         self.transformer = transformer
+        self._dtype = DTYPES[form.precision]
+        self._has_mask = form.is_for_gpu
         half = _TIMESTEP_CHANNELS // 2
         exponents = -math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / half
         self.register_buffer("frequencies", torch.exp(exponents), persistent=False)
@@ -164,21 +172,28 @@ class ExportableQwenImageTransformer(nn.Module):
         transformer = self.transformer
         # [tokens, head_dim / 2] -> [tokens, heads, head_dim / 2]
         cosines, sines = torch.cat([text_cos, image_cos])[:, None], torch.cat([text_sin, image_sin])[:, None]
-        padding = _padding_features(encoder_hidden_states_mask, image_cos.shape[0], transformer.config)
+        tokens = image_cos.shape[0]
+        attend: Callable[..., Any] = (
+            partial(_attend_masked, _key_mask(encoder_hidden_states_mask, tokens))
+            if self._has_mask
+            else partial(
+                _attend_with_features, _padding_features(encoder_hidden_states_mask, tokens, transformer.config)
+            )
+        )
         forwards: dict[nn.Module, Callable[..., Any]] = {
             transformer.time_text_embed.time_proj: self._embed_timesteps,
             transformer.pos_embed: lambda *args, **options: (cosines, sines),
         }
         for block in transformer.transformer_blocks:
-            forwards[block.attn] = partial(_attend, block.attn, padding)
+            forwards[block.attn] = partial(_attend, block.attn, attend)
         with replaced_forwards(forwards):
             sample: Tensor = transformer(
-                hidden_states=hidden_states,
-                encoder_hidden_states=encoder_hidden_states,
+                hidden_states=hidden_states.to(self._dtype),
+                encoder_hidden_states=encoder_hidden_states.to(self._dtype),
                 timestep=timestep,
                 return_dict=False,
             )[0]
-        return sample
+        return sample.float()
 
     def _embed_timesteps(self, timesteps: Tensor) -> Tensor:
         """[n] -> [n, 256]: cosines, then sines."""
@@ -200,9 +215,30 @@ def _padding_features(mask: Tensor, image_tokens: int, config: Any) -> Tensor:
     return features[:, :, None, None].expand(-1, -1, config.num_attention_heads, _MASK_FEATURES)
 
 
+def _key_mask(mask: Tensor, image_tokens: int) -> Tensor:
+    """bool [batch, 1, 1, text tokens + image tokens]: which keys count. Fused kernels take it as it is, unexpanded."""
+    return functional.pad(mask, (0, image_tokens), value=1.0)[:, None, None] > 0.5
+
+
+def _attend_with_features(padding: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention over [batch, tokens, heads, size], padding left out by `_padding_features`."""
+    query = functional.pad(query, (0, _MASK_FEATURES), value=1.0)
+    key = torch.cat([key, padding], dim=-1)
+    return functional.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), scale=value.shape[-1] ** -0.5
+    ).transpose(1, 2)
+
+
+def _attend_masked(mask: Tensor, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same, padding left out by a mask, as kernels that hold no tokens x tokens numbers can."""
+    return functional.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=mask
+    ).transpose(1, 2)
+
+
 def _attend(
     attention: Any,
-    padding: Tensor,
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor],
     hidden_states: Tensor,
     encoder_hidden_states: Tensor,
     encoder_hidden_states_mask: None,
@@ -223,12 +259,8 @@ def _attend(
         attention.add_v_proj(encoder_hidden_states).unflatten(2, heads),
         attention.to_v(hidden_states).unflatten(2, heads),
     )
-    query = functional.pad(_rotate(query, *image_rotary_emb), (0, _MASK_FEATURES), value=1.0)
-    key = torch.cat([_rotate(key, *image_rotary_emb), padding], dim=-1)
-    attended = functional.scaled_dot_product_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), scale=value.shape[-1] ** -0.5
-    )
-    attended = attended.transpose(1, 2).flatten(2, 3)
+    query, key = _rotate(query, *image_rotary_emb), _rotate(key, *image_rotary_emb)
+    attended = attend(query, key, value).flatten(2, 3)
     return attention.to_out[0](attended[:, text_tokens:]), attention.to_add_out(attended[:, :text_tokens])
 
 
@@ -237,6 +269,6 @@ def _join(text: Tensor, image: Tensor) -> Tensor:
 
 
 def _rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate each pair (x[2i], x[2i+1]) of the last dimension."""
+    """Rotate each pair (x[2i], x[2i+1]) of the last dimension, in float32."""
     even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
-    return torch.stack([even * cosines - odd * sines, even * sines + odd * cosines], dim=-1).flatten(-2)
+    return torch.stack([even * cosines - odd * sines, even * sines + odd * cosines], dim=-1).flatten(-2).to(x.dtype)

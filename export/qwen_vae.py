@@ -11,6 +11,7 @@ from export.band_plan import band_plan
 from export.family import Comparison
 from export.graph import BuiltGraph, Session
 from export.load import load_diffusers
+from export.options import Form, Precision
 from export.vae_comparison import compare_streams
 from export.vae_decoder import decoder_half
 from export.vae_graphs import Half, half_graphs
@@ -20,18 +21,18 @@ _SPATIAL_STRIDE = 8
 _TEMPORAL_STRIDE = 4
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from diffusers import AutoencoderKLQwenImage
 
-    return load_diffusers(AutoencoderKLQwenImage, folder)
+    return load_diffusers(AutoencoderKLQwenImage, folder, precision)
 
 
 def decoder(vae: Any) -> Half:
     return decoder_half(vae, _SPATIAL_STRIDE, _TEMPORAL_STRIDE, patch=None, streams=False)
 
 
-def graphs(vae: Any) -> list[BuiltGraph]:
-    return half_graphs(decoder(vae))
+def graphs(vae: Any, form: Form = Form()) -> list[BuiltGraph]:  # noqa: B008 - frozen
+    return half_graphs(decoder(vae), form)
 
 
 def plan(vae: Any) -> BandPlan:
@@ -45,5 +46,5 @@ def compare(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
     for batch, height, width in ((1, 2, 2), (2, 6, 8), (3, 5, 7), (1, bands.lead + 7, 5)):
         latents = torch.randn(batch, vae.config.z_dim, 1, height, width, generator=generator)
         with torch.no_grad():
-            expected = vae.decode(latents, return_dict=False)[0].numpy()
+            expected = vae.decode(latents.to(vae.dtype), return_dict=False)[0].float().numpy()
         yield from compare_streams(bands, sessions, latents.numpy(), expected, chunks=(1,))

@@ -104,7 +104,7 @@ class EventListener:
 def _table(results: "Sequence[Exported]") -> Table:
     table = Table()
     table.add_column("model", no_wrap=True)
-    for heading in ("parameters", "size", "export", "compare", "max diff"):
+    for heading in ("parameters", "size", "export", "compare", "difference"):
         table.add_column(heading, justify="right", no_wrap=True)
     for exported in results:
         source = exported.source
@@ -114,6 +114,8 @@ def _table(results: "Sequence[Exported]") -> Table:
             f"{sum(source.files.values()) / 1e6:,.1f} MB",
             "reused" if exported.export_seconds is None else f"{exported.export_seconds:.1f} s",
             "" if exported.compare_seconds is None else f"{exported.compare_seconds:.1f} s",
-            f"{source.max_difference:.1e}",
+            f"{source.max_difference:.1e}"
+            if source.signal_to_noise is None
+            else f"{source.precision}, {source.signal_to_noise:.1f} dB",
         )
     return table

@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from export.graph import Graph, trace
 
@@ -156,17 +157,25 @@ def keeps_names(weights: Mapping[str, Weight], module: nn.Module) -> bool:
     )
 
 
-def _parameters(module: nn.Module) -> dict[str, NDArray[np.float32]]:
-    return {name: parameter.detach().numpy() for name, parameter in module.named_parameters()}
+def _parameters(module: nn.Module) -> dict[str, NDArray[Any]]:
+    return {name: _array(parameter.detach()) for name, parameter in module.named_parameters()}
 
 
-def _flat_content(array: NDArray[np.float32]) -> bytes:
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """The same memory. numpy has bfloat16 from another package, of which torch knows nothing."""
+    if tensor.dtype is torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ir.DataType.BFLOAT16.numpy())
+    array: NDArray[Any] = tensor.numpy()
+    return array
+
+
+def _flat_content(array: NDArray[Any]) -> bytes:
     """Equal for arrays that differ in their shape only."""
     return _content(array.reshape(-1))
 
 
-def _content(array: NDArray[np.float32]) -> bytes:
+def _content(array: NDArray[Any]) -> bytes:
     """Equal for equal arrays only."""
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.digest()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.checkpoint import read_json
 from export.imports import imported_files
-from export.options import Options
+from export.options import Options, Precision, Target
 from pipelines.lora.targets import Targets
 
 SOURCE_FILE = "source.json"
@@ -38,8 +38,12 @@ class Source(BaseModel):
     files: dict[str, int]
     """bytes of each file"""
     parameters: int
+    target: Target = Target.ONNXRUNTIME
+    precision: Precision = Precision.FLOAT32
     max_difference: float
-    """between the graphs and the torch module, as it was measured"""
+    """between the graphs and the torch module in float32, as it was measured"""
+    signal_to_noise: float | None = None
+    """the same in dB, of half precision"""
     adapter_targets: Targets | None = None
     """what adapters may change; transformers have it"""
 
@@ -83,7 +87,7 @@ def exporter_fingerprint(options: Options, modules: Iterable[str] = ()) -> str:
         modules: that make the graphs of one kind of component; what they import counts too.
     """
     settings = [f"{library} {version(library)}" for library in _LIBRARIES]
-    settings += [options.target, str(options.external_above)]
+    settings += [options.target, options.precision, str(options.external_above)]
     digest = hashlib.sha256("\n".join(settings).encode())
     _add_files(digest, imported_files([_COMPONENT, *modules]))
     return digest.hexdigest()

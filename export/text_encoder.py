@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,9 +34,9 @@ def compare_states(
     for batch, tokens in ((1, 1), (1, 39), (3, 64), (1, 512)):
         prompts = _prompts(vocabulary, generator, batch, tokens)
         with torch.no_grad():
-            expected = encode(*prompts).numpy()
+            expected = encode(*prompts).float().numpy()
         (states,) = sessions[_FILE].run(*(tensor.numpy() for tensor in prompts))
-        yield Comparison(f"{batch} x {tokens} tokens", float(np.abs(states - expected).max()))
+        yield Comparison(f"{batch} x {tokens} tokens", states, expected)
 
 
 def _prompts(vocabulary: int, generator: torch.Generator, batch: int, tokens: int) -> tuple[Tensor, Tensor]:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from export.family import Comparison
 from export.graph import Graph, Session
 from export.load import load_transformers
+from export.options import Form, Precision
 from export.text_encoder import compare_states, text_graphs
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from transformers import UMT5EncoderModel
 
-    return load_transformers(UMT5EncoderModel, folder)
+    return load_transformers(UMT5EncoderModel, folder, precision)
 
 
 class ExportableEncoder(nn.Module):
@@ -28,10 +29,10 @@ class ExportableEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """int64 [batch, tokens], both -> float32 [batch, tokens, text_dim]"""
         states: Tensor = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return states
+        return states.float()
 
 
-def graphs(encoder: Any) -> list[Graph]:
+def graphs(encoder: Any, form: Form = Form()) -> list[Graph]:  # noqa: B008 - frozen
     return text_graphs(ExportableEncoder(encoder), encoder.config.vocab_size, "last_hidden_state")
 
 

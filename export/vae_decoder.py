@@ -7,7 +7,7 @@ from export.vae_layers import Features, VaeLayers
 
 
 def decoder_half(vae: Any, spatial_stride: int, temporal_stride: int, patch: int | None, streams: bool) -> Half:
-    """Denormalised latents -> frames, -1..1.
+    """Denormalised latents -> frames, which are clamped to -1..1.
 
     Args:
         patch: pixels a side that the network gives at once.
@@ -25,7 +25,7 @@ def decoder_half(vae: Any, spatial_stride: int, temporal_stride: int, patch: int
         x = layers.convolve(decoder.conv_out, layers.activate(layers.normalise(decoder.norm_out, x)))
         if patch is not None:
             x = layers.patches_to_pixels(x, patch)
-        return layers.clamp(x)
+        return x
 
     return Half(
         encodes=False,

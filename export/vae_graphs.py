@@ -11,8 +11,13 @@ from functools import partial
 import onnx_ir as ir
 
 from export.graph import BuiltGraph
+from export.options import Form
+from export.precision import ONNX_DTYPES
 from export.vae_layers import Features, VaeLayers
 from runtime.banded_vae import BANDS, FEATURES, FIRST, MIDDLE, NEXT, WHOLE, file_name
+
+_FRAMES, _LATENTS = "frames", "latents"
+"""what a VAE turns into each other"""
 
 Compute = Callable[[VaeLayers, Features], Features]
 
@@ -36,24 +41,25 @@ class Half:
     """takes videos chunk by chunk, and not images only"""
 
 
-def half_graphs(half: Half) -> list[BuiltGraph]:
+def half_graphs(half: Half, form: Form) -> list[BuiltGraph]:
     """All its graphs."""
+    dtype = ONNX_DTYPES[form.precision]
     chunks = (FIRST, NEXT) if half.streams else (FIRST,)
     return [
-        BuiltGraph(file_name(part, chunk), partial(_build, half, part, chunk))
+        BuiltGraph(file_name(part, chunk), partial(_build, half, part, chunk, dtype))
         for part in (WHOLE, MIDDLE, BANDS)
         for chunk in chunks
     ]
 
 
-def _build(half: Half, part: str, chunk: str) -> ir.Model:
-    model, _ = build_part(half, part, chunk)
+def _build(half: Half, part: str, chunk: str, dtype: ir.DataType) -> ir.Model:
+    model, _ = build_part(half, part, chunk, dtype)
     return model
 
 
-def build_part(half: Half, part: str, chunk: str) -> tuple[ir.Model, VaeLayers]:
+def build_part(half: Half, part: str, chunk: str, dtype: ir.DataType = ir.DataType.FLOAT) -> tuple[ir.Model, VaeLayers]:
     """A graph, and the layers that it was made of."""
-    source, result = ("frames", "latents") if half.encodes else ("latents", "frames")
+    source, result = (_FRAMES, _LATENTS) if half.encodes else (_LATENTS, _FRAMES)
     channels = half.channels
     steps = {MIDDLE: half.middle, BANDS: half.bands}
     order = (BANDS, MIDDLE) if half.encodes else (MIDDLE, BANDS)
@@ -61,8 +67,17 @@ def build_part(half: Half, part: str, chunk: str) -> tuple[ir.Model, VaeLayers]:
         result = FEATURES
     elif part == order[1]:
         source, channels = FEATURES, half.feature_channels
-    layers = VaeLayers(source, channels, chunk == FIRST, in_bands=part == BANDS, keeps_caches=half.streams)
+    takes_pixels = half.encodes and source != FEATURES
+    layers = VaeLayers(
+        source,
+        channels,
+        is_first=chunk == FIRST,
+        in_bands=part == BANDS,
+        keeps_caches=half.streams,
+        strides=(half.temporal_stride, half.spatial_stride) if takes_pixels else (1, 1),
+        dtype=dtype,
+    )
     x = layers.source()
     for step in order if part == WHOLE else (part,):
         x = steps[step](layers, x)
-    return layers.build(result, x), layers
+    return layers.build(result, x, limit=1 if result == _FRAMES else None), layers

@@ -9,9 +9,10 @@ there everything is two-dimensional.
 known yet, so the result of a convolution ends a row above its input, and the next band begins with the last rows of
 this one: each layer carries them over, and nothing is computed twice. The first band begins with the row of zeros
 that diffusers pads with and the last band ends with one; a frame that is not cut is both.
+
+**Half precision.** Source, result and carried rows are float32 whatever the layers compute in; caches stay as they are.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -21,7 +22,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from torch import Tensor
 
-from export.graph_builder import GraphBuilder, Size
+from export.graph_builder import GraphBuilder, Output
 
 CACHE, ROWS = "cache", "rows"
 """what the names of inputs and outputs begin with that are state"""
@@ -75,14 +76,30 @@ class VaeLayers:
         is_first: the chunk is the first of a video, one frame.
         in_bands: the rows of a frame come in several calls.
         keeps_caches: there may be other chunks.
+        strides: frames, and rows and columns, of the source per latent.
+        dtype: that the layers compute in.
     """
 
-    def __init__(self, source: str, channels: int, is_first: bool, in_bands: bool, keeps_caches: bool) -> None:
-        self._builder = GraphBuilder()
+    def __init__(
+        self,
+        source: str,
+        channels: int,
+        is_first: bool,
+        in_bands: bool,
+        keeps_caches: bool,
+        strides: tuple[int, int] = (1, 1),
+        dtype: ir.DataType = ir.DataType.FLOAT,
+    ) -> None:
+        self._builder = GraphBuilder(dtype)
         self._is_first = is_first
         self._keeps_caches = keeps_caches
-        self._source = _float32(source, "batch", channels, 1 if is_first else "frames", "height", "width")
-        self._bottom = _float32("bottom", "bottom") if in_bands else None
+        frames, self._side = strides
+        self._source = ir.val(
+            source,
+            ir.DataType.FLOAT,
+            ir.Shape(["batch", channels, 1 if is_first else _times(frames, "latent_frames"), *self._sides(1)]),
+        )
+        self._bottom = ir.val("bottom", ir.DataType.FLOAT, ir.Shape(["bottom"])) if in_bands else None
         self.carried: list[Carried] = []
         """in the order of the inputs"""
         self._rows_in: list[ir.Value] = []
@@ -93,15 +110,15 @@ class VaeLayers:
         self._sizes: dict[tuple[int, Fraction], ir.Value] = {}
 
     def source(self) -> Features:
-        value = self._source
+        value = self._builder.to_own(self._source)
         if self._is_first:
             value = self._builder.op("Squeeze", value, self._builder.integers(_FRAMES))
         channels = self._source.shape[1]  # type: ignore[index]
         assert isinstance(channels, int)
         return Features(value, channels, Fraction(1), Fraction(1), is_image=self._is_first)
 
-    def build(self, name: str, result: Features) -> ir.Model:
-        """The graph with this result.
+    def build(self, name: str, result: Features, limit: float | None = None) -> ir.Model:
+        """The graph with this result, clamped to -limit..limit where there is one.
 
         Its inputs are the source, `bottom`, the rows from the band above, and the caches from the chunk before, and its
         outputs the result, the rows for the band below, and the caches.
@@ -109,14 +126,16 @@ class VaeLayers:
         value = result.value
         if self._is_first:
             value = self._builder.op("Unsqueeze", value, self._builder.integers(_FRAMES))
+        value = self._builder.to_float32(value)
+        if limit is not None:
+            value = self._builder.op("Clip", value, *map(self._builder.scalar, (-limit, limit)))
         bottom = [] if self._bottom is None else [self._bottom]
-        outputs: dict[str, tuple[ir.Value, Sequence[Size]]] = {
-            name: (value, ("batch", result.channels, None, None, None))
-        }
+        float32, own = ir.DataType.FLOAT, self._builder.dtype
+        outputs: dict[str, Output] = {name: (value, float32, ("batch", result.channels, None, None, None))}
         for number, (rows, carried) in enumerate(zip(self._rows_out, self.carried, strict=True)):
-            outputs[f"{ROWS}_out_{number}"] = rows, (None,) * (carried.like.row_axis + 2)
+            outputs[f"{ROWS}_out_{number}"] = rows, float32, (None,) * (carried.like.row_axis + 2)
         for number, cache in enumerate(self._caches_out):
-            outputs[f"{CACHE}_out_{number}"] = cache, (None,) * 5
+            outputs[f"{CACHE}_out_{number}"] = cache, own, (None,) * 5
         return self._builder.build([self._source, *bottom, *self._rows_in, *self._caches_in], outputs)
 
     # Layers
@@ -142,11 +161,12 @@ class VaeLayers:
 
     def normalise(self, layer: Any, x: Features) -> Features:
         """To unit length over the channels, times a scale."""
-        op = self._builder.op
+        builder, op = self._builder, self._builder.op
         gain = _array(layer.gamma).reshape(-1, 1, 1, *([] if x.is_image else [1])) * np.float32(layer.scale)
-        length = op("ReduceL2", x.value, self._builder.integers(1), keepdims=1)
-        unit = op("Div", x.value, op("Max", length, self._builder.weights(np.array([_EPSILON], np.float32))))
-        return replace(x, value=op("Mul", unit, self._builder.weights(gain)))
+        value = builder.to_float32(x.value)  # the squares of half precision's numbers would not fit it
+        length = op("ReduceL2", value, builder.integers(1), keepdims=1)
+        unit = builder.to_own(op("Div", value, op("Max", length, builder.floats(_EPSILON))))
+        return replace(x, value=op("Mul", unit, builder.weights(gain)))
 
     def activate(self, x: Features) -> Features:
         """x * sigmoid(x)"""
@@ -154,11 +174,6 @@ class VaeLayers:
 
     def add(self, x: Features, y: Features) -> Features:
         return replace(x, value=self._builder.op("Add", x.value, y.value))
-
-    def clamp(self, x: Features) -> Features:
-        """To -1..1."""
-        bounds = (self._builder.weights(np.array(bound, np.float32)) for bound in (-1, 1))
-        return replace(x, value=self._builder.op("Clip", x.value, *bounds))
 
     def first_channels(self, x: Features, count: int) -> Features:
         return replace(x, value=self._builder.slice(x.value, 1, 0, count), channels=count)
@@ -178,7 +193,7 @@ class VaeLayers:
         tokens = op("Reshape", qkv, self._builder.integers(0, 1, 3 * x.channels, -1), allowzero=0)
         operands = self._builder.split(transpose(tokens, 0, 1, 3, 2), axis=3, parts=3)
         for operand in operands:
-            operand.dtype, operand.shape = ir.DataType.FLOAT, ir.Shape([None, 1, None, x.channels])
+            operand.dtype, operand.shape = self._builder.dtype, ir.Shape([None, 1, None, x.channels])
         attended = op("Attention", *operands)
         channels_first = op("Squeeze", transpose(attended, 0, 1, 3, 2), self._builder.integers(1))
         size = (self._builder.size(images.value, axis) for axis in (0, 1, 2, 3))
@@ -201,7 +216,7 @@ class VaeLayers:
             value = builder.op("Reshape", apart, builder.shape(self._images_of(doubled), x.channels, -1, width))
             images = replace(doubled, value=value)
         images = images or self._images(x)
-        scales = builder.weights(np.array([1, 1, 2, 2], np.float32))
+        scales = builder.floats(1, 1, 2, 2)
         enlarged = builder.op(
             "Resize",
             images.value,
@@ -300,7 +315,8 @@ class VaeLayers:
     def _extend_frames(self, x: Features, frames: int) -> ir.Value:
         """The cached frames before those of `x`; the last of both are cached."""
         name = f"{CACHE}_in_{len(self._caches_in)}"
-        cache = _float32(name, None, x.channels, frames, None, None)
+        size = ["batch", x.channels, frames, *([None, None] if self._bottom else self._sides(x.width))]
+        cache = ir.val(name, self._builder.dtype, ir.Shape(size))
         self._caches_in.append(cache)
         extended = self._builder.op("Concat", cache, x.value, axis=_FRAMES)
         self._keep_cache(self._builder.slice(extended, _FRAMES, -frames))
@@ -310,15 +326,16 @@ class VaeLayers:
         """The first frame of a video after one of zeros."""
         if self._keeps_caches:
             frame = self._builder.op("Unsqueeze", x.value, self._builder.integers(_FRAMES))
-            padding = self._builder.integers(0, 0, _CACHED_FRAMES - 1, 0, 0, 0, 0, 0, 0, 0)
-            self._keep_cache(self._builder.op("Pad", frame, padding))
+            size = (self._builder.size(x.value, axis) for axis in (2, 3))
+            zeros = self._builder.zeros(self._builder.shape(self._batch(), x.channels, _CACHED_FRAMES - 1, *size))
+            self._keep_cache(self._builder.op("Concat", zeros, frame, axis=_FRAMES))
 
     def _cache_zeros(self, x: Features) -> None:
         """As for a layer that the first frame skips."""
         if self._keeps_caches:
             size = (self._builder.size(x.value, axis) for axis in (2, 3))
             shape = self._builder.shape(self._batch(), x.channels, _CACHED_FRAMES, *size)
-            self._keep_cache(self._builder.op("ConstantOfShape", shape))
+            self._keep_cache(self._builder.zeros(shape))
 
     def _keep_cache(self, cache: ir.Value) -> None:
         if self._keeps_caches:
@@ -335,7 +352,7 @@ class VaeLayers:
         zeros = self._bottom_rows(x, value, has_past)
         above = self._carried(Carried(x, _CACHED_FRAMES if has_past else 0, first_rows=1))
         extended = self._builder.op("Concat", above, value, zeros, axis=x.row_axis)
-        self._rows_out.append(self._builder.slice(extended, x.row_axis, -_CARRIED_ROWS))
+        self._carry(self._builder.slice(extended, x.row_axis, -_CARRIED_ROWS))
         return extended
 
     def _delayed(self, x: Features, beside: Features, scale: int = 1) -> Features:
@@ -347,7 +364,7 @@ class VaeLayers:
         count = builder.size(beside.value, axis)
         if scale != 1:
             count = builder.op("Mul", count, builder.integers(scale))
-        self._rows_out.append(builder.slice(rows, axis, count))
+        self._carry(builder.slice(rows, axis, count))
         return replace(x, value=builder.slice(rows, axis, 0, count))
 
     def _carried(self, carried: Carried) -> ir.Value:
@@ -355,9 +372,13 @@ class VaeLayers:
         x = carried.like
         self.carried.append(carried)
         sizes = [None, x.channels, *([] if x.is_image else [None]), None, None]
-        rows = _float32(f"{ROWS}_in_{len(self._rows_in)}", *sizes)
+        rows = ir.val(f"{ROWS}_in_{len(self._rows_in)}", ir.DataType.FLOAT, ir.Shape(sizes))
         self._rows_in.append(rows)
-        return rows
+        return self._builder.to_own(rows)
+
+    def _carry(self, rows: ir.Value) -> None:
+        """Hand them to the band below."""
+        self._rows_out.append(self._builder.to_float32(rows))
 
     def _bottom_rows(self, x: Features, value: ir.Value, has_past: bool) -> ir.Value:
         """No row of zeros, or one at the bottom of a frame; equal ones are shared."""
@@ -367,7 +388,7 @@ class VaeLayers:
             builder, axis = self._builder, x.row_axis
             sizes = (builder.size(value, other) for other in range(axis))
             shape = builder.shape(*sizes, builder.size(self._bottom, 0), builder.size(value, axis + 1))
-            self._zeros[key] = builder.op("ConstantOfShape", shape)
+            self._zeros[key] = builder.zeros(shape)
         return self._zeros[key]
 
     # Parts of layers
@@ -383,7 +404,7 @@ class VaeLayers:
         extended = builder.op("Concat", self._carried(Carried(x, 0, first_rows=0)), value, zeros, axis=x.row_axis)
         value = self._convolution(extended, weight, convolution.bias, [0, 0], [0, 1], [2, 2])
         used = builder.op("Mul", builder.size(value, x.row_axis), builder.integers(2))
-        self._rows_out.append(builder.slice(extended, x.row_axis, used))
+        self._carry(builder.slice(extended, x.row_axis, used))
         return replace(x, value=value, width=x.width / 2)
 
     def _image_convolution(self, layer: Any, x: Features, padding: int = 0) -> Features:
@@ -449,6 +470,10 @@ class VaeLayers:
             self._sizes[axis, factor] = size
         return self._sizes[axis, factor]
 
+    def _sides(self, width: Fraction | int) -> list[str]:
+        """Height and width of what has `width` columns per column of the source, in latents."""
+        return [_times(int(width * self._side), f"latent_{side}") for side in ("height", "width")]
+
 
 class _ImageNorm:
     """A norm of images, whose weights diffusers keeps in another shape."""
@@ -458,9 +483,9 @@ class _ImageNorm:
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().numpy()
+    array: NDArray[np.float32] = tensor.detach().float().numpy()
     return array
 
 
-def _float32(name: str, *sizes: int | str | None) -> ir.Value:
-    return ir.val(name, ir.DataType.FLOAT, ir.Shape(sizes))
+def _times(factor: int, name: str) -> str:
+    return name if factor == 1 else f"{factor}*{name}"

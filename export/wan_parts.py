@@ -4,6 +4,7 @@ from functools import partial
 
 from export import umt5, wan_transformer, wan_vae, wan_vae_encoder
 from export.family import Part
+from export.options import Precision
 
 TEXT_ENCODER = Part(
     component="text_encoder",
@@ -12,6 +13,8 @@ TEXT_ENCODER = Part(
     load=umt5.load,
     graphs=umt5.graphs,
     compare=umt5.compare,
+    # transformers keeps parts of it in float32 beside float16, because its values do not fit
+    precisions=frozenset({Precision.FLOAT32, Precision.BFLOAT16}),
 )
 
 

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -22,18 +21,20 @@ from export.family import Comparison
 from export.forwards import replaced_forwards
 from export.graph import Graph, Session
 from export.load import load_diffusers
+from export.options import Form, Precision
+from export.precision import DTYPES
 
 _FILE = "model.onnx"
 _MAX_PERIOD = 10_000
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from diffusers import WanTransformer3DModel
 
-    return load_diffusers(WanTransformer3DModel, folder)
+    return load_diffusers(WanTransformer3DModel, folder, precision)
 
 
-def graphs(transformer: Any, token_timesteps: bool = False) -> list[Graph]:
+def graphs(transformer: Any, form: Form = Form(), token_timesteps: bool = False) -> list[Graph]:  # noqa: B008 - frozen
     """The one graph.
 
     Args:
@@ -43,7 +44,7 @@ def graphs(transformer: Any, token_timesteps: bool = False) -> list[Graph]:
     return [
         Graph(
             file=_FILE,
-            module=ExportableWanTransformer(transformer),
+            module=ExportableWanTransformer(transformer, DTYPES[form.precision]),
             example=_inputs(transformer, token_timesteps, generator, batch=2, frames=3, size=(8, 12), tokens=7),
             dynamic_shapes={
                 "hidden_states": {0: "batch", 2: "frames", 3: "height", 4: "width"},
@@ -52,6 +53,7 @@ def graphs(transformer: Any, token_timesteps: bool = False) -> list[Graph]:
             },
             inputs=["hidden_states", "timestep", "encoder_hidden_states"],
             outputs=["sample"],
+            sizes={"timestep": ["batch", "patches"]} if token_timesteps else {},
         )
     ]
 
@@ -65,12 +67,17 @@ def compare(transformer: Any, sessions: Mapping[str, Session], token_timesteps: 
         (1, 21, (6, 8), 33),
     ):
         inputs = _inputs(transformer, token_timesteps, generator, batch, frames, size, tokens)
+        latents, timestep, text = inputs
         with torch.no_grad():
-            expected = transformer(*inputs, return_dict=False)[0].numpy()
+            sample_of_module = transformer(
+                latents.to(transformer.dtype), timestep, text.to(transformer.dtype), return_dict=False
+            )[0]
         (sample,) = sessions[_FILE].run(*(tensor.numpy() for tensor in inputs))
         height, width = size
         yield Comparison(
-            f"{batch} x {frames} x {height} x {width} latents, {tokens} tokens", float(np.abs(sample - expected).max())
+            f"{batch} x {frames} x {height} x {width} latents, {tokens} tokens",
+            sample,
+            sample_of_module.float().numpy(),
         )
 
 
@@ -95,13 +102,18 @@ def _inputs(
 
 
 class ExportableWanTransformer(nn.Module):
-    """A WanTransformer3DModel with tensors in and a tensor out."""
+    """A WanTransformer3DModel with tensors in and a tensor out, float32 whatever it computes in.
+
+    Args:
+        dtype: that the transformer was loaded in.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Any, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.transformer = transformer
+        self._dtype = dtype
         half = transformer.config.freq_dim // 2
         exponents = -math.log(_MAX_PERIOD) * torch.arange(half, dtype=torch.float32) / half
         self.register_buffer("frequencies", torch.exp(exponents), persistent=False)
@@ -124,8 +136,10 @@ class ExportableWanTransformer(nn.Module):
             for attention in (block.attn1, block.attn2):
                 forwards[attention] = partial(_attend, attention)
         with replaced_forwards(forwards):
-            sample: Tensor = self.transformer(hidden_states, timestep, encoder_hidden_states, return_dict=False)[0]
-        return sample
+            sample: Tensor = self.transformer(
+                hidden_states.to(self._dtype), timestep, encoder_hidden_states.to(self._dtype), return_dict=False
+            )[0]
+        return sample.float()
 
     def _embed_timesteps(self, timesteps: Tensor) -> Tensor:
         """[n] -> [n, freq_dim]: cosines, then sines."""
@@ -156,7 +170,7 @@ def _attend(
 
 
 def _rotate(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate each pair (x[2i], x[2i+1]) of the last dimension; the tables hold every angle twice."""
+    """Rotate each pair (x[2i], x[2i+1]) of the last dimension, in float32; the tables hold every angle twice."""
     even, odd = torch.unflatten(x, -1, (-1, 2)).unbind(-1)
     cos, sin = cosines[..., 0::2], sines[..., 1::2]
-    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2)
+    return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)

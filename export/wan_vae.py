@@ -11,16 +11,17 @@ from export.band_plan import band_plan
 from export.family import Comparison
 from export.graph import BuiltGraph, Session
 from export.load import load_diffusers
+from export.options import Form, Precision
 from export.vae_comparison import compare_streams
 from export.vae_decoder import decoder_half
 from export.vae_graphs import Half, half_graphs
 from runtime.bands import BandPlan
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
     from diffusers import AutoencoderKLWan
 
-    return load_diffusers(AutoencoderKLWan, folder)
+    return load_diffusers(AutoencoderKLWan, folder, precision)
 
 
 def decoder(vae: Any) -> Half:
@@ -28,8 +29,8 @@ def decoder(vae: Any) -> Half:
     return decoder_half(vae, config.scale_factor_spatial, config.scale_factor_temporal, config.patch_size, streams=True)
 
 
-def decoder_graphs(vae: Any) -> list[BuiltGraph]:
-    return half_graphs(decoder(vae))
+def decoder_graphs(vae: Any, form: Form = Form()) -> list[BuiltGraph]:  # noqa: B008 - frozen
+    return half_graphs(decoder(vae), form)
 
 
 def decoder_plan(vae: Any) -> BandPlan:
@@ -43,5 +44,5 @@ def compare_decoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
     for batch, frames, height, width in ((1, 1, 8, 8), (2, 4, 6, 4), (1, 5, 5, 7), (1, 3, plan.lead + 7, 3)):
         latents = torch.randn(batch, vae.config.z_dim, frames, height, width, generator=generator)
         with torch.no_grad():
-            expected = vae.decode(latents, return_dict=False)[0].numpy()
+            expected = vae.decode(latents.to(vae.dtype), return_dict=False)[0].float().numpy()
         yield from compare_streams(plan, sessions, latents.numpy(), expected, (1, 2, 5))

@@ -9,6 +9,7 @@ from export.band_plan import band_plan
 from export.errors import CheckpointError
 from export.family import Comparison
 from export.graph import BuiltGraph, Session
+from export.options import Form
 from export.vae_comparison import compare_streams
 from export.vae_decoder import middle_block
 from export.vae_graphs import Half, half_graphs
@@ -60,8 +61,8 @@ def _down_block(layers: VaeLayers, block: Any, x: Features) -> Features:
     raise CheckpointError(f"the VAE's encoder has a {type(block).__name__} where no known model has one")
 
 
-def encoder_graphs(vae: Any) -> list[BuiltGraph]:
-    return half_graphs(encoder(vae))
+def encoder_graphs(vae: Any, form: Form = Form()) -> list[BuiltGraph]:  # noqa: B008 - frozen
+    return half_graphs(encoder(vae), form)
 
 
 def encoder_plan(vae: Any) -> BandPlan:
@@ -77,5 +78,5 @@ def compare_encoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Compa
         frames = (latent_frames - 1) * stride + 1
         video = 2 * torch.rand(batch, 3, frames, height, width, generator=generator) - 1
         with torch.no_grad():
-            expected = vae.encode(video).latent_dist.mode().numpy()
+            expected = vae.encode(video.to(vae.dtype)).latent_dist.mode().float().numpy()
         yield from compare_streams(plan, sessions, video.numpy(), expected, (stride, 2 * stride, 5 * stride))

@@ -13,6 +13,7 @@ from protocol.sampling import SamplingDefaults, Solver
 
 CARD_FILE = "card.json"
 
+Precision = Literal["float32", "bfloat16", "float16"]
 Task = Literal["text-to-video", "image-to-video", "text-to-image"]
 
 
@@ -98,6 +99,8 @@ class ModelCard(_Frozen):
     max_sequence_length: int
     """text tokens that the transformer sees at most"""
     num_train_timesteps: int
+    precision: Precision = "float32"
+    """what its models compute in; their inputs and outputs are float32"""
     rope: RotaryEmbedding | None = None
     """for transformers that take rotary tables"""
     memory: MemoryUse | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernelError
 
 _GPU, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
@@ -13,6 +14,9 @@ def open_session(path: Path, threads: int) -> ort.InferenceSession:
 
     Args:
         threads: intra-op threads; 0 takes one per core.
+
+    Raises:
+        ValueError: the graph is for GPUs, and this is not onnxruntime-gpu.
     """
     providers = [_GPU, _CPU] if has_gpu() else [_CPU]
     options = ort.SessionOptions()
@@ -31,7 +35,15 @@ def open_session(path: Path, threads: int) -> ort.InferenceSession:
         options.add_session_config_entry("session.force_spinning_stop", "1")
     else:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(str(path), options, providers=providers)
+    try:
+        return ort.InferenceSession(str(path), options, providers=providers)
+    except NoKernelError as error:
+        if has_gpu():
+            raise
+        raise ValueError(
+            f"{path.parent.parent.name} was exported for GPUs, and ONNX Runtime cannot compute it on the CPU: export "
+            "the checkpoint without --target onnx, or install onnxruntime-gpu in place of onnxruntime"
+        ) from error
 
 
 def has_gpu() -> bool:

@@ -100,6 +100,14 @@ class Exports:
             yield not done.exists()
             done.touch()
 
+    def tiny_checkpoint(self, layout: str) -> Path:
+        """With random weights."""
+        checkpoint = self.folder / layout / "checkpoint"
+        with self.once(f"{layout}-made", lock=layout):
+            if not checkpoint.exists():
+                run_module("export.tiny", checkpoint, "--layout", layout, "--seed", 1)
+        return checkpoint
+
     def export(self, checkpoint: Path, repository: Path) -> Exported:
         with self.once(f"{checkpoint.parent.name}-exported", lock=repository.parent.name) as to_do:
             if to_do:
@@ -133,11 +141,18 @@ def tiny(exports: Exports) -> Callable[[str], Exported]:
 
     @cache
     def make(layout: str) -> Exported:
-        checkpoint = exports.folder / layout / "checkpoint"
-        with exports.once(f"{layout}-made", lock=layout):
-            if not checkpoint.exists():
-                run_module("export.tiny", checkpoint, "--layout", layout, "--seed", 1)
         shared_by = "families" if layout in ONE_OF_EACH_FAMILY else layout
-        return exports.export(checkpoint, exports.folder / shared_by / "model_repository")
+        return exports.export(exports.tiny_checkpoint(layout), exports.folder / shared_by / "model_repository")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def for_gpus(exports: Exports) -> Path:
+    """The repository of one tiny checkpoint of each family, in the form for GPUs and in bfloat16."""
+    checkpoints = [exports.tiny_checkpoint(layout) for layout in ONE_OF_EACH_FAMILY]
+    repository = exports.folder / "for_gpus" / "model_repository"
+    with exports.once("for_gpus-exported", lock="for_gpus") as to_do:
+        if to_do:
+            run_module("export", *checkpoints, "--to", repository, "--target", "onnx")
+    return repository

@@ -15,6 +15,7 @@ from export.engines.errors import EngineError
 from export.engines.library import Library, capability_name
 from export.engines.log import make_log, make_monitor
 from export.engines.profiles import Profile
+from pipelines.lora.targets import DIFFERENCE
 
 if TYPE_CHECKING:
     import tensorrt
@@ -180,17 +181,24 @@ def _checked(library: Library, capabilities: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read(graph: Path) -> onnx.ModelProto:
-    """The graph without what is beside it. Inputs lose their defaults, with which they would become constants."""
+    """The graph without what is beside it.
+
+    Low-rank inputs lose their defaults, with which they would become constants. Differences of biases, norms and the
+    like do become what they are by default, zero: an addition to each would cost every call, for few adapters that have
+    them.
+    """
     try:
         model = onnx.load(str(graph), load_external_data=False)
     except Exception as error:  # protobuf's and the file system's alike
         raise EngineError(f"{graph} cannot be read: {error}") from error
     if not model.graph.node:
         raise EngineError(f"{graph} cannot be read: it holds no graph")
-    inputs = {value.name for value in model.graph.input}
+    values = [value for value in model.graph.input if not value.name.endswith(DIFFERENCE)]
+    inputs = {value.name for value in values}
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in inputs]
-    del model.graph.initializer[:]
+    del model.graph.initializer[:], model.graph.input[:]
     model.graph.initializer.extend(kept)
+    model.graph.input.extend(values)
     return model
 
 

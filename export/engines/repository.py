@@ -70,7 +70,7 @@ def plan_engines(repository: Path, options: EngineOptions, models: Sequence[str]
                 version = repository / model / VERSION
                 source = _checked_source(version, model)
                 of_component = profiles(
-                    card, component, sizes, options.batch, options.adapter_rank, bool(source.adapter_targets)
+                    card, component, sizes, options.batch, options.adapter_rank, source.adapter_targets is not None
                 )
                 for graph in _graphs(version):
                     tasks.setdefault(

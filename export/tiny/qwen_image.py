@@ -15,7 +15,7 @@ _HEAD_DIM = 32
 _ROTARY_DIMS = (8, 12, 12)
 """frame, height and width; together the head"""
 _TEXT_DIM = 32
-_TEXT_HEADS, _TEXT_KEY_HEADS = 4, 2
+_TEXT_HEADS, _TEXT_KEY_HEADS = 2, 1
 _VAE_DIM = 8
 
 _PROMPT_WORDS = "a an red green blue circle square triangle cat dog left right up down on in grass sun"
@@ -85,7 +85,7 @@ def _text_encoder(tokenizer: Any) -> Any:
         "num_key_value_heads": _TEXT_KEY_HEADS,
         "max_position_embeddings": 2048,
         # pairs of a head turned by the temporal, vertical and horizontal position
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [1, 1, 2]},
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0, "mrope_section": [2, 3, 3]},
         "bos_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
         "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
     }

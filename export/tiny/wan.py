@@ -15,6 +15,8 @@ from export.tiny.weights import randomise
 
 _WORDS = "a an the red green blue circle square triangle cat dog moves walks left right up down on in grass sun"
 _TEXT_HEADS = 4
+_LEAST_HEAD = 10
+"""numbers per head, below which GPUs have no fused attention in bfloat16"""
 _PATCHED_CHANNELS = 48
 """latent channels of TI2V-5B"""
 
@@ -80,7 +82,7 @@ def _text_encoder(sizes: Sizes, vocabulary: int) -> Any:
         UMT5Config(
             vocab_size=vocabulary,
             d_model=sizes.text_dim,
-            d_kv=sizes.text_dim // _TEXT_HEADS,
+            d_kv=max(_LEAST_HEAD, sizes.text_dim // _TEXT_HEADS),
             d_ff=2 * sizes.text_dim,
             num_layers=sizes.text_layers,
             num_heads=_TEXT_HEADS,

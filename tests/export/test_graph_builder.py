@@ -11,6 +11,8 @@ from export.graph import Session, save
 from export.graph_builder import GraphBuilder
 from export.graph_memory import GraphMemory
 
+FLOAT = ir.DataType.FLOAT
+
 
 @pytest.fixture
 def model() -> ir.Model:
@@ -20,7 +22,7 @@ def model() -> ir.Model:
     more = builder.op("Add", x, builder.weights(np.ones(1, np.float32)))
     twice = builder.op("Concat", more, more, axis=0)
     lower = builder.slice(twice, 0, builder.size(x, 0))
-    return builder.build([x], {"twice": (twice, [None, 3]), "lower": (lower, ["rows", 3])})
+    return builder.build([x], {"twice": (twice, FLOAT, [None, 3]), "lower": (lower, FLOAT, ["rows", 3])})
 
 
 def test_sizes_are_those_of_the_tensors_that_come(model: ir.Model, tmp_path: Path) -> None:
@@ -50,6 +52,6 @@ def test_memory_is_what_lives_at_once(model: ir.Model) -> None:
 def test_what_does_not_fit_together_is_found() -> None:
     builder = GraphBuilder()
     x, y = (ir.val(name, ir.DataType.FLOAT, ir.Shape([None, None])) for name in "xy")
-    model = builder.build([x, y], {"both": (builder.op("Concat", x, y, axis=0), [None, None])})
+    model = builder.build([x, y], {"both": (builder.op("Concat", x, y, axis=0), FLOAT, [None, None])})
     with pytest.raises(ValueError, match="do not fit"):
         GraphMemory(model, [(2, 3), (2, 4)])

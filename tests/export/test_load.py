@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from export.checkpoint import open_checkpoint
 from export.errors import CheckpointError
 from export.load import load_diffusers
+from export.options import Precision
 from export.qwen_image import QWEN_IMAGE
 from tests.conftest import ROOT
 
@@ -30,7 +31,7 @@ def test_fp8_weights_with_scales_beside_them_are_refused(transformer: Path) -> N
     weights["transformer_blocks.0.attn.to_q.scale_weight"] = scale.reshape(1)
     save_file(weights, transformer / WEIGHTS, metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"1 weights .* no place for, the first is .*attn\.to_q\.scale_weight"):
-        load_diffusers(QwenImageTransformer2DModel, transformer)
+        load_diffusers(QwenImageTransformer2DModel, transformer, Precision.FLOAT32)
 
 
 def test_fp8_weights_alone_are_read(transformer: Path) -> None:
@@ -38,7 +39,7 @@ def test_fp8_weights_alone_are_read(transformer: Path) -> None:
     name = "transformer_blocks.0.attn.to_q.weight"
     stored = weights[name].to(torch.float8_e4m3fn)
     save_file(weights | {name: stored}, transformer / WEIGHTS, metadata={"format": "pt"})
-    loaded = load_diffusers(QwenImageTransformer2DModel, transformer).state_dict()[name]
+    loaded = load_diffusers(QwenImageTransformer2DModel, transformer, Precision.FLOAT32).state_dict()[name]
     assert torch.equal(loaded, stored.float())
 
 

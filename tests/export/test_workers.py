@@ -14,7 +14,7 @@ from export.component import Exported, Task
 from export.errors import CheckpointError, ExportError
 from export.exporter import TaskDone
 from export.fork_server import start_fork_server
-from export.options import Options
+from export.options import Options, Precision
 from export.umt5 import load
 from export.wan_t2v import WAN_T2V
 from export.workers import Workers
@@ -22,16 +22,16 @@ from export.workers import Workers
 (TEXT_ENCODER,) = [part for part in WAN_T2V.parts if part.component == "text_encoder"]
 
 
-def load_and_die(folder: Path) -> nn.Module:
+def load_and_die(folder: Path, precision: Precision) -> nn.Module:
     os.kill(os.getpid(), signal.SIGKILL)
-    return load(folder)
+    return load(folder, precision)
 
 
-def load_none(folder: Path) -> nn.Module:
+def load_none(folder: Path, precision: Precision) -> nn.Module:
     raise CheckpointError(f"{folder.name} is damaged")
 
 
-def load_and_fail(folder: Path) -> nn.Module:
+def load_and_fail(folder: Path, precision: Precision) -> nn.Module:
     raise RuntimeError("a fault of ours")
 
 

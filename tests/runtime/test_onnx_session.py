@@ -32,3 +32,13 @@ assert not ours, ours
 def test_a_process_that_runs_models_imports_neither_torch_nor_sampling_code() -> None:
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(has_gpu(), reason="there it can be computed")
+def test_a_graph_that_no_cpu_computes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    graph = tmp_path / "wan_vae" / "1" / "model.onnx"
+    save_graph(graph, "Add", TensorProto.BFLOAT16)
+    with pytest.raises(
+        ValueError, match=r"wan_vae was exported for GPUs, .* on the CPU: export .* without --target onnx"
+    ):
+        open_session(graph, threads=1)

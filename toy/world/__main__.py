@@ -1,5 +1,7 @@
 """`python -m toy.world`: look at the toy world, or measure how well a served model knows it."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from export.options import Precision
 from launcher.background import BackgroundServer
-from launcher.settings import TOY_REPOSITORY
+from launcher.settings import PROJECT_ROOT, TOY_REPOSITORY
 from toy.world import quality_report
 from toy.world.captions import caption
 from toy.world.detect import detect
@@ -22,6 +25,8 @@ from toy.world.scene import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, place_scene
 from toy.world.scores import ATTRIBUTES
 from toy.world.server import ServedModel, Server, ServerError
 from toy.world.sheet import Exhibit, contact_sheet
+
+CHECKPOINTS = PROJECT_ROOT / "toy" / "checkpoints"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -74,6 +79,14 @@ def quality(
     num_frames: Annotated[int | None, typer.Option(min=1, show_default="the model's")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, show_default="the model's")] = None,
     negative_prompt: Annotated[str | None, typer.Option(show_default="the model's")] = None,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Export the toy checkpoints in this precision first, into a repository of its own, and ask a server "
+            "for those. On a CPU half precision is emulated, which takes several times as long.",
+            show_default="what is exported, float32",
+        ),
+    ] = None,
     compare: Annotated[bool, typer.Option(help='Also at guidance 1, and with "red" as negative prompt.')] = False,
     to: Annotated[Path, typer.Option(help="Folder for figures and images; each model gets a folder in it.")] = Path(
         "quality-results"
@@ -99,7 +112,7 @@ def quality(
     runs: list[Run] = []
     try:
         with (
-            _serving(url, to) as served_at,
+            _serving(url, to, precision) as served_at,
             Server(served_at) as server,
             Progress(console=console, transient=True) as progress,
         ):
@@ -118,13 +131,25 @@ def quality(
 
 
 @contextmanager
-def _serving(url: str | None, folder: Path) -> Iterator[str]:
+def _serving(url: str | None, folder: Path, precision: Precision | None) -> Iterator[str]:
     """The URL of a server, one of our own if there is none."""
     if url is not None:
         yield url
-    else:
-        with BackgroundServer(TOY_REPOSITORY, folder / "server") as server:
-            yield server.url
+        return
+    repository = TOY_REPOSITORY
+    if precision is not None:
+        repository = TOY_REPOSITORY.with_name(f"{TOY_REPOSITORY.name}-{precision}")
+        _export(repository, precision)
+    with BackgroundServer(repository, folder / "server") as server:
+        yield server.url
+
+
+def _export(repository: Path, precision: Precision) -> None:
+    """The toy checkpoints into a repository, unless they are there."""
+    checkpoints = sorted(path.parent for path in CHECKPOINTS.glob("*/model_index.json"))
+    command = [sys.executable, "-m", "export", "--to", str(repository), "--precision", precision]
+    if subprocess.run(command + [str(checkpoint) for checkpoint in checkpoints], check=False).returncode != 0:
+        raise ServerError(f"the export to {repository} failed")
 
 
 def _chosen(server: Server, ids: list[str] | None) -> list[ServedModel]:

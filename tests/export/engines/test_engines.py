@@ -14,10 +14,13 @@ from runtime.engine_plan import EnginePlans
 
 CAPABILITY = "8.9"
 OPTIONS = EngineOptions((CAPABILITY,), batch=2, adapter_rank=4)
+WITHOUT_ADAPTERS = EngineOptions((CAPABILITY,), batch=2, adapter_rank=0)
+"""their profiles take most of the time, and experts are all alike"""
+EXPERTS = tuple(f"wan_{kind}_transformer{expert}" for kind in ("t2v", "i2v") for expert in ("", "_2"))
 
 WANTED = {
     *(f"{model}/model.onnx" for model in ("wan_text_encoder", "qwen_image_text_encoder")),
-    *(f"wan_{kind}_transformer{expert}/model.onnx" for kind in ("t2v", "i2v") for expert in ("", "_2")),
+    *(f"{model}/model.onnx" for model in EXPERTS),
     *(f"{model}/model.onnx" for model in ("wan_ti2v_transformer", "qwen_image_transformer")),
     *(
         f"{model}/whole_{chunk}.onnx"
@@ -39,7 +42,11 @@ def built(for_gpus: Path, library: Library) -> dict[str, tuple[EngineTask, Built
     builder = EngineBuilder(library, OPTIONS.capabilities)
     for plan in for_gpus.glob("*/1/plan.json"):
         plan.unlink()  # of a former run
-    done = build_engines(plan_engines(for_gpus, OPTIONS), library, OPTIONS, builder, lambda task: None)
+    tasks = [
+        *plan_engines(for_gpus, WITHOUT_ADAPTERS, EXPERTS),
+        *(task for task in plan_engines(for_gpus, OPTIONS) if task.model not in EXPERTS),
+    ]
+    done = build_engines(tasks, library, OPTIONS, builder, lambda task: None)
     return {f"{task.model}/{task.graph.name}": (task, engine) for task, engine in done if engine is not None}
 
 
