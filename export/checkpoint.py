@@ -45,8 +45,11 @@ class Checkpoint:
         return read_json(self.folder / component / _config_file(component))
 
 
-def open_checkpoint(folder: Path, layout: Layout) -> Checkpoint:
+def open_checkpoint(folder: Path, layout: Layout, configurations_only: bool = False) -> Checkpoint:
     """Check that `folder` is a complete checkpoint of that layout.
+
+    Args:
+        configurations_only: weights, scheduler and tokenizer may be missing.
 
     Raises:
         CheckpointError: saying what is missing or of another kind.
@@ -65,9 +68,9 @@ def open_checkpoint(folder: Path, layout: Layout) -> Checkpoint:
             raise CheckpointError(f"{folder}: {INDEX_FILE} names no {component}, and this family needs one")
         if found != expected:
             raise CheckpointError(f"{folder}: {component} is a {found}, and this family needs a {expected}")
-        _check_weights(folder / component)
+        (_check_config if configurations_only else _check_weights)(folder / component)
         present.append(component)
-    for component in _CONFIG_FILES:
+    for component in () if configurations_only else _CONFIG_FILES:
         _check_config(folder / component)
     return Checkpoint(folder, index, tuple(present))
 

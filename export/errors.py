@@ -4,7 +4,8 @@ ExportError
 ├── UnknownFamily     no such model family is known; the message lists those that are
 ├── CheckpointError   the folder is not a complete diffusers checkpoint of the family
 ├── RepositoryError   the model repository cannot be written
-└── ParityError       an exported graph does not compute what its torch module computes
+├── ParityError       an exported graph does not compute what its torch module computes
+└── PlanError         there is no such GPU, or the model does not make videos or images of that size
 """
 
 
@@ -25,4 +26,8 @@ class RepositoryError(ExportError):
 
 
 class ParityError(ExportError):
+    pass
+
+
+class PlanError(ExportError):
     pass

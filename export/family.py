@@ -79,6 +79,20 @@ class Part:
         return self.component in ("transformer", "transformer_2")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """The published checkpoint of a family, for what neither a checkpoint's files nor its defaults.json say."""
+
+    model_id: str
+    defaults: Mapping[str, Any]
+    """`SamplingDefaults`"""
+    largest: tuple[int, int]
+    """width and height, the largest that it was made for"""
+    max_pixel_frames: int
+    max_sequence_length: int
+    """tokens of a prompt"""
+
+
 @dataclass(frozen=True)
 class Family:
     """Everything that the exporter needs to know about one kind of checkpoint."""
@@ -87,8 +101,11 @@ class Family:
     pipelines: tuple[str, ...]
     """diffusers' pipeline classes that it is published as"""
     parts: tuple[Part, ...]
+    published: Published
+    check: "Callable[[Checkpoint], None]"
+    """that the components fit each other and the family, by their configurations"""
     card: "Callable[[Checkpoint, OwnDefaults], ModelCard]"
-    """checks that the components fit each other, too"""
+    """checks that, too"""
     token_timesteps: bool = False
     """the transformer takes a timestep per token: `expand_timesteps` of model_index.json"""
 

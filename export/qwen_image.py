@@ -1,14 +1,12 @@
 """Qwen-Image text-to-image: a QwenImagePipeline."""
 
-from typing import Any
-
 from pydantic import ValidationError
 
 from export import qwen_text_encoder, qwen_transformer, qwen_vae
 from export.checkpoint import Checkpoint
 from export.defaults import OwnDefaults
 from export.errors import CheckpointError
-from export.family import Family, Part
+from export.family import Family, Part, Published
 from export.memory_use import qwen_image_memory_use
 from export.solvers import check_dynamic_solver
 from protocol.errors import InvalidRequest
@@ -18,18 +16,20 @@ from protocol.sampling import SamplingDefaults
 
 NAME = "qwen_image"
 
-# Qwen-Image, for what neither the checkpoint's files nor its defaults.json say
-_ID = "qwen-image"
-_DEFAULTS: dict[str, Any] = {
-    "width": 1024,
-    "height": 1024,
-    "num_inference_steps": 50,
-    "true_cfg_scale": 4.0,
-    # without a negative prompt diffusers does not guide
-    "negative_prompt": " ",
-}
-_MAX_PIXEL_FRAMES = 2048 * 2048
-_MAX_SEQUENCE_LENGTH = 1024
+_MODEL = Published(
+    model_id="qwen-image",
+    defaults={
+        "width": 1024,
+        "height": 1024,
+        "num_inference_steps": 50,
+        "true_cfg_scale": 4.0,
+        # without a negative prompt diffusers does not guide
+        "negative_prompt": " ",
+    },
+    largest=(1328, 1328),
+    max_pixel_frames=2048 * 2048,
+    max_sequence_length=1024,
+)
 
 _ROPE_THETA = 10_000
 _ROPE_POSITIONS = 4096
@@ -41,21 +41,22 @@ _OTHER_VARIANTS = ("guidance_embeds", "zero_cond_t", "use_additional_t_cond", "u
 
 def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
     _check_fit(checkpoint)
+    check_dynamic_solver(checkpoint)
     transformer, vae, scheduler = (checkpoint.config(part) for part in ("transformer", "vae", "scheduler"))
     spatial_stride = 2 ** len(vae["temperal_downsample"])  # [sic]
     size_multiple = spatial_stride * transformer["patch_size"]
     max_sequence_length = _max_sequence_length(checkpoint, own)
     try:
         card = ModelCard(
-            id=own.id or _ID,
+            id=own.id or _MODEL.model_id,
             family=NAME,
             tasks=("text-to-image",),
             solvers=("euler",),
             defaults=_sampling_defaults(checkpoint, own),
             limits=Limits(
                 size_multiple=size_multiple,
-                max_side=2 * (_ROPE_POSITIONS - _MAX_SEQUENCE_LENGTH) * size_multiple,
-                max_pixel_frames=own.max_pixel_frames or _MAX_PIXEL_FRAMES,
+                max_side=2 * (_ROPE_POSITIONS - _MODEL.max_sequence_length) * size_multiple,
+                max_pixel_frames=own.max_pixel_frames or _MODEL.max_pixel_frames,
             ),
             latents=LatentSpace(
                 channels=vae["z_dim"],
@@ -80,15 +81,15 @@ def _card(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
 
 
 def _sampling_defaults(checkpoint: Checkpoint, own: OwnDefaults) -> SamplingDefaults:
-    return SamplingDefaults(**_DEFAULTS | own.sampling(checkpoint.folder, NAME, _DEFAULTS), solver="euler")
+    defaults = _MODEL.defaults
+    return SamplingDefaults(**{**defaults, **own.sampling(checkpoint.folder, NAME, defaults)}, solver="euler")
 
 
 def _max_sequence_length(checkpoint: Checkpoint, own: OwnDefaults) -> int:
-    length = own.max_sequence_length or _MAX_SEQUENCE_LENGTH
-    if length > _MAX_SEQUENCE_LENGTH:
-        raise CheckpointError(
-            f"{checkpoint.folder}: max_sequence_length must be at most {_MAX_SEQUENCE_LENGTH}, got {length}"
-        )
+    limit = _MODEL.max_sequence_length
+    length = own.max_sequence_length or limit
+    if length > limit:
+        raise CheckpointError(f"{checkpoint.folder}: max_sequence_length must be at most {limit}, got {length}")
     return length
 
 
@@ -101,7 +102,6 @@ def _check_fit(checkpoint: Checkpoint) -> None:
                 f"{checkpoint.folder}: its transformer has {setting}, so it is an editing or layered model "
                 f"and not of family {NAME}"
             )
-    check_dynamic_solver(checkpoint)
 
     channels, patch = checkpoint.config("vae")["z_dim"], transformer["patch_size"]
     if transformer["in_channels"] != channels * patch**2:
@@ -146,4 +146,6 @@ _PARTS = (
     ),
 )
 
-QWEN_IMAGE = Family(name=NAME, pipelines=("QwenImagePipeline",), parts=_PARTS, card=_card)
+QWEN_IMAGE = Family(
+    name=NAME, pipelines=("QwenImagePipeline",), parts=_PARTS, published=_MODEL, check=_check_fit, card=_card
+)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 from export.checkpoint import Checkpoint
 from export.defaults import OwnDefaults
 from export.errors import CheckpointError
-from export.family import Part
+from export.family import Part, Published
 from export.memory_use import wan_memory_use
 from export.solvers import own_solver, static_solvers
 from protocol.errors import InvalidRequest
@@ -19,23 +18,20 @@ from protocol.resolve import parse, resolve
 from protocol.sampling import SamplingDefaults, Solver
 
 _MAX_FRAMES = 161
-_MAX_SEQUENCE_LENGTH = 512
 
+_STRIDES = {"scale_factor_spatial": 8, "scale_factor_temporal": 4}
+"""of VAEs whose configuration was written before diffusers had others"""
 _SHIFT_KEYS: Mapping[Solver, str] = {"unipc": "flow_shift", "euler": "shift"}
 """solver -> the key of the flow shift in its configuration"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class WanModel:
+class WanModel(Published):
     """What the families differ in."""
 
     family: str
     tasks: tuple[Task, ...]
-    model_id: str
-    """of the published checkpoint"""
-    defaults: Mapping[str, Any]
-    """`SamplingDefaults` of the published checkpoint, for what neither the files nor defaults.json say"""
-    max_pixel_frames: int
+    max_sequence_length: int = 512
     input_channels: Callable[[int, int], int]
     """of the transformer, from the VAE's latent channels and its temporal stride"""
     token_timesteps: bool = False
@@ -48,11 +44,11 @@ def wan_card(model: WanModel, parts: tuple[Part, ...], checkpoint: Checkpoint, o
     Raises:
         CheckpointError: the components do not fit each other or the family, or a default is impossible.
     """
-    _check_fit(model, checkpoint)
-    transformer, vae = checkpoint.config("transformer"), checkpoint.config("vae")
+    check_fit(model, checkpoint)
+    transformer, vae = checkpoint.config("transformer"), _STRIDES | checkpoint.config("vae")
     stride = vae["scale_factor_temporal"]
     size_multiple = vae["scale_factor_spatial"] * transformer["patch_size"][1]
-    max_sequence_length = own.max_sequence_length or _MAX_SEQUENCE_LENGTH
+    max_sequence_length = own.max_sequence_length or model.max_sequence_length
     try:
         card = ModelCard(
             id=own.id or model.model_id,
@@ -106,12 +102,16 @@ def _sampling_defaults(model: WanModel, checkpoint: Checkpoint, own: OwnDefaults
     return SamplingDefaults(**merged)
 
 
-def _check_fit(model: WanModel, checkpoint: Checkpoint) -> None:
-    """Wan models share their classes; tell them apart, and catch components of different models."""
+def check_fit(model: WanModel, checkpoint: Checkpoint) -> None:
+    """Wan models share their classes; tell them apart, and catch components of different models.
+
+    Raises:
+        CheckpointError: saying which do not fit.
+    """
     if bool(checkpoint.index.get("expand_timesteps")) != model.token_timesteps:
         takes = "a timestep per sample" if model.token_timesteps else "a timestep per token (TI2V)"
         raise CheckpointError(f"{checkpoint.folder} takes {takes}, so it is not of family {model.family}")
-    vae, text = checkpoint.config("vae"), checkpoint.config("text_encoder")["d_model"]
+    vae, text = _STRIDES | checkpoint.config("vae"), checkpoint.config("text_encoder")["d_model"]
     channels = model.input_channels(vae["z_dim"], vae["scale_factor_temporal"])
     for component in ("transformer", "transformer_2"):
         if component not in checkpoint.models:

@@ -4,7 +4,7 @@ from functools import partial
 
 from export import wan_parts
 from export.family import Family
-from export.wan_card import WanModel, wan_card
+from export.wan_card import WanModel, check_fit, wan_card
 
 NAME = "wan_i2v"
 
@@ -24,6 +24,7 @@ _MODEL = WanModel(
         "flow_shift": 5.0,
         "boundary_ratio": 0.9,
     },
+    largest=(1280, 720),
     max_pixel_frames=1280 * 720 * 81,
     # latents, then a mask of the pixel frames in each latent frame, then the encoded image
     input_channels=lambda latent_channels, temporal_stride: latent_channels + temporal_stride + latent_channels,
@@ -38,5 +39,10 @@ _PARTS = (
 )
 
 WAN_I2V = Family(
-    name=NAME, pipelines=("WanImageToVideoPipeline",), parts=_PARTS, card=partial(wan_card, _MODEL, _PARTS)
+    name=NAME,
+    pipelines=("WanImageToVideoPipeline",),
+    parts=_PARTS,
+    published=_MODEL,
+    check=partial(check_fit, _MODEL),
+    card=partial(wan_card, _MODEL, _PARTS),
 )

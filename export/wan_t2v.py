@@ -4,7 +4,7 @@ from functools import partial
 
 from export import wan_parts
 from export.family import Family
-from export.wan_card import WanModel, wan_card
+from export.wan_card import WanModel, check_fit, wan_card
 
 NAME = "wan_t2v"
 
@@ -24,6 +24,7 @@ _MODEL = WanModel(
         "flow_shift": 12.0,
         "boundary_ratio": 0.875,
     },
+    largest=(1280, 720),
     max_pixel_frames=1280 * 720 * 81,
     input_channels=lambda latent_channels, temporal_stride: latent_channels,
 )
@@ -35,4 +36,11 @@ _PARTS = (
     wan_parts.vae("wan_vae"),
 )
 
-WAN_T2V = Family(name=NAME, pipelines=("WanPipeline",), parts=_PARTS, card=partial(wan_card, _MODEL, _PARTS))
+WAN_T2V = Family(
+    name=NAME,
+    pipelines=("WanPipeline",),
+    parts=_PARTS,
+    published=_MODEL,
+    check=partial(check_fit, _MODEL),
+    card=partial(wan_card, _MODEL, _PARTS),
+)

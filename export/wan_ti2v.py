@@ -4,7 +4,7 @@ from functools import partial
 
 from export import wan_parts
 from export.family import Family
-from export.wan_card import WanModel, wan_card
+from export.wan_card import WanModel, check_fit, wan_card
 
 NAME = "wan_ti2v"
 
@@ -22,6 +22,7 @@ _MODEL = WanModel(
         "negative_prompt": "",
         "flow_shift": 5.0,
     },
+    largest=(1280, 704),
     max_pixel_frames=1280 * 704 * 121,
     input_channels=lambda latent_channels, temporal_stride: latent_channels,
     token_timesteps=True,
@@ -38,6 +39,8 @@ WAN_TI2V = Family(
     name=NAME,
     pipelines=("WanPipeline", "WanImageToVideoPipeline"),
     parts=_PARTS,
+    published=_MODEL,
+    check=partial(check_fit, _MODEL),
     card=partial(wan_card, _MODEL, _PARTS),
     token_timesteps=True,
 )
