@@ -27,7 +27,8 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(1000, 4000), nn.Linear(4000, 1000)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.down(functional.gelu(self.up(x)))
+        y: Tensor = self.down(functional.gelu(self.up(x)))
+        return x + y
 
 
 def test_what_lives_at_once_is_counted() -> None:
