@@ -1,5 +1,6 @@
 """The shapes of a checkpoint, from its configurations and the headers of its weight files; nothing is loaded."""
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -29,8 +30,9 @@ from export.plan.shapes import (
     bytes_per_value,
 )
 
-_GRIDS = ((64, 64), (128, 256))
-"""patches, two sizes that a line goes through; what grows with the tokens is all that counts there"""
+_Grid = tuple[int, int, int]
+_GRIDS: tuple[_Grid, _Grid] = ((1, 64, 64), (8, 64, 64))
+"""patches along frames, height and width: two sizes that a line goes through, where tokens are all that counts"""
 _TEMPLATE_TOKENS = {"Qwen2_5_VLForConditionalGeneration": 34}
 """of the prompt template, which the transformer does not see"""
 _WAN = "WanTransformer3DModel"
@@ -50,7 +52,7 @@ def read_shapes(folder: Path) -> Shapes:
     try:
         family.check(checkpoint)
         return _Reader(family, checkpoint, own).shapes()
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: its configurations are incomplete or damaged: {error!r}") from error
 
 
@@ -93,14 +95,14 @@ class _Reader:
             _by_precision(module, lambda dtype, grid=grid: partial(step, module, grid, dtype))  # type: ignore[misc]
             for grid in _GRIDS
         ]
-        first, second = (rows * columns for rows, columns in _GRIDS)
+        first, second = map(math.prod, _GRIDS)
         activations = {}
         for precision in Precision:
             low, high = (peak[precision] for peak in peaks)
             per_token = -(-(high - low) // (second - first))
             kept = self._context_bytes(part, weights.layers, precision)
             activations[precision] = Activations(max(low - per_token * first, 0) + kept, per_token)
-        return Transformer(part.model, part.class_name, weights, activations)
+        return Transformer(part.model, weights, activations)
 
     def _context_bytes(self, part: Part, layers: int, precision: Precision) -> int:
         """TensorRT makes keys and values of a prompt for all layers at once, and keeps them through the forward."""
@@ -110,20 +112,20 @@ class _Reader:
         width = config["num_attention_heads"] * config["attention_head_dim"]
         return 2 * layers * self._text_tokens * int(width) * bytes_per_value(precision)
 
-    def _wan_step(self, module: Any, grid: tuple[int, int], dtype: torch.dtype) -> object:
+    def _wan_step(self, module: Any, grid: _Grid, dtype: torch.dtype) -> object:
         config = module.config
-        rows, columns = (side * patch for side, patch in zip(grid, config.patch_size[1:], strict=True))
-        latents = torch.empty(1, config.in_channels, config.patch_size[0], rows, columns, dtype=dtype)
-        timesteps = torch.empty((1, grid[0] * grid[1]) if self._family.token_timesteps else (1,))
+        sides = (side * patch for side, patch in zip(grid, config.patch_size, strict=True))
+        latents = torch.empty(1, config.in_channels, *sides, dtype=dtype)
+        timesteps = torch.empty((1, math.prod(grid)) if self._family.token_timesteps else (1,))
         text = torch.empty(1, self._text_tokens, config.text_dim, dtype=dtype)
         return module(latents, timesteps, text, return_dict=False)
 
-    def _qwen_step(self, module: Any, grid: tuple[int, int], dtype: torch.dtype) -> object:
+    def _qwen_step(self, module: Any, grid: _Grid, dtype: torch.dtype) -> object:
         return module(
-            hidden_states=torch.empty(1, grid[0] * grid[1], module.config.in_channels, dtype=dtype),
+            hidden_states=torch.empty(1, math.prod(grid), module.config.in_channels, dtype=dtype),
             encoder_hidden_states=torch.empty(1, self._text_tokens, module.config.joint_attention_dim, dtype=dtype),
             timestep=torch.empty(1, dtype=dtype),
-            img_shapes=[[(1, *grid)]],
+            img_shapes=[[grid]],
             return_dict=False,
         )
 
@@ -135,7 +137,7 @@ class _Reader:
             plan = part.bands(module.to_empty(device="cpu") if module.device.type == "meta" else module)
         # TI2V's image is the first frame by itself; I2V's begins a video
         one_frame = self._family.token_timesteps if part.component == "vae_encoder" else plan.next is None
-        return Vae(part.model, part.class_name, plan, count(half), one_frame)
+        return Vae(part.model, plan, count(half), one_frame)
 
     def _geometry(self, decoder: Vae) -> Geometry:
         published, own = self._family.published, self._own

@@ -65,7 +65,6 @@ class TextEncoder:
 @dataclass(frozen=True)
 class Transformer:
     model: str
-    class_name: str
     weights: Weights
     activations: Mapping[Precision, Activations]
 
@@ -75,7 +74,6 @@ class Vae:
     """A decoder or encoder, whose plan is in float32."""
 
     model: str
-    class_name: str
     bands: BandPlan
     parameters: int
     one_frame: bool

@@ -93,3 +93,11 @@ def test_latents_are_scaled_as_the_vae_s_configuration_says(checkpoint: Path) ->
     assert (latents.channels, latents.temporal_stride, latents.spatial_stride) == (16, 4, 8)
     assert list(latents.mean) == config["latents_mean"]
     assert list(latents.std) == config["latents_std"]
+
+
+def test_a_vae_that_does_not_name_its_strides_has_wan2_1_s(checkpoint: Path) -> None:
+    path = checkpoint / "vae" / "config.json"
+    config = read_json(path)
+    path.write_text(json.dumps({key: value for key, value in config.items() if not key.startswith("scale_factor")}))
+    latents = card_of(checkpoint).latents
+    assert (latents.spatial_stride, latents.temporal_stride) == (8, 4)

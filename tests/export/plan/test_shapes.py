@@ -15,6 +15,8 @@ from export.plan.shapes import Shapes, Size
 from export.quiet import quiet_libraries
 from tests.conftest import ROOT
 
+from .published import CHECKPOINTS
+
 ReadShapes = Callable[[str], Shapes]
 UMT5_XXL = 5_680_910_336
 
@@ -35,7 +37,8 @@ def test_parameters(shapes: ReadShapes, configurations: Callable[[str], Path], n
     assert read.text_encoder.weights.parameters == text_encoder
     assert {each.weights.parameters for each in read.transformers} == {transformer}
     assert len(read.transformers) == (2 if "A14B" in name else 1)
-    assert count(meta_module(read.decoder.class_name, configurations(name) / "vae")) == vae
+    class_name = CHECKPOINTS[name][0]["vae"][1]
+    assert count(meta_module(class_name, configurations(name) / "vae")) == vae
 
 
 def test_a_count_by_hand(shapes: ReadShapes) -> None:
