@@ -11,7 +11,8 @@ from enum import StrEnum
 from export.errors import PlanError
 from export.options import Precision
 from export.plan.gpus import Gpu
-from export.plan.shapes import Geometry, Shapes, Size, Vae
+from export.plan.shapes import Geometry, Shapes, Size
+from export.plan.stages import Call, Precisions, Stage, stages
 
 CONTEXT_BYTES = 512 * 2**20
 """of a process that uses the GPU: its CUDA context and the libraries' kernels"""
@@ -24,10 +25,6 @@ HOST_BYTES = 4 * 2**30
 LINKS = {"PCIe 4.0 x16": 25 * 10**9, "PCIe 5.0 x16": 50 * 10**9}
 """bytes per second from pinned host memory, about 80 % of what the link could do: estimates, not measured"""
 
-_STREAMED_AHEAD = 2
-"""layers on the GPU at a time: one that computes, one that arrives"""
-_GUIDANCE_BRANCHES = 2
-
 
 class Residency(StrEnum):
     """Where weights are while a job runs; the first that fits is the fastest."""
@@ -38,32 +35,6 @@ class Residency(StrEnum):
     """one model at a time is on the GPU"""
     STREAM = "stream"
     """as swap; of a model that does not fit, layers come from host memory in each call"""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One way in which a stage can compute. Bytes."""
-
-    how: str
-    working: int
-    """activations, and a VAE's caches"""
-    calls_per_step: int = 1
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A model and its largest calls, the fastest first. Bytes."""
-
-    name: str
-    model: str
-    precision: Precision
-    parameters: int
-    weights: int
-    streamable: int
-    """of the weights, those of layers"""
-    ahead: int
-    """of the layers that must be on the GPU at a time"""
-    calls: tuple[Call, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +51,7 @@ class Moment:
     """CUDA contexts, workspace, margin"""
     total: int
     streamed_per_step: int = 0
-    """that come from host memory, per denoising step or prompt"""
+    """that come from host memory, per denoising step"""
 
 
 @dataclass(frozen=True)
@@ -109,8 +80,6 @@ class SizePlan:
     size: Size
     tokens: int
     stages: tuple[Stage, ...]
-    caches: dict[str, int]
-    """bytes that a VAE keeps from chunk to chunk, by stage; they are part of its calls"""
     verdicts: tuple[Verdict, ...]
     instead: tuple[Size, ...]
     """what fits where this size does not: fewer frames, or smaller ones"""
@@ -192,28 +161,23 @@ class _Planner:
     def __init__(self, shapes: Shapes, gpu: Gpu, precision: Precision, vae_precision: Precision) -> None:
         self._shapes = shapes
         self._gpu = gpu
-        self._precision = precision
-        self._vae_precision = vae_precision
+        self._precisions = Precisions.of(shapes, gpu, precision, vae_precision)
 
     def size_plan(self, size: Size) -> SizePlan:
         geometry = self._shapes.geometry
-        stages = tuple(self._stages(size))
-        verdicts = self._verdicts(stages, geometry.latent_bytes(size))
+        through = tuple(stages(self._shapes, self._precisions, size))
+        verdicts = self._verdicts(through, geometry.latent_bytes(size))
         fits = any(verdict.fits for verdict in verdicts)
-        frames, height, width = geometry.latents(size)
         return SizePlan(
             size=size,
             tokens=geometry.tokens(size),
-            stages=stages,
-            caches={
-                name: vae.cache_bytes(height, width, frames, self._vae_precision) for name, vae in self._vaes().items()
-            },
+            stages=through,
             verdicts=verdicts,
             instead=() if fits else tuple(self._instead(size)),
         )
 
     def notes(self) -> Iterator[str]:
-        text, asked = self._text_precision(), self._precision
+        text, asked = self._precisions.text_encoder, self._precisions.transformer
         if not self._gpu.has_bfloat16:
             yield f"{self._gpu.name} has no bfloat16: transformers are planned in {asked}"
         if text is not asked:
@@ -225,71 +189,12 @@ class _Planner:
         if self._gpu.capability is None:
             yield f"{self._gpu.name} is taken for a GPU with bfloat16 (compute capability 8.0 or later)"
 
-    def _text_precision(self) -> Precision:
-        is_umt5 = self._shapes.text_encoder.class_name == "UMT5EncoderModel"
-        if self._precision is not Precision.FLOAT16 or not is_umt5:
-            return self._precision
-        return Precision.BFLOAT16 if self._gpu.has_bfloat16 else Precision.FLOAT32
-
-    def _stages(self, size: Size) -> Iterator[Stage]:
-        """In the order in which a job moves through them."""
-        shapes, precision, tokens = self._shapes, self._precision, self._shapes.geometry.tokens(size)
-        text, text_precision = shapes.text_encoder, self._text_precision()
-        text_call = Call("one prompt", text.activations[text_precision])
-        vaes = {name: self._vae_stage(name, vae, size) for name, vae in self._vaes().items()}
-        yield Stage(
-            "text encoder",
-            text.model,
-            text_precision,
-            text.weights.parameters,
-            text.weights.bytes(text_precision),
-            text.weights.streamed_bytes(text_precision),
-            text.weights.layer_bytes(text_precision, _STREAMED_AHEAD),
-            (text_call,),
-        )
-        if "VAE encoder" in vaes:
-            yield vaes["VAE encoder"]
-        for number, transformer in enumerate(shapes.transformers):
-            activations, weights = transformer.activations[precision], transformer.weights
-            yield Stage(
-                "transformer" if number == 0 else f"transformer_{number + 1}",
-                transformer.model,
-                precision,
-                weights.parameters,
-                weights.bytes(precision),
-                weights.streamed_bytes(precision),
-                weights.layer_bytes(precision, _STREAMED_AHEAD),
-                tuple(
-                    Call(f"batch {rows}", activations.bytes(rows, tokens), _GUIDANCE_BRANCHES // rows)
-                    for rows in (_GUIDANCE_BRANCHES, 1)
-                ),
-            )
-        yield vaes["VAE decoder"]
-
-    def _vaes(self) -> dict[str, Vae]:
-        encoder = {"VAE encoder": self._shapes.encoder} if self._shapes.encoder else {}
-        return {**encoder, "VAE decoder": self._shapes.decoder}
-
-    def _vae_stage(self, name: str, vae: Vae, size: Size) -> Stage:
-        frames, height, width = self._shapes.geometry.latents(size)
-        sizes = (height, width, frames, self._vae_precision)
-        return Stage(
-            name,
-            vae.model,
-            self._vae_precision,
-            vae.parameters,
-            vae.weight_bytes(self._vae_precision),
-            0,
-            0,
-            (Call("whole", vae.whole_bytes(*sizes)), Call("in bands", vae.band_bytes(*sizes))),
-        )
-
-    def _verdicts(self, stages: Sequence[Stage], held: int) -> tuple[Verdict, ...]:
-        everything = sum(stage.weights for stage in stages)
-        largest = max(stage.weights for stage in stages)
+    def _verdicts(self, through: Sequence[Stage], held: int) -> tuple[Verdict, ...]:
+        everything = sum(stage.weights for stage in through)
+        largest = max(stage.weights for stage in through)
 
         def resident(stage: Stage, call: Call) -> Moment:
-            return _moment(stage, call, everything, held, processes=len(stages))
+            return _moment(stage, call, everything, held, processes=len(through))
 
         def swapped(stage: Stage, call: Call) -> Moment:
             return _moment(stage, call, stage.weights, held, processes=1)
@@ -306,22 +211,22 @@ class _Planner:
         makers = {Residency.RESIDENT: resident, Residency.SWAP: swapped, Residency.STREAM: streamed}
         cached = {Residency.RESIDENT: largest, Residency.SWAP: everything, Residency.STREAM: everything}
         return tuple(
-            self._verdict(residency, stages, make, HOST_BYTES + largest, HOST_BYTES + cached[residency])
+            self._verdict(residency, through, make, HOST_BYTES + largest, HOST_BYTES + cached[residency])
             for residency, make in makers.items()
         )
 
     def _verdict(
         self,
         residency: Residency,
-        stages: Sequence[Stage],
+        through: Sequence[Stage],
         make: Callable[[Stage, Call], Moment],
         host: int,
         host_cached: int,
     ) -> Verdict:
-        moments = tuple(self._best(stage, make) for stage in stages)
+        moments = tuple(self._best(stage, make) for stage in through)
         peak = max(moments, key=lambda moment: moment.total)
         streamed = max(moment.streamed_per_step for moment in moments)
-        next_ones = zip(moments, stages[1:], strict=False)
+        next_ones = zip(moments, through[1:], strict=False)
         return Verdict(
             residency=residency,
             fits=peak.total <= self._gpu.memory,
@@ -360,7 +265,8 @@ class _Planner:
             yield from (found for found in [next(filter(self._fits, candidates), None)] if found)
 
     def _fits(self, size: Size) -> bool:
-        verdicts = self._verdicts(tuple(self._stages(size)), self._shapes.geometry.latent_bytes(size))
+        through = tuple(stages(self._shapes, self._precisions, size))
+        verdicts = self._verdicts(through, self._shapes.geometry.latent_bytes(size))
         return any(verdict.fits for verdict in verdicts)
 
 

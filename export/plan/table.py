@@ -55,9 +55,8 @@ def _calls(size_plan: SizePlan) -> Table:
     """What each way to compute a stage takes."""
     table = _table("computes", "how", "bytes", "of them caches")
     for stage in size_plan.stages:
-        caches = size_plan.caches.get(stage.name)
+        kept = gigabytes(stage.caches) if stage.caches else ""
         for number, call in enumerate(stage.calls):
-            kept = gigabytes(caches) if caches else ""
             table.add_row("" if number else stage.name, call.how, gigabytes(call.working), kept)
     return table
 
