@@ -44,18 +44,6 @@ class Form:
     is_for_gpu: bool = False
 
 
-class Precision(StrEnum):
-    """Of the weights, and of what is computed with them. Inputs and outputs of graphs are float32 whatever it is."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-    @property
-    def is_half(self) -> bool:
-        return self is not Precision.FLOAT32
-
-
 @dataclass(frozen=True)
 class Options:
     target: Target = Target.ONNXRUNTIME

@@ -13,12 +13,8 @@ from torch import nn
 from export.checkpoint import read_json
 from export.errors import CheckpointError
 from export.options import Precision
+from export.precision import DTYPES
 
-_DTYPES = {
-    Precision.FLOAT32: torch.float32,
-    Precision.BFLOAT16: torch.bfloat16,
-    Precision.FLOAT16: torch.float16,
-}
 _INDEX_SUFFIX = ".safetensors.index.json"
 _HEADER_BYTES_AT_MOST = 100_000_000
 """what the format allows"""
@@ -51,7 +47,7 @@ def cast(module: nn.Module, precision: Precision) -> None:
     kept = islands(module) if precision.is_half else set()
     for prefix, part in module.named_modules():
         for name, parameter in part.named_parameters(prefix, recurse=False):
-            dtype = torch.float32 if name in kept else _DTYPES[precision]
+            dtype = torch.float32 if name in kept else DTYPES[precision]
             setattr(part, name.rpartition(".")[2], nn.Parameter(parameter.to(dtype), requires_grad=False))
 
 
