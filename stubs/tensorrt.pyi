@@ -31,7 +31,7 @@ class IStreamWriter:
     def write(self, data: bytes) -> int: ...
 
 class LayerType(IntEnum):
-    ATTENTION_INPUT: int
+    ATTENTION_INPUT = ...
 
 class IAttention:
     decomposable: bool
@@ -56,14 +56,16 @@ class IOptimizationProfile:
     def set_shape(self, input: str, min: Sequence[int], opt: Sequence[int], max: Sequence[int]) -> None: ...
 
 class BuilderFlag(IntEnum):
-    TF32: int
-    WEIGHT_STREAMING: int
+    TF32 = ...
+    WEIGHT_STREAMING = ...
 
 class ProfilingVerbosity(IntEnum):
-    DETAILED: int
+    DETAILED = ...
 
 class ComputeCapability(IntEnum):
     """TensorRT for RTX only."""
+
+    SM89 = ...
 
 class ITimingCache(Protocol):
     def serialize(self) -> bytes: ...
