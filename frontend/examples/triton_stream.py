@@ -11,6 +11,7 @@ Needs `tritonclient[grpc]`, `numpy` and `pillow`, and nothing else of this proje
 """
 
 import argparse
+import contextlib
 import json
 import queue
 import sys
@@ -31,7 +32,9 @@ def main() -> None:
     with InferenceServerClient(options.url) as client:
         # The callback runs in a thread of the client's.
         client.start_stream(callback=lambda result, error: responses.put(error or result))
-        client.async_stream_infer("generate", inputs(options))
+        # A stream that has ended already, for want of a server, refuses; its callback hears why.
+        with contextlib.suppress(InferenceServerException):
+            client.async_stream_infer("generate", inputs(options))
         try:
             frames = receive(options, responses)
         except KeyboardInterrupt:

@@ -158,7 +158,7 @@ def test_serves_http_and_brings_the_frontend_back(launch: Launch, toy: Exported)
     launched = launch(toy.repository)
     launched.wait_for("ready in", seconds=60)
     url = f"http://127.0.0.1:{launched.ports.frontend}"
-    assert f"curl -s {url}/v1/videos/generations" in launched.output
+    assert f"curl -sS {url}/v1/videos/generations" in launched.output
     assert f"{url}/docs" in launched.output
 
     (frontend,) = [process for process in launched.descendants() if "frontend" in process.cmdline()]
