@@ -121,8 +121,12 @@ def _check_config(folder: Path) -> None:
         raise CheckpointError(f"{folder.parent}: {folder.name}/{_config_file(folder.name)} is missing")
 
 
-def _check_weights(folder: Path) -> None:
-    _check_config(folder)
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a component.
+
+    Raises:
+        CheckpointError: there are none, or not all.
+    """
     found = next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
     if found is None:
         others = sorted(path.name for path in folder.glob("*.safetensors*"))
@@ -130,8 +134,15 @@ def _check_weights(folder: Path) -> None:
         raise CheckpointError(
             f"{folder.parent}: {folder.name} has no weights (looked for {', '.join(_WEIGHT_FILES)}){instead}"
         )
-    if found.suffix == ".json":
-        shards = set(read_json(found).get("weight_map", {}).values())
-        missing = sorted(shard for shard in shards if not (folder / shard).is_file())
-        if missing:
-            raise CheckpointError(f"{folder.parent}: {folder.name} lacks the weight files {', '.join(missing)}")
+    if found.suffix != ".json":
+        return [found]
+    shards = sorted(set(read_json(found).get("weight_map", {}).values()))
+    missing = [shard for shard in shards if not (folder / shard).is_file()]
+    if missing:
+        raise CheckpointError(f"{folder.parent}: {folder.name} lacks the weight files {', '.join(missing)}")
+    return [folder / shard for shard in shards]
+
+
+def _check_weights(folder: Path) -> None:
+    _check_config(folder)
+    weight_files(folder)

@@ -54,7 +54,7 @@ def main(
         str | None, typer.Option("--id", help="Id to serve the model under, instead of the checkpoint's own.")
     ] = None,
     external_above: Annotated[
-        int, typer.Option(hidden=True, min=0, help="Bytes of weights above which they go to <file>.data.")
+        int, typer.Option(hidden=True, min=0, help="Bytes of weights above which they go to a file.")
     ] = EXTERNAL_ABOVE,
     events: Annotated[
         bool, typer.Option("--events", hidden=True, help="Say what happens in lines of JSON, for the launcher.")
@@ -90,7 +90,8 @@ def main(
       generate/1/wan_t2v/: the model card, the tokenizer, the scheduler
 
     Weights become what --precision says, whatever the checkpoint stores; more
-    than 2 GB of them go to a file beside the graph.
+    than 100 MB of them go to a file beside the graph. Memory does not grow with
+    them. An export that was interrupted goes on with those it has converted.
     """
     signal.signal(signal.SIGTERM, _terminate)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with it ignored

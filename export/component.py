@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx_ir as ir
@@ -18,12 +17,14 @@ from export.attention import fuse_attention
 from export.emulation import emulate
 from export.errors import ParityError
 from export.family import Part
-from export.graph import BuiltGraph, Graph, Session, save, trace
+from export.graph import BuiltGraph, Graph, Session, save
 from export.lora import adapter_targets, add_adapter_inputs
-from export.options import Options, Precision, Target
+from export.mapped_module import MappedModule
+from export.options import EXTERNAL_ABOVE, Options, Precision, Target
 from export.precision import HALF_TOLERANCE, SignalToNoise
-from export.shared_trace import SharedTrace, distinct_weights, find_weights, keeps_names, trace_apart
+from export.shared_trace import SharedTrace, trace_apart
 from export.source import Source, component_config
+from export.weights_file import write_weights
 
 TOLERANCE = 1e-4
 """greatest absolute difference between a graph and its torch module"""
@@ -45,6 +46,8 @@ class Task:
     """fingerprint of the component"""
     exporter: str
     """fingerprint of what exports it"""
+    kept: Path | None = None
+    """where interrupted exports have left weights"""
 
     @property
     def weight_bytes(self) -> int:
@@ -86,9 +89,11 @@ def export_component(
 ) -> Exported:
     """Trace, save and compare it.
 
+    Its weights are never in memory as a whole: they are mapped from the checkpoint, and from the file that is made.
+
     Args:
         on_stage: hears what is being done.
-        traces: graphs for others of the same configuration are taken from here, and put here; None: there are none.
+        traces: graphs for others of the same configuration are taken from here, and put here.
 
     Raises:
         CheckpointError: the component cannot be loaded.
@@ -98,35 +103,41 @@ def export_component(
     part, version = task.part, task.version
     on_stage(f"{part.component}: loading")
     form = options.form(part.precisions)
-    module = part.load(task.folder, form.precision)
+    mapped = MappedModule(part.load, task.folder, form.precision, version.parent)
     version.mkdir()
-    for graph in part.graphs(module, form):
+    used: set[str] = set()
+    for graph in part.graphs(mapped.module, form):
         if isinstance(graph, BuiltGraph):
             on_stage(f"{part.component}: building {graph.file}")
-            _save(_finish(graph.build(), options), version / graph.file, options)
+            with mapped.as_stored():
+                save(_finish(graph.build(), options), version / graph.file, options.external_above)
+            used.update(mapped.stored)
         else:
-            _export_traced(graph, task, options, on_stage, traces)
+            used |= mapped.names_in(graph.module) or set(mapped.stored)
+            _export_traced(graph, mapped, task, options, on_stage, {} if traces is None else traces)
     if part.bands is not None:
-        part.bands(module).write(version)
+        part.bands(mapped.module).write(version)
     export_seconds = time.monotonic() - started
 
     on_stage(f"{part.component}: comparing with {part.class_name}")
     gc.collect()  # the exporter's reference cycles hold the weights once more
-    with _sessions(version, options) as sessions:
+    with _sessions(version, options) as sessions, mapped.computing(used) as module:
         if form.precision.is_half:
-            outcome = _compare_half(part, task.folder, module, sessions)
+            full = MappedModule(part.load, task.folder, Precision.FLOAT32, version.parent)
+            with full.computing(used) as reference:
+                outcome = _compare_half(part, module, reference, sessions)
         else:
             outcome = _compare(part, module, sessions)
     source = Source(
         component=task.component,
         exporter=task.exporter,
         files={path.name: path.stat().st_size for path in sorted(version.iterdir())},
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        parameters=sum(parameter.numel() for parameter in mapped.module.parameters()),
         target=options.target,
         precision=form.precision,
         max_difference=outcome.max_difference,
         signal_to_noise=outcome.signal_to_noise,
-        adapter_targets=adapter_targets(module) if part.takes_adapters else None,
+        adapter_targets=adapter_targets(mapped.module) if part.takes_adapters else None,
     )
     source.write(version)
     compare_seconds = time.monotonic() - started - export_seconds
@@ -134,36 +145,47 @@ def export_component(
 
 
 def _export_traced(
-    graph: Graph, task: Task, options: Options, on_stage: Callable[[str], None], traces: Traces | None
+    graph: Graph, mapped: MappedModule, task: Task, options: Options, on_stage: Callable[[str], None], traces: Traces
 ) -> None:
     """Save the graph, from the trace of an equal one where there is one."""
-    component, file = task.part.component, task.version / graph.file
+    component = task.part.component
     key = f"{task.trace_key} {graph.file}"
-    if traces is None or _is_emulated(options):  # emulation turns weights into others
+    if key in traces:
+        shared = traces[key]
+    else:
         on_stage(f"{component}: tracing {graph.file}")
-        _save(_finish(_trace(graph, task.part), options), file, options)
-        return
-    if key not in traces:
-        on_stage(f"{component}: tracing {graph.file}")
-        with distinct_weights(graph.module):
-            model = trace(graph)
-            weights = find_weights(model, graph.module)
-        if weights is None or (task.part.takes_adapters and not keeps_names(weights, graph.module)):
-            _export_traced(graph, task, options, on_stage, traces=None)
-            return
-        if task.part.takes_adapters:
-            add_adapter_inputs(model, graph.module)
-        traces[key] = SharedTrace(_finish(model, options), weights)
-    on_stage(f"{component}: filling {graph.file} with its weights")
-    _save(traces[key].fill(graph.module), file, options)
+        shared, has_values = _trace(graph, mapped, task.part, options)
+        if not has_values:
+            traces[key] = shared
+    size, above = sum(entry.bytes for entry in shared.entries), options.external_above
+    if size <= above:
+        model = shared.fill(mapped.stored)
+    else:
+        on_stage(f"{component}: writing {size / 1e9:.1f} GB of weights")
+        places = write_weights(
+            task.version,
+            shared.entries,
+            mapped.stored,
+            f"{task.component} {task.exporter}",
+            task.kept,
+            lambda progress: on_stage(f"{component}: writing weights, {progress}"),
+        )
+        model, above = shared.refer(task.version, places), max(above, EXTERNAL_ABOVE)  # what is left are constants
+    save(model, task.version / graph.file, above)
 
 
-def _trace(graph: Graph, part: Part) -> ir.Model:
-    if not part.takes_adapters:
-        return trace(graph)
-    model = trace_apart(graph)
-    add_adapter_inputs(model, graph.module)
-    return model
+def _trace(graph: Graph, mapped: MappedModule, part: Part, options: Options) -> tuple[SharedTrace, bool]:
+    """The graph without its weights, and whether it holds values that were computed from some nevertheless."""
+    names = mapped.names_in(graph.module)
+    parameters = {name: one for name, one in mapped.module.named_parameters() if name in names}
+    traced = trace_apart(graph, parameters)
+    computed = traced.computed
+    if computed:  # the exporter has made constants of them: of what they were while it traced
+        with mapped.with_values(computed):
+            traced = trace_apart(graph, {name: one for name, one in parameters.items() if name not in computed})
+    if part.takes_adapters:
+        add_adapter_inputs(traced.model, graph.module)
+    return SharedTrace(_finish(traced.model, options), traced.weights), bool(computed)
 
 
 def _finish(model: ir.Model, options: Options) -> ir.Model:
@@ -179,10 +201,6 @@ def _is_emulated(options: Options) -> bool:
     return options.target is Target.ONNXRUNTIME and options.precision.is_half
 
 
-def _save(model: ir.Model, file: Path, options: Options) -> None:
-    save(model, file, options.external_above)
-
-
 @dataclass(frozen=True)
 class _Outcome:
     """Of the comparison."""
@@ -194,15 +212,19 @@ class _Outcome:
 
 @contextmanager
 def _sessions(version: Path, options: Options) -> Iterator[dict[str, Session]]:
-    """All graphs on the CPU, those for GPUs in the form that it can compute."""
+    """All graphs on the CPU, those for GPUs in the form that it can compute, with the same weights."""
     paths = sorted(version.glob("*.onnx"))
     if options.target is Target.ONNXRUNTIME:
         yield {path.name: Session(path) for path in paths}
         return
-    with TemporaryDirectory(dir=version.parent) as folder:
+    emulated = {path.name: path.with_suffix(".emulated") for path in paths}
+    try:
         for path in paths:
-            _save(emulate(ir.load(path)), Path(folder) / path.name, options)
-        yield {path.name: Session(Path(folder) / path.name) for path in paths}
+            ir.save(emulate(ir.load(path)), emulated[path.name])
+        yield {name: Session(file) for name, file in emulated.items()}
+    finally:
+        for file in emulated.values():
+            file.unlink(missing_ok=True)
 
 
 def _compare(part: Part, module: nn.Module, sessions: Mapping[str, Session]) -> _Outcome:
@@ -219,13 +241,12 @@ def _compare(part: Part, module: nn.Module, sessions: Mapping[str, Session]) -> 
     return _Outcome(max(differences))
 
 
-def _compare_half(part: Part, folder: Path, module: nn.Module, sessions: Mapping[str, Session]) -> _Outcome:
+def _compare_half(part: Part, module: nn.Module, reference: nn.Module, sessions: Mapping[str, Session]) -> _Outcome:
     """With the module in float32, beside the module in half precision, which rounds otherwise but as much.
 
     Raises ParityError.
     """
     of_graph, of_module, differences = SignalToNoise(), SignalToNoise(), []
-    reference = part.load(folder, Precision.FLOAT32)
     pairs = zip(part.compare(module, sessions), part.compare(reference, sessions), strict=True)
     for half, full in pairs:
         of_graph.add(full.result, full.expected)

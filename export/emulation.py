@@ -1,7 +1,8 @@
 """Graphs for GPUs in a form that ONNX Runtime computes on the CPU, to see what they compute.
 
 In half precision every operator computes in float32 on rounded operands and rounds its result, as a GPU does operator
-by operator. What goes from one operator to the next keeps its half type.
+by operator. What goes from one operator to the next keeps its half type, and so do weights: they are widened where they
+are used, so that the graph may refer to the same file.
 """
 
 import numpy as np
@@ -37,6 +38,7 @@ def emulate(model: ir.Model) -> ir.Model:
         for node in list(model.graph):
             if node.op_type not in _MOVES:
                 _widen(model.graph, node, wide)
+        _widen_weights_late(model.graph)
         RemoveUnusedNodesPass()(model)
     fuse_attention(model)
     return model
@@ -57,7 +59,7 @@ def _widen(graph: ir.Graph, node: ir.Node, wide: dict[ir.Value, ir.Value]) -> No
         if value is None or value.dtype not in _HALF:
             continue
         if value not in wide:
-            wide[value] = _to_float32(graph, value, before)
+            wide[value] = _to_float32(value, before)
         node.replace_input_with(number, wide[value])
     after = ir.tape.Tape()
     for value in node.outputs:
@@ -68,16 +70,25 @@ def _widen(graph: ir.Graph, node: ir.Node, wide: dict[ir.Value, ir.Value]) -> No
     graph.insert_after(node, after.nodes)
 
 
-def _to_float32(graph: ir.Graph, value: ir.Value, tape: ir.tape.Tape) -> ir.Value:
-    if value.is_initializer() and not value.is_graph_input():
-        assert value.const_value is not None
-        tensor = ir.tensor(value.const_value.numpy().astype(np.float32), name=f"{value.name}_float32")
-        constant = ir.val(f"{value.name}_float32", const_value=tensor)
-        graph.register_initializer(constant)
-        return constant
+def _to_float32(value: ir.Value, tape: ir.tape.Tape) -> ir.Value:
     cast = tape.op("Cast", [value], {"to": ir.DataType.FLOAT})
     cast.type, cast.shape = ir.TensorType(ir.DataType.FLOAT), value.shape
     return cast
+
+
+def _widen_weights_late(graph: ir.Graph) -> None:
+    """Have ONNX Runtime widen each weight where it is used, and not all at once before anything else.
+
+    It orders nodes from the results back, and of those that a node waits for it takes the last in the list first.
+    """
+    casts = [node for node in graph if node.op_type == "Cast" and _is_weight(node.inputs[0])]
+    if casts:
+        graph.remove(casts)
+        graph.insert_before(graph[0], casts)
+
+
+def _is_weight(value: ir.Value | None) -> bool:
+    return value is not None and value.is_initializer() and not value.is_graph_input()
 
 
 def _round(graph: ir.Graph, value: ir.Value, tape: ir.tape.Tape) -> None:

@@ -1,5 +1,6 @@
 """Diffusers checkpoint folders into a Triton model repository."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from typing import Protocol
 from export.checkpoint import open_checkpoint
 from export.component import Exported, Task, Traces, export_component
 from export.defaults import read_defaults
+from export.disk import DiskUse, disk_use
 from export.errors import ExportError, RepositoryError
 from export.family import Family
 from export.options import Options
 from export.publication import Plan, check_configurations, check_shared, other_component, publish
 from export.source import component_fingerprint, exporter_fingerprint, read_source
-from export.staging import Staging, staged
+from export.staging import Staging, kept_weights, staged
 from export.tokenizer import fast_tokenizer
 from protocol.model_card import ModelCard
 from protocol.repository import VERSION
@@ -56,15 +58,20 @@ class Listener(Protocol):
 
     def failed(self, folder: Path, error: ExportError) -> None: ...
 
+    def disk(self, use: DiskUse) -> None:
+        """What the export is going to write."""
+        ...
+
 
 def run_in_this_process(groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> Iterator[TaskDone]:
     """A `RunTasks`: one after the other."""
     for group in groups:
-        traces: Traces | None = {} if len(group) > 1 else None
+        traces: Traces = {}
         for task in group:
             try:
                 result: Exported | ExportError = export_component(task, options, on_stage, traces)
             except ExportError as error:
+                shutil.rmtree(task.version, ignore_errors=True)  # the others may need the room
                 result = error
             yield TaskDone(task, result)
 
@@ -135,6 +142,9 @@ def _export(
                 yield plan
 
     groups = _tasks(plans, repository, staging, take)
+    if groups:
+        tasks = [task for group in groups for task in group]
+        listener.disk(disk_use(tasks, options, repository, kept_weights(repository)))
     yield from publish_finished()
     for done in run(groups, options, listener.stage):
         if isinstance(done.result, Exported):
@@ -197,7 +207,7 @@ def _tasks(
             elif part.model not in seen:
                 seen.add(part.model)
                 graphs = staging.new(f"{part.model}/{VERSION}")
-                task = Task(part, plan.folder / part.source, graphs, component, exporter)
+                task = Task(part, plan.folder / part.source, graphs, component, exporter, kept_weights(repository))
                 known = groups if task.trace_key in groups else of_plan
                 known.setdefault(task.trace_key, []).append(task)
         groups |= dict(sorted(of_plan.items(), key=lambda item: -sum(task.weight_bytes for task in item[1])))

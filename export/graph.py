@@ -18,7 +18,12 @@ from torch import Tensor, nn
 OPSET = 23
 """the first with Attention and RMSNormalization, and one that TensorRT reads"""
 
+USED_PARAMETERS = "used parameters"
+"""in the `meta` of a traced graph: names of those that are not without effect"""
+
 _STACK_TRACE = "pkg.torch.onnx.stack_trace"
+_COPYING_OPTIMIZERS = ["ConstantFolding", "NchwcTransformer"]
+"""what ONNX Runtime would make other weights with"""
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,17 @@ class BuiltGraph:
 
 
 class Session:
-    """An ONNX file in ONNX Runtime, on the CPU."""
+    """An ONNX file in ONNX Runtime, on the CPU, with external weights where they are: in the file, not in memory."""
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        self.runtime = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options.enable_cpu_mem_arena = False
+        options.enable_mem_reuse = False  # weights that are widened go as soon as they were used
+        options.add_session_config_entry("session.disable_prepacking", "1")
+        self.runtime = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=_COPYING_OPTIMIZERS
+        )
         self._inputs = [value.name for value in self.runtime.get_inputs()]
 
     def run(self, *arguments: NDArray[Any]) -> list[NDArray[Any]]:
@@ -81,12 +91,26 @@ def trace(graph: Graph) -> ir.Model:
     for value in program.model.graph.inputs:
         if value.name is not None and value.name in graph.sizes:
             value.shape = ir.Shape(graph.sizes[value.name])
+    program.model.meta[USED_PARAMETERS] = _used_parameters(program)
     return program.model
 
 
+def _used_parameters(program: torch.onnx.ONNXProgram) -> set[str]:
+    assert program.exported_program is not None
+    names = program.exported_program.graph_signature.inputs_to_parameters
+    return {names[node.name] for node in program.exported_program.graph.nodes if node.name in names and node.users}
+
+
 def save(model: ir.Model, path: Path, external_above: int) -> None:
-    """Write the file, with the weights in `<file>.data` beside it when they are more than so many bytes."""
-    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    """Write the file, with the weights in `<file>.data` beside it when they are more than so many bytes.
+
+    Those that are in a file already stay there.
+    """
+    weights = sum(
+        value.const_value.nbytes
+        for value in model.graph.initializers.values()
+        if value.const_value and not isinstance(value.const_value, ir.ExternalTensor)
+    )
     ir.save(model, path, external_data=f"{path.name}.data" if weights > external_above else None)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from torch import Tensor
 
 from export.graph import OPSET
 
@@ -44,9 +45,18 @@ class GraphBuilder:
         attributes = {"axis": axis, "num_outputs": parts}
         return self._tape.op_multi_out("Split", [x], attributes, num_outputs=parts)
 
-    def weights(self, array: NDArray[np.float32]) -> ir.Value:
-        """A constant in the dtype of the graph."""
-        return self._constant(np.ascontiguousarray(array, self.dtype.numpy()))
+    def weights(self, values: Tensor) -> ir.Value:
+        """A constant in the dtype of the graph, made of floats when it is saved and in memory for no longer."""
+        self._weights += 1
+        name, dtype = f"weights_{self._weights}", self.dtype.numpy()
+        return self._tape.initializer(
+            ir.LazyTensor(
+                lambda: ir.tensor(np.ascontiguousarray(values.float().numpy(), dtype), name=name),
+                self.dtype,
+                ir.Shape(values.shape),
+                name=name,
+            )
+        )
 
     def floats(self, *numbers: float) -> ir.Value:
         """A constant vector, float32 whatever the graph computes in."""

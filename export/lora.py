@@ -41,7 +41,7 @@ def add_adapter_inputs(model: ir.Model, module: nn.Module) -> set[str]:
     """Give everything in a traced transformer that an adapter may change its input, in place.
 
     Args:
-        model: as `export.shared_trace.trace_apart` returns it.
+        model: as `export.shared_trace.trace_apart` makes it.
         module: that was traced: a wrapper whose attribute is the transformer.
 
     Returns:

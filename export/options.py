@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-EXTERNAL_ABOVE = 2_000_000_000
-"""bytes of weights that still go into the .onnx file; protobuf ends at 2 GiB, the graph included"""
+EXTERNAL_ABOVE = 100_000_000
+"""bytes of weights that still go into the .onnx file, which is in memory several times when it is written"""
 
 
 class Target(StrEnum):
@@ -51,7 +51,7 @@ class Options:
     model_id: str | None = None
     """served id; None: the checkpoint's own, or the family's"""
     external_above: int = EXTERNAL_ABOVE
-    """bytes of weights above which they go to `<file>.data` beside the graph"""
+    """bytes of weights above which they go to a file beside the graph"""
 
     def form(self, precisions: frozenset[Precision]) -> Form:
         """For a component that can be exported in those; one that cannot be in this half precision is in the other."""

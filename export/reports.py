@@ -13,6 +13,7 @@ from protocol.export_events import ExportEvent
 
 if TYPE_CHECKING:
     from export.component import Exported
+    from export.disk import DiskUse
     from export.errors import ExportError
     from protocol.model_card import ModelCard
 
@@ -41,6 +42,9 @@ class ConsoleListener:
 
     def stage(self, words: str) -> None:
         self._status.update(words)
+
+    def disk(self, use: "DiskUse") -> None:
+        self._console.print(str(use)[0].upper() + str(use)[1:], markup=False)
 
     def exported(self, folder: Path, exported: "Exported") -> None:
         files = ", ".join(f"{exported.model}/1/{file}" for file in exported.graphs)
@@ -81,6 +85,9 @@ class EventListener:
 
     def stage(self, words: str) -> None:
         self._say(ExportEvent(kind="stage", message=words))
+
+    def disk(self, use: "DiskUse") -> None:
+        self._say(ExportEvent(kind="stage", message=str(use)))
 
     def exported(self, folder: Path, exported: "Exported") -> None:
         self._say(ExportEvent(kind="exported", folder=folder, message=exported.component))

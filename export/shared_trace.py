@@ -1,15 +1,15 @@
-"""One trace for several components of one configuration: the graph of the first is filled with the others' weights.
+"""A traced graph apart from its weights: it can be filled with those of any component of the same configuration.
 
 Tracing takes far longer than anything else in an export. What it gives depends on the configuration, and on which small
-weights are equal, as those become one: so they are traced with values that are all different. A traced graph holds a
-weight under its parameter's name or, where the exporter has folded a transposition, under another; the latter is found
-by its values.
+weights are equal, as those become one: so they are traced with values that are all different. The exporter copies no
+weight, so an initializer is known by the address of the parameter that it is, or is the transposition or another shape
+of.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,94 +18,112 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from export.graph import Graph, trace
+from export.graph import USED_PARAMETERS, Graph, trace
+from export.weights_file import WEIGHTS_FILE, Entry, Place
 
 _MATRIX = 2
 _SMALL = 4096
 """values; torch's exporter unites equal initializers of up to 1,024"""
-
-
-@dataclass(frozen=True)
-class Weight:
-    """Which parameter an initializer is."""
-
-    parameter: str
-    is_transposed: bool
+_DTYPES = {
+    ir.DataType.FLOAT: torch.float32,
+    ir.DataType.BFLOAT16: torch.bfloat16,
+    ir.DataType.FLOAT16: torch.float16,
+}
 
 
 class SharedTrace:
-    """The graph of one component, ready to take the weights of another.
+    """A graph, ready to take the weights of one component or another.
 
     Args:
-        model: as it was saved. It is kept without its weights, so that two components are never in memory.
-        weights: as `find_weights` found them.
+        model: as it is saved. It is kept without its weights.
+        weights: initializer -> the weight that it is, as `trace_apart` found them.
     """
 
-    def __init__(self, model: ir.Model, weights: Mapping[str, Weight]) -> None:
+    def __init__(self, model: ir.Model, weights: Mapping[str, Entry]) -> None:
         self._model = model
         self._weights = weights
         for name in weights:
             model.graph.initializers[name].const_value = None
 
-    def fill(self, module: nn.Module) -> ir.Model:
-        """The graph with the weights of `module`, until it is filled again.
+    @property
+    def entries(self) -> list[Entry]:
+        """What to write for it, each once."""
+        return list({entry.name: entry for entry in self._weights.values()}.values())
 
-        Raises:
-            ValueError: `module` has other parameters than the one that was traced.
-        """
-        parameters = _parameters(module)
-        if {weight.parameter for weight in self._weights.values()} != parameters.keys():
-            raise ValueError("the module is not of the configuration that was traced")
-        for name, weight in self._weights.items():
-            array = parameters[weight.parameter]
-            array = np.ascontiguousarray(array.T) if weight.is_transposed else array
-            self._model.graph.initializers[name].const_value = ir.tensor(array, name=name)
+    def fill(self, tensors: Mapping[str, Tensor]) -> ir.Model:
+        """The graph with these parameters in it, until it is filled again."""
+        for name, entry in self._weights.items():
+            tensor = tensors[entry.parameter].to(entry.dtype)
+            array = _array((tensor.t() if entry.is_transposed else tensor).contiguous())
+            self._put(name, ir.tensor(array.reshape(entry.shape), name=name))
         return self._model
 
+    def refer(self, folder: Path, places: Mapping[str, Place]) -> ir.Model:
+        """The graph with references to a file beside it, `WEIGHTS_FILE`, until it is filled again."""
+        for name, entry in self._weights.items():
+            place = places[entry.name]
+            dtype = next(ours for ours, dtype in _DTYPES.items() if dtype is entry.dtype)
+            shape = ir.Shape(entry.shape)
+            self._put(
+                name,
+                ir.ExternalTensor(
+                    WEIGHTS_FILE, place.offset, place.length, dtype, shape=shape, name=name, base_dir=folder
+                ),
+            )
+        return self._model
 
-@contextmanager
-def distinct_weights(module: nn.Module) -> Iterator[None]:
-    """Inside the block no small parameter has the values of another."""
-    with _random([parameter for parameter in module.parameters() if parameter.numel() <= _SMALL]):
-        yield
+    def _put(self, name: str, tensor: ir.TensorProtocol) -> None:
+        self._model.graph.initializers[name].const_value = tensor
 
 
-def trace_apart(graph: Graph) -> ir.Model:
+@dataclass(frozen=True)
+class Trace:
+    """A traced graph, and what of it are weights."""
+
+    model: ir.Model
+    weights: Mapping[str, Entry]
+    """initializer -> the parameter that it is"""
+    computed: frozenset[str]
+    """parameters that the graph has only as constants that were computed from them"""
+
+
+def trace_apart(graph: Graph, parameters: Mapping[str, nn.Parameter]) -> Trace:
     """As `export.graph.trace`, with an initializer for every parameter but matrices that bears its name.
 
-    They are traced with values that are all different, so that none is united with another, and each is found where
-    the exporter has folded a change of its shape.
+    They are traced with values that are all different, so that none is united with another. The graph is left with
+    those; see `SharedTrace.fill`.
+
+    Args:
+        parameters: that are weights, of those of the graph's module, as they are to be called in `Entry`.
     """
-    apart = {name for name, parameter in graph.module.named_parameters() if parameter.ndim != _MATRIX}
-    with _random([parameter for name, parameter in graph.module.named_parameters() if name in apart]):
+    names = {id(parameter): name for name, parameter in graph.module.named_parameters()}
+    with _distinct(parameters.values()):
         model = trace(graph)
-        values = _parameters(graph.module)
-        traced = {_flat_content(values[name]): name for name in apart}
-    weights = _parameters(graph.module)
-    sizes = {weights[name].size for name in apart}
-    for value in list(model.graph.initializers.values()):
-        tensor = value.const_value
-        if tensor is None or tensor.size not in sizes or (name := traced.get(_flat_content(tensor.numpy()))) is None:
-            continue
-        _rename(model.graph, value, name)
-        value.const_value = ir.tensor(weights[name].reshape(tensor.shape.numpy()), name=name)
-    return model
+        weights = dict(_find(model, parameters))
+    for name, entry in list(weights.items()):
+        parameter = parameters[entry.parameter]
+        if parameter.ndim != _MATRIX:
+            own = names[id(parameter)]
+            _rename(model.graph, name, own)
+            weights[own] = weights.pop(name)
+    used = {name for name, parameter in parameters.items() if names[id(parameter)] in model.meta[USED_PARAMETERS]}
+    return Trace(model, weights, frozenset(used - {entry.parameter for entry in weights.values()}))
 
 
-def _rename(graph: ir.Graph, initializer: ir.Value, name: str) -> None:
-    if initializer.name == name:
+def _rename(graph: ir.Graph, before: str, name: str) -> None:
+    if before == name:
         return
-    assert initializer.name is not None and name not in graph.initializers, f"{name} has two shapes"  # noqa: PT018
-    del graph.initializers[initializer.name]
+    assert name not in graph.initializers, f"{name} has two shapes"
+    initializer = graph.initializers.pop(before)
     initializer.name = name
     graph.initializers.add(initializer)
 
 
 @contextmanager
-def _random(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Inside the block they have random values."""
+def _distinct(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Inside the block none of these that is small, or no matrix, has the values of another."""
     generator = torch.Generator().manual_seed(0)
-    originals = {parameter: parameter.data for parameter in parameters}
+    originals = {one: one.data for one in parameters if one.numel() <= _SMALL or one.ndim != _MATRIX}
     for parameter, values in originals.items():
         parameter.data = torch.randn(values.shape, generator=generator, dtype=values.dtype)
     try:
@@ -115,50 +133,40 @@ def _random(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
             parameter.data = values
 
 
-def find_weights(model: ir.Model, module: nn.Module) -> dict[str, Weight] | None:
-    """Which initializers of a traced graph are parameters of the module; None where that cannot be told for certain.
-
-    Args:
-        model: as `export.graph.trace` returns it.
-        module: that was traced, with the weights that it had then.
-    """
-    parameters = _parameters(module)
-    arrays = {
-        name: value.const_value.numpy()
-        for name, value in model.graph.initializers.items()
-        if value.const_value is not None
-    }
-    found = {
-        name: Weight(name, is_transposed=False)
-        for name, array in arrays.items()
-        if name in parameters and np.array_equal(array, parameters[name])
-    }
-    hidden = parameters.keys() - {weight.parameter for weight in found.values()}
-    by_content: dict[bytes, list[Weight]] = {}
-    for name in hidden:
-        for is_transposed in (False, True) if parameters[name].ndim == 2 else (False,):
-            array = parameters[name].T if is_transposed else parameters[name]
-            by_content.setdefault(_content(array), []).append(Weight(name, is_transposed))
-    for name in arrays.keys() - found.keys():
-        candidates = by_content.get(_content(arrays[name]), [])
-        if len(candidates) > 1:
-            return None
-        if candidates:
-            found[name] = candidates[0]
-    is_complete = {weight.parameter for weight in found.values()} == parameters.keys()
-    return found if is_complete else None
+def _find(model: ir.Model, parameters: Mapping[str, nn.Parameter]) -> Iterator[tuple[str, Entry]]:
+    """Which initializers are which of the parameters, in the memory that they were traced in."""
+    at = {parameter.data_ptr(): name for name, parameter in parameters.items() if parameter.numel()}
+    for name, value in model.graph.initializers.items():
+        raw = _Memory.of(getattr(value.const_value, "raw", None))
+        if raw is None or raw.address not in at or value.const_value is None:
+            continue
+        parameter = parameters[at[raw.address]]
+        dtype = _DTYPES.get(value.const_value.dtype)
+        if raw.size != parameter.numel() or dtype is not parameter.dtype or not (raw.is_straight or raw.is_transposed):
+            continue
+        shape = tuple(value.const_value.shape.numpy())
+        yield name, Entry(at[raw.address], not raw.is_straight, dtype, shape)
 
 
-def keeps_names(weights: Mapping[str, Weight], module: nn.Module) -> bool:
-    """Whether every parameter but matrices is an initializer of its own name, as `trace_apart` makes them."""
-    return all(
-        name == weight.parameter or module.get_parameter(weight.parameter).ndim == _MATRIX
-        for name, weight in weights.items()
-    )
+@dataclass(frozen=True)
+class _Memory:
+    """Where an initializer's values are, and in which order."""
 
+    address: int
+    size: int
+    is_straight: bool
+    is_transposed: bool
 
-def _parameters(module: nn.Module) -> dict[str, NDArray[Any]]:
-    return {name: _array(parameter.detach()) for name, parameter in module.named_parameters()}
+    @staticmethod
+    def of(raw: object) -> "_Memory | None":
+        """Of a torch parameter, or of the NumPy view that the exporter made of one."""
+        if isinstance(raw, Tensor):
+            turned = raw.ndim == 2 and raw.t().is_contiguous()
+            return _Memory(raw.data_ptr(), raw.numel(), raw.is_contiguous(), turned)
+        if isinstance(raw, np.ndarray):
+            turned = raw.ndim == 2 and raw.T.flags.c_contiguous
+            return _Memory(raw.__array_interface__["data"][0], raw.size, raw.flags.c_contiguous, turned)
+        return None
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
@@ -167,15 +175,3 @@ def _array(tensor: Tensor) -> NDArray[Any]:
         return tensor.view(torch.int16).numpy().view(ir.DataType.BFLOAT16.numpy())
     array: NDArray[Any] = tensor.numpy()
     return array
-
-
-def _flat_content(array: NDArray[Any]) -> bytes:
-    """Equal for arrays that differ in their shape only."""
-    return _content(array.reshape(-1))
-
-
-def _content(array: NDArray[Any]) -> bytes:
-    """Equal for equal arrays only."""
-    digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-    return digest.digest()

@@ -3,6 +3,9 @@
 Everything is made in a folder `.<repository>.export-...` next to the repository, on the same file system, and moved in
 by renames only when all of it is finished. Before the first rename the plan is written down, so that an export
 that dies between two renames is finished by the next one; one that dies earlier leaves the repository as it was.
+
+Weights that were written completely and not published wait in `.<repository>.weights` for the next export, which need
+not write them again. One that leaves none there removes the folder.
 """
 
 import fcntl
@@ -15,6 +18,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from export.errors import RepositoryError
+from export.weights_file import keep_weights
 
 _PLAN = "plan.json"
 _NEW = "new"
@@ -44,10 +48,16 @@ def staged(repository: Path) -> Iterator["Staging"]:
         raise RepositoryError(f"a file cannot be written or read: {error}") from error
     finally:
         try:
-            _settle(folder, repository)
+            if not _settle(folder, repository):
+                shutil.rmtree(kept_weights(repository), ignore_errors=True)
         finally:
             if lock is not None:
                 os.close(lock)
+
+
+def kept_weights(repository: Path) -> Path:
+    """The folder where weights of unfinished exports wait; it need not exist."""
+    return repository.absolute().parent / f".{repository.name}.weights"
 
 
 class Staging:
@@ -107,9 +117,12 @@ def _move(source: Path, target: Path) -> None:
         source.rename(target)
 
 
-def _settle(folder: Path, repository: Path) -> None:
+def _settle(folder: Path, repository: Path) -> bool:
+    """Whether it had weights to keep."""
     _carry_out(folder, repository)
+    kept = [keep_weights(version, kept_weights(repository)) for version in folder.glob(f"{_NEW}/*/*/")]
     shutil.rmtree(folder, ignore_errors=True)
+    return any(kept)
 
 
 def _clear_stale(repository: Path) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
+import torch
 from torch import Tensor
 
 from export.graph_builder import GraphBuilder, Output
@@ -143,7 +143,7 @@ class VaeLayers:
     def convolve(self, layer: Any, x: Features) -> Features:
         """A causal convolution: over pixels, over frames, over both, or over neither."""
         out_channels, _, _, rows, _ = layer.weight.shape
-        weight = _array(layer.weight)
+        weight = _values(layer.weight)
         looks_back = layer._padding[4] == _CACHED_FRAMES
         value, has_past = x.value, False
         if looks_back and not self._is_first:
@@ -162,7 +162,7 @@ class VaeLayers:
     def normalise(self, layer: Any, x: Features) -> Features:
         """To unit length over the channels, times a scale."""
         builder, op = self._builder, self._builder.op
-        gain = _array(layer.gamma).reshape(-1, 1, 1, *([] if x.is_image else [1])) * np.float32(layer.scale)
+        gain = _values(layer.gamma).float().reshape(-1, 1, 1, *([] if x.is_image else [1])) * layer.scale
         value = builder.to_float32(x.value)  # the squares of half precision's numbers would not fit it
         length = op("ReduceL2", value, builder.integers(1), keepdims=1)
         unit = builder.to_own(op("Div", value, op("Max", length, builder.floats(_EPSILON))))
@@ -242,7 +242,7 @@ class VaeLayers:
             self._keep_cache(self._builder.op("Unsqueeze", y.value, self._builder.integers(_FRAMES)))
             return y
         extended = self._extend_frames(y, frames=1)
-        weight = _array(layer.time_conv.weight)
+        weight = _values(layer.time_conv.weight)
         value = self._convolution(extended, weight, layer.time_conv.bias, [0, 0, 0], [0, 0, 0], [2, 1, 1])
         return replace(y, value=value, frames=y.frames / 2)
 
@@ -287,7 +287,7 @@ class VaeLayers:
         if x.is_image:
             means, stride = means[:, :, -1], stride[1:]
         none = [0] * len(stride)
-        value = self._convolution(x.value, means, None, none, none, stride, int(groups))
+        value = self._convolution(x.value, torch.from_numpy(means), None, none, none, stride, int(groups))
         frames = x.frames if self._is_first else x.frames / time
         return replace(x, value=value, channels=channels, frames=frames, width=x.width / space)
 
@@ -395,7 +395,7 @@ class VaeLayers:
 
     def _halved(self, convolution: Any, x: Features) -> Features:
         """A convolution of stride 2, padded at the right and at the bottom only."""
-        weight, value = _array(convolution.weight), x.value
+        weight, value = _values(convolution.weight), x.value
         if self._bottom is None:
             value = self._convolution(value, weight, convolution.bias, [0, 0], [1, 1], [2, 2])
             return replace(x, value=value, width=x.width / 2)
@@ -411,20 +411,20 @@ class VaeLayers:
         """Of images; padded at the left and the right."""
         rows = padding if self._bottom is None else 0
         sides = [rows, padding]
-        value = self._convolution(x.value, _array(layer.weight), layer.bias, sides, sides, [1, 1])
+        value = self._convolution(x.value, _values(layer.weight), layer.bias, sides, sides, [1, 1])
         return replace(x, value=value, channels=layer.out_channels)
 
     def _convolution(
         self,
         x: ir.Value,
-        weight: NDArray[np.float32],
+        weight: Tensor,
         bias: Tensor | None,
         before: list[int],
         after: list[int],
         strides: list[int],
         groups: int = 1,
     ) -> ir.Value:
-        inputs = [x, self._builder.weights(weight), *([] if bias is None else [self._builder.weights(_array(bias))])]
+        inputs = [x, self._builder.weights(weight), *([] if bias is None else [self._builder.weights(_values(bias))])]
         return self._builder.op("Conv", *inputs, pads=[*before, *after], strides=strides, group=groups)
 
     def _to_pixels(self, images: Features, channels: int, factor: int) -> Features:
@@ -482,9 +482,9 @@ class _ImageNorm:
         self.gamma, self.scale = norm.gamma, norm.scale
 
 
-def _array(tensor: Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().float().numpy()
-    return array
+def _values(parameter: Tensor) -> Tensor:
+    """What it holds now, in the same memory, as a mapped module's parameters hold their values for a while only."""
+    return parameter.detach()
 
 
 def _times(factor: int, name: str) -> str:

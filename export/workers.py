@@ -17,10 +17,12 @@ from export.errors import ExportError
 from export.exporter import OnStage, TaskDone, run_in_this_process
 from export.options import Options
 
-_COPIES = 4
-"""of a component's weights in float32: the module, the graph, its file, and the session that it is compared in"""
-_BESIDES = 2**30
+_BYTES = 3 * 2**29
+"""that exporting a component takes at most, whatever its size: its weights stay in files"""
+_LARGE = 2**30
+"""bytes of weights; more than one such component at a time would be no faster, and take more memory"""
 _PR_SET_PDEATHSIG = 1
+_M_MMAP_THRESHOLD = -3
 
 Message = str | Exported | ExportError
 """what is being done, or what became of a task"""
@@ -71,16 +73,19 @@ class Workers:
     def _has_room_for(self, group: Sequence[Task]) -> bool:
         if not self._running:
             return True
-        needed = sum(worker.bytes for worker in self._running.values()) + _bytes(group)
+        if any(map(_is_large, [group, *(worker.tasks for worker in self._running.values())])):
+            return False
+        needed = _BYTES * (len(self._running) + 1)
         return len(self._running) < self._count and needed <= _available_bytes()
 
     def _start(self, group: Sequence[Task], options: Options) -> None:
         receiver, sender = self._context.Pipe(duplex=False)
-        threads = max(1, len(os.sched_getaffinity(0)) // self._count)
+        cores = len(os.sched_getaffinity(0))
+        threads = cores if _is_large(group) else max(1, cores // self._count)
         process = self._context.Process(target=_work, args=(sender, group, options, threads), daemon=True)
         process.start()
         sender.close()
-        self._running[receiver] = _Worker(process, list(group), _bytes(group))
+        self._running[receiver] = _Worker(process, list(group))
 
 
 @dataclass
@@ -90,7 +95,6 @@ class _Worker:
     process: ForkServerProcess
     tasks: list[Task]
     """those that are not done"""
-    bytes: int
     stage: str = field(default="")
 
     def lost(self) -> Iterator[TaskDone]:
@@ -105,7 +109,9 @@ class _Worker:
 
 def _work(sender: Connection, group: Sequence[Task], options: Options, threads: int) -> None:
     """The life of a worker."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    library = ctypes.CDLL(None)
+    library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    library.mallopt(_M_MMAP_THRESHOLD, 2**20)  # memory that is freed goes back to the system
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too; its parent kills it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
@@ -127,9 +133,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _bytes(group: Sequence[Task]) -> int:
-    """Memory that exporting the group takes at most."""
-    return _BESIDES + _COPIES * max(2 * task.weight_bytes for task in group)
+def _is_large(group: Sequence[Task]) -> bool:
+    return any(task.weight_bytes > _LARGE for task in group)
 
 
 def _available_bytes() -> int:

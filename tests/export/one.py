@@ -8,6 +8,7 @@ from typing import Any
 from export.checkpoint import Checkpoint, open_checkpoint
 from export.component import Exported
 from export.defaults import OwnDefaults
+from export.disk import DiskUse
 from export.errors import ExportError
 from export.exporter import export_checkpoints, run_in_this_process
 from export.family import Family, Part
@@ -24,6 +25,9 @@ class _Raising:
     def __init__(self, on_stage: Callable[[str], None]) -> None:
         self.stage = on_stage
         self.results: list[Exported] = []
+
+    def disk(self, use: DiskUse) -> None:
+        pass
 
     def planned(self, folder: Path, card: ModelCard) -> None:
         pass

@@ -28,8 +28,8 @@ from .one import export_one, of_text_encoder
 PARTS = {part.component: part for part in WAN_T2V.parts}
 FILES = {
     "text_encoder": ["model.onnx", "source.json"],
-    "transformer": ["model.onnx", "model.onnx.data", "source.json"],
-    "transformer_2": ["model.onnx", "model.onnx.data", "source.json"],
+    "transformer": ["model.onnx", "source.json", "weights.safetensors"],
+    "transformer_2": ["model.onnx", "source.json", "weights.safetensors"],
     "vae": [
         "bands.json",
         "bands_first.onnx",
@@ -144,8 +144,9 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
         on_stage=heard.append,
     )
 
-    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "model.onnx.data", "source.json"]
-    assert result.source.files == {name: (version / name).stat().st_size for name in ("model.onnx", "model.onnx.data")}
+    assert sorted(path.name for path in version.iterdir()) == ["model.onnx", "source.json", "weights.safetensors"]
+    files = ("model.onnx", "weights.safetensors")
+    assert result.source.files == {name: (version / name).stat().st_size for name in files}
     assert result.source.max_difference <= TOLERANCE
     assert (repository / "wan_text_encoder" / "config.pbtxt").read_text() == "edited by hand"
     assert ModelCard.read(repository / "generate" / "1" / "wan_t2v").id == "named"

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import torch
 
 from export.graph import Session, save
 from export.graph_builder import GraphBuilder
@@ -19,7 +20,7 @@ def model() -> ir.Model:
     """x + 1, each row twice, the lower half of which is also let out."""
     builder = GraphBuilder()
     x = ir.val("x", ir.DataType.FLOAT, ir.Shape(["rows", 3]))
-    more = builder.op("Add", x, builder.weights(np.ones(1, np.float32)))
+    more = builder.op("Add", x, builder.weights(torch.ones(1)))
     twice = builder.op("Concat", more, more, axis=0)
     lower = builder.slice(twice, 0, builder.size(x, 0))
     return builder.build([x], {"twice": (twice, FLOAT, [None, 3]), "lower": (lower, FLOAT, ["rows", 3])})

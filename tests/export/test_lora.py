@@ -15,9 +15,15 @@ from export.attention import fuse_attention
 from export.graph import Graph, save
 from export.lora import adapter_targets, add_adapter_inputs
 from export.quiet import quiet_libraries
-from export.shared_trace import trace_apart
+from export.shared_trace import SharedTrace, trace_apart
 
 Feeds = dict[str, NDArray[Any]]
+
+
+def traced_apart(graph: Graph) -> ir.Model:
+    parameters = dict(graph.module.named_parameters())
+    traced = trace_apart(graph, parameters)
+    return SharedTrace(traced.model, traced.weights).fill(parameters)
 
 
 class Traced:
@@ -27,7 +33,7 @@ class Traced:
         self.transformer = transformer
         self.graph: Graph
         (self.graph,) = wan_transformer.graphs(transformer)
-        self._proto = ir.to_proto(trace_apart(self.graph))
+        self._proto = ir.to_proto(traced_apart(self.graph))
         self._folder = folder
         self.adaptable: set[str] = set()
 
@@ -137,7 +143,7 @@ def test_qwen_image_s_too(qwen_checkpoint: Path, tmp_path: Path) -> None:
     """All but what nothing uses: the end of the last block's text branch."""
     transformer: Any = qwen_transformer.load(qwen_checkpoint / "transformer")
     (graph,) = qwen_transformer.graphs(transformer)
-    proto = ir.to_proto(trace_apart(graph))
+    proto = ir.to_proto(traced_apart(graph))
     plain, adaptable = (ir.from_proto(proto) for _ in range(2))
     added = add_adapter_inputs(adaptable, graph.module)
     targets = adapter_targets(transformer)

@@ -9,6 +9,7 @@ import pytest
 from export.checkpoint import Checkpoint
 from export.component import Exported, Task
 from export.defaults import OwnDefaults
+from export.disk import DiskUse
 from export.errors import CheckpointError, ExportError
 from export.exporter import OnStage, TaskDone, export_checkpoints, run_in_this_process
 from export.family import Family
@@ -26,6 +27,9 @@ class Heard:
         self._repository = repository
         self.lines: list[tuple[str, str]] = []
         self.cards_when_published: list[set[str]] = []
+
+    def disk(self, use: DiskUse) -> None:
+        assert use.needed < use.free
 
     def planned(self, folder: Path, card: ModelCard) -> None:
         self.lines.append(("planned", card.id))

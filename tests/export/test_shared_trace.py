@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
 from export import umt5
 from export.component import Task, Traces, export_component
-from export.graph import Graph, Session, save, trace
+from export.graph import Graph, Session, save
 from export.options import Options
-from export.shared_trace import SharedTrace, distinct_weights, find_weights, trace_apart
+from export.shared_trace import SharedTrace, trace_apart
 from export.tiny import LayoutName, build
 from export.wan_t2v import WAN_T2V
+from export.weights_file import write_weights
 
 
 class Layers(nn.Module):
@@ -36,19 +36,24 @@ def graph_of(module: nn.Module) -> Graph:
     return Graph("model.onnx", module, (torch.randn(2, 80),), {"x": {0: "batch"}}, ["x"], ["y"])
 
 
-def shared_trace(module: nn.Module) -> SharedTrace | None:
-    with distinct_weights(module):
-        model = trace(graph_of(module))
-        weights = find_weights(model, module)
-    return None if weights is None else SharedTrace(model, weights)
+def shared_trace(module: nn.Module) -> SharedTrace:
+    traced = trace_apart(graph_of(module), dict(module.named_parameters()))
+    assert {entry.parameter for entry in traced.weights.values()} == dict(module.named_parameters()).keys()
+    assert not traced.computed
+    return SharedTrace(traced.model, traced.weights)
 
 
 def assert_is(shared: SharedTrace, module: nn.Module, folder: Path) -> None:
-    """The trace filled with the module's weights computes what the module does."""
-    save(shared.fill(module), folder / "model.onnx", external_above=10**9)
+    """The trace with the module's weights, in the graph or beside it, computes what the module does."""
+    weights = {name: parameter.detach() for name, parameter in module.named_parameters()}
     x = torch.randn(5, 80)
-    (y,) = Session(folder / "model.onnx").run(x.numpy())
-    np.testing.assert_allclose(y, module(x).detach().numpy(), atol=1e-5)
+    expected = module(x).detach().numpy()
+    save(shared.fill(weights), folder / "inside.onnx", external_above=10**9)
+    places = write_weights(folder, shared.entries, weights, "made from", None, lambda progress: None)
+    save(shared.refer(folder, places), folder / "beside.onnx", external_above=10**9)
+    for file in ("inside.onnx", "beside.onnx"):
+        (y,) = Session(folder / file).run(x.numpy())
+        np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
 def test_a_trace_is_filled_with_the_weights_of_each(tmp_path: Path) -> None:
@@ -56,7 +61,6 @@ def test_a_trace_is_filled_with_the_weights_of_each(tmp_path: Path) -> None:
     for parameter in trained.parameters():
         parameter.data += torch.rand_like(parameter)  # no norm is equal to another any more
     shared = shared_trace(untrained)
-    assert shared is not None
     for module in (untrained, trained, untrained):
         assert_is(shared, module, tmp_path)
 
@@ -64,32 +68,46 @@ def test_a_trace_is_filled_with_the_weights_of_each(tmp_path: Path) -> None:
 def test_tracing_leaves_the_weights_as_they_were() -> None:
     module = Layers(seed=0)
     before = {name: parameter.clone() for name, parameter in module.named_parameters()}
-    with distinct_weights(module):
-        first, second = (norm.get_parameter("weight") for norm in module.norms[:2])
-        assert not torch.equal(first, second)
+    shared_trace(module)
     for name, parameter in module.named_parameters():
         assert torch.equal(parameter, before[name])
 
 
-def test_weights_that_cannot_be_told_apart_share_no_trace() -> None:
-    class Twins(nn.Module):
+def test_what_is_computed_from_weights_and_what_nothing_uses_is_told() -> None:
+    class Computing(nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.cast = nn.Parameter(torch.randn(80).to(torch.bfloat16))
+            self.used, self.unused = nn.Linear(80, 80), nn.Linear(80, 80)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = self.used(x) * self.cast.float()
+            self.unused(x)
+            return y
+
+    module = Computing()
+    traced = trace_apart(graph_of(module), dict(module.named_parameters()))
+    assert traced.computed == {"cast"}
+    assert {entry.parameter for entry in traced.weights.values()} == {"used.weight", "used.bias"}
+
+
+def test_weights_are_told_apart_by_where_they_are_even_if_they_are_equal(tmp_path: Path) -> None:
+    class Twins(nn.Module):
+        def __init__(self, seed: int) -> None:
+            super().__init__()
+            torch.manual_seed(seed)
             self.first, self.second = nn.Linear(80, 80, bias=False), nn.Linear(80, 80, bias=False)
-            self.second.weight.data = self.first.weight.data.clone()
+            if seed == 0:
+                self.second.weight.data = self.first.weight.data.clone()
 
         def forward(self, x: Tensor) -> Tensor:
             y: Tensor = self.second(self.first(x[:, None]))  # of three dimensions: the weights are transposed
-            return y
+            return y[:, 0]
 
-    assert shared_trace(Twins()) is None
-
-
-def test_a_module_of_another_configuration_is_refused() -> None:
-    shared = shared_trace(Layers(seed=0))
-    assert shared is not None
-    with pytest.raises(ValueError, match="not of the configuration"):
-        shared.fill(nn.Linear(80, 80))
+    shared = shared_trace(Twins(0))
+    assert {entry.is_transposed for entry in shared.entries} == {True}
+    for seed in (0, 1):
+        assert_is(shared, Twins(seed), tmp_path)
 
 
 def test_components_of_one_configuration_are_traced_once_and_each_is_compared(
@@ -130,16 +148,14 @@ class Folded(Layers):
         return y
 
 
-def test_traced_apart_every_parameter_but_matrices_has_its_name_and_its_values(tmp_path: Path) -> None:
+def test_every_parameter_but_matrices_has_its_name_and_its_values(tmp_path: Path) -> None:
     """Untrained norms are equal, and would be one otherwise."""
     module = Folded(seed=0)
-    model = trace_apart(graph_of(module))
+    shared = shared_trace(module)
+    model = shared.fill({name: parameter.detach() for name, parameter in module.named_parameters()})
     for name, parameter in module.named_parameters():
         if parameter.ndim != 2:
             tensor = model.graph.initializers[name].const_value
             assert tensor is not None, name
             np.testing.assert_array_equal(tensor.numpy().reshape(-1), parameter.detach().numpy().reshape(-1))
-    save(model, tmp_path / "model.onnx", external_above=10**9)
-    x = torch.randn(5, 80)
-    (y,) = Session(tmp_path / "model.onnx").run(x.numpy())
-    np.testing.assert_allclose(y, module(x).detach().numpy(), atol=1e-5)
+    assert_is(shared, module, tmp_path)
