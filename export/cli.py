@@ -136,8 +136,7 @@ def _run(
         return recognise_family(folder) if family_name is None else get_family(family_name)
 
     quiet_libraries()
-    with Workers() as run:
-        export_checkpoints([(folder, family_of) for folder in left], repository, options, run, listener)
+    export_checkpoints([(folder, family_of) for folder in left], repository, options, Workers(), listener)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

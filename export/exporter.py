@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,10 +33,12 @@ class TaskDone:
     result: Exported | ExportError
 
 
-RunTasks = Callable[[Sequence[Sequence[Task]], Options, OnStage], Iterator[TaskDone]]
+TasksDone = Generator[TaskDone, None, None]
+RunTasks = Callable[[Sequence[Sequence[Task]], Options, OnStage], TasksDone]
 """Runs groups of tasks, each group in its order, with one trace for those of a group that have the same.
 
 An argument hears what is being done. Yields each task that is done; those that follow a failed one are tried as well.
+Once it is closed, nothing works on a task any more.
 """
 
 
@@ -63,7 +66,7 @@ class Listener(Protocol):
         ...
 
 
-def run_in_this_process(groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> Iterator[TaskDone]:
+def run_in_this_process(groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> TasksDone:
     """A `RunTasks`: one after the other."""
     for group in groups:
         traces: Traces = {}
@@ -105,8 +108,12 @@ def export_checkpoints(
     if not plans:
         return
     try:
-        with staged(repository) as staging:
-            for plan in _export(plans, repository, staging, options, run, listener):
+        # whatever interrupts this, work has ended before its folder is removed
+        with (
+            staged(repository) as staging,
+            closing(_export(plans, repository, staging, options, run, listener)) as published,
+        ):
+            for plan in published:
                 listener.published(plan.folder, list(plan.results.values()), time.monotonic() - started)
                 plans.remove(plan)
     except RepositoryError as error:  # nothing can be written: it concerns all that are left
@@ -121,7 +128,7 @@ def _export(
     options: Options,
     run: RunTasks,
     listener: Listener,
-) -> Iterator[Plan]:
+) -> Generator[Plan, None, None]:
     """Yields each plan that is published. Tells the listener of the others."""
     left = list(plans)
 
@@ -146,14 +153,15 @@ def _export(
         tasks = [task for group in groups for task in group]
         listener.disk(disk_use(tasks, options, repository, kept_weights(repository)))
     yield from publish_finished()
-    for done in run(groups, options, listener.stage):
-        if isinstance(done.result, Exported):
-            take(done.result, done.task.component)
-        else:
-            for plan in [plan for plan in left if plan.components.get(done.task.part.model) == done.task.component]:
-                left.remove(plan)
-                listener.failed(plan.folder, done.result)
-        yield from publish_finished()
+    with closing(run(groups, options, listener.stage)) as results:
+        for done in results:
+            if isinstance(done.result, Exported):
+                take(done.result, done.task.component)
+            else:
+                for plan in [plan for plan in left if plan.components.get(done.task.part.model) == done.task.component]:
+                    left.remove(plan)
+                    listener.failed(plan.folder, done.result)
+            yield from publish_finished()
 
 
 def _plan(folder: Path, family: Family, repository: Path, options: Options) -> Plan:

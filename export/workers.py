@@ -14,7 +14,7 @@ import psutil
 
 from export.component import Exported, Task
 from export.errors import ExportError
-from export.exporter import OnStage, TaskDone, run_in_this_process
+from export.exporter import OnStage, TaskDone, TasksDone, run_in_this_process
 from export.options import Options
 
 _BYTES = 3 * 2**29
@@ -29,7 +29,7 @@ Message = str | Exported | ExportError
 
 
 class Workers:
-    """A `RunTasks` in several processes. A context manager: on leaving, no process is left.
+    """A `RunTasks` in several processes.
 
     Args:
         count: processes at a time at most; None for one per core.
@@ -40,16 +40,16 @@ class Workers:
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         self._running: dict[Connection, _Worker] = {}
 
-    def __enter__(self) -> "Workers":
-        return self
+    def __call__(self, groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> TasksDone:
+        try:
+            yield from self._run(groups, options, on_stage)
+        finally:
+            for worker in self._running.values():
+                worker.process.kill()
+                worker.process.join()
+            self._running.clear()
 
-    def __exit__(self, *_: object) -> None:
-        for worker in self._running.values():
-            worker.process.kill()
-            worker.process.join()
-        self._running.clear()
-
-    def __call__(self, groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> Iterator[TaskDone]:
+    def _run(self, groups: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> TasksDone:
         waiting = list(groups)
         while waiting or self._running:
             while waiting and self._has_room_for(waiting[0]):

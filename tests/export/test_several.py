@@ -1,7 +1,7 @@
 """Several checkpoints in one export: what they share is made once, and the error of one does not stop the others."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from export.component import Exported, Task
 from export.defaults import OwnDefaults
 from export.disk import DiskUse
 from export.errors import CheckpointError, ExportError
-from export.exporter import OnStage, TaskDone, export_checkpoints, run_in_this_process
+from export.exporter import OnStage, RunTasks, TaskDone, TasksDone, export_checkpoints, run_in_this_process
 from export.family import Family
 from export.options import Options
 from export.tiny import LayoutName, build
@@ -66,7 +66,7 @@ def repository(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def export(repository: Path) -> Callable[..., Heard]:
-    def run(*checkpoints: tuple[Path, str], run: Callable[..., Iterator[TaskDone]] = run_in_this_process) -> Heard:
+    def run(*checkpoints: tuple[Path, str], run: RunTasks = run_in_this_process) -> Heard:
         heard = Heard(repository)
         families = [(folder, lambda _, name=name: family(name)) for folder, name in checkpoints]
         export_checkpoints(families, repository, Options(), run, heard)
@@ -80,7 +80,7 @@ def test_what_is_shared_is_made_once_and_the_next_export_makes_nothing(
 ) -> None:
     groups: list[int] = []
 
-    def counted(tasks: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> Iterator[TaskDone]:
+    def counted(tasks: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> TasksDone:
         groups.append(sum(len(group) for group in tasks))
         return run_in_this_process(tasks, options, on_stage)
 
@@ -103,7 +103,7 @@ def test_what_is_shared_is_made_once_and_the_next_export_makes_nothing(
 def test_a_failure_is_said_and_the_others_go_on(
     tiny_checkpoint: Path, export: Callable[..., Heard], repository: Path, tmp_path: Path
 ) -> None:
-    def fail_first(tasks: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> Iterator[TaskDone]:
+    def fail_first(tasks: Sequence[Sequence[Task]], options: Options, on_stage: OnStage) -> TasksDone:
         ((first,), *others) = tasks
         yield TaskDone(first, CheckpointError("its weights are damaged"))
         yield from run_in_this_process(others, options, on_stage)

@@ -12,7 +12,6 @@ from torch import nn
 
 from export.component import Exported, Task
 from export.errors import CheckpointError, ExportError
-from export.exporter import TaskDone
 from export.fork_server import start_fork_server
 from export.options import Options, Precision
 from export.umt5 import load
@@ -50,12 +49,9 @@ def tasks(tiny_checkpoint: Path, tmp_path: Path) -> Mapping[str, Task]:
 def test_each_has_its_result_whatever_becomes_of_the_others(tasks: Mapping[str, Task], tmp_path: Path) -> None:
     heard: list[str] = []
     results: dict[str, Exported | ExportError] = {}
-    with Workers(2) as run:
-        done: TaskDone
-        for done in run(
-            [[tasks["dies"]], [tasks["damaged"], tasks["good"]], [tasks["wrong"]]], Options(), heard.append
-        ):
-            results[done.task.part.model] = done.result
+    groups = [[tasks["dies"]], [tasks["damaged"], tasks["good"]], [tasks["wrong"]]]
+    for done in Workers(2)(groups, Options(), heard.append):
+        results[done.task.part.model] = done.result
     assert str(results["dies"]) == "exporting dies was killed; there may have been too little memory"
     assert str(results["damaged"]) == "text_encoder is damaged"
     assert str(results["wrong"]) == "exporting wrong ended with status 1"
@@ -66,13 +62,22 @@ def test_each_has_its_result_whatever_becomes_of_the_others(tasks: Mapping[str, 
     assert any("text_encoder: tracing model.onnx" in words for words in heard)
 
 
-def test_leaving_ends_those_that_still_work(tasks: Mapping[str, Task]) -> None:
+def test_an_interruption_ends_those_that_still_work(tasks: Mapping[str, Task]) -> None:
     started: list[int] = []
 
     def first_words(words: str) -> None:
         started.append(len(psutil.Process().children(recursive=True)))
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Workers(1) as run:
-        list(run([[tasks["good"]]], Options(), first_words))
+    with pytest.raises(KeyboardInterrupt):
+        list(Workers(1)([[tasks["good"]]], Options(), first_words))
     assert len(psutil.Process().children(recursive=True)) == started[0] - 1  # the fork server stays
+
+
+def test_closing_ends_those_that_still_work(tasks: Mapping[str, Task]) -> None:
+    idle = len(psutil.Process().children(recursive=True))  # the fork server
+    done = Workers(2)([[tasks["damaged"]], [tasks["good"]]], Options(), lambda words: None)
+    next(done)
+    assert len(psutil.Process().children(recursive=True)) > idle
+    done.close()
+    assert len(psutil.Process().children(recursive=True)) == idle
