@@ -11,22 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import psutil
 import torch
 import typer
 from torch import nn
 
+from benchmarks.random_weights import bytes_of, describe, write_random
 from export.options import Options, Precision, Target
 from export.precision import DTYPES
 from export.quiet import quiet_libraries
-from export.stored_weights import DTYPES as STORED_DTYPES
 from export.stored_weights import header_bytes
 from export.tiny import LayoutName, build
-
-_BLOCK = 2**22
-_NAMES = {dtype: name for name, dtype in STORED_DTYPES.items()}
 
 
 def main(
@@ -64,7 +61,7 @@ def write_transformer(folder: Path, layers: int, width: int, dtype: torch.dtype)
             text_dim=_text_width(width),
         )
     module.save_config(folder)
-    return _write_random(folder / "diffusion_pytorch_model.safetensors", module, dtype)
+    return _write(folder / "diffusion_pytorch_model.safetensors", module, dtype)
 
 
 def write_text_encoder(folder: Path, layers: int, width: int, vocabulary: int, dtype: torch.dtype) -> int:
@@ -85,32 +82,17 @@ def write_text_encoder(folder: Path, layers: int, width: int, vocabulary: int, d
     with torch.device("meta"):
         module = UMT5EncoderModel(config)
     config.save_pretrained(folder)
-    return _write_random(folder / "model.safetensors", module, dtype)
+    return _write(folder / "model.safetensors", module, dtype)
 
 
 def _text_width(width: int) -> int:
     return width * 4 // 5
 
 
-def _write_random(file: Path, module: nn.Module, dtype: torch.dtype) -> int:
-    """Numbers that keep the scale of what goes through them, block by block."""
-    entries: dict[str, dict[str, Any]] = {}
-    parameters = dict(module.named_parameters())
-    end = 0
-    for name, parameter in parameters.items():
-        start, end = end, end + parameter.numel() * dtype.itemsize
-        entries[name] = {"dtype": _NAMES[dtype], "shape": list(parameter.shape), "data_offsets": [start, end]}
-    noise = torch.randn(_BLOCK, generator=torch.Generator().manual_seed(0))
-    with file.open("wb") as opened:
-        opened.write(header_bytes(entries, {"format": "pt"}))
-        for name, parameter in parameters.items():
-            is_gain = parameter.ndim == 1 and not name.endswith("bias")
-            scale = 0.05 if parameter.ndim == 1 else parameter[0].numel() ** -0.5
-            block = (noise * scale + is_gain).to(dtype).view(torch.uint8).numpy()
-            left = parameter.numel() * dtype.itemsize
-            while left:
-                left -= opened.write(block[:left].data)
-    return end
+def _write(file: Path, module: nn.Module, dtype: torch.dtype) -> int:
+    entries = describe(module, dtype)
+    write_random(file, entries, header_bytes(entries, {"format": "pt"}))
+    return bytes_of(entries)
 
 
 def _export(checkpoint: Path, repository: Path, options: Options) -> None:

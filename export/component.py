@@ -154,7 +154,7 @@ def _export_traced(
         shared = traces[key]
     else:
         on_stage(f"{component}: tracing {graph.file}")
-        shared, has_values = _trace(graph, mapped, task.part, options)
+        shared, has_values = trace_component(graph, mapped, task.part, options)
         if not has_values:
             traces[key] = shared
     size, above = sum(entry.bytes for entry in shared.entries), options.external_above
@@ -174,8 +174,9 @@ def _export_traced(
     save(model, task.version / graph.file, above)
 
 
-def _trace(graph: Graph, mapped: MappedModule, part: Part, options: Options) -> tuple[SharedTrace, bool]:
-    """The graph without its weights, and whether it holds values that were computed from some nevertheless."""
+def trace_component(graph: Graph, mapped: MappedModule, part: Part, options: Options) -> tuple[SharedTrace, bool]:
+    """One of the part's graphs without its weights, and whether it holds values that were computed from some
+    nevertheless."""
     names = mapped.names_in(graph.module)
     parameters = {name: one for name, one in mapped.module.named_parameters() if name in names}
     traced = trace_apart(graph, parameters)

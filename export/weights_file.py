@@ -21,6 +21,8 @@ from export.errors import CheckpointError
 from export.stored_weights import DTYPES, header_bytes, read_metadata
 
 WEIGHTS_FILE = "weights.safetensors"
+TRANSPOSED = ".transposed"
+"""ends the names of matrices that are [in, out]"""
 
 _MADE_FROM = "made_from"
 _DRAFT = ".part"
@@ -44,7 +46,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return f"{self.parameter}.transposed" if self.is_transposed else self.parameter
+        return f"{self.parameter}{TRANSPOSED}" if self.is_transposed else self.parameter
 
     @property
     def bytes(self) -> int:
@@ -78,7 +80,7 @@ def write_weights(
     Returns:
         the entries' places, by name
     """
-    header, places = _layout(entries, made_from)
+    header, places = layout(entries, made_from)
     file = folder / WEIGHTS_FILE
     left = None if kept is None else kept / f"{_fingerprint(entries, made_from)}.safetensors"
     size = len(header) + sum(place.length for place in places.values())
@@ -119,7 +121,8 @@ def _fingerprint(entries: Sequence[Entry], made_from: str) -> str:
     return hashlib.sha256(json.dumps([made_from, said]).encode()).hexdigest()
 
 
-def _layout(entries: Sequence[Entry], made_from: str) -> tuple[bytes, dict[str, Place]]:
+def layout(entries: Sequence[Entry], made_from: str) -> tuple[bytes, dict[str, Place]]:
+    """The beginning of the file, and the entries' places in it, by name."""
     described: dict[str, dict[str, Any]] = {}
     end = 0
     for entry in sorted(entries, key=_order):

@@ -22,7 +22,9 @@ class InProcessRunner:
         loras: where the adapters are that transformers are asked to apply.
     """
 
-    def __init__(self, model_repository: Path, threads: int = 0, loras: LoraFolder | None = None) -> None:
+    def __init__(
+        self, model_repository: Path, threads: int = 0, loras: LoraFolder | None = None, device: str = "auto"
+    ) -> None:
         self._repository = model_repository
         self._threads = threads
         self._loras = loras

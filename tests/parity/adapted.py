@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.ensemble.in_process import InProcess
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import Targets, read_targets
 from protocol.sampling import AnySpec
@@ -17,7 +18,6 @@ from tests.adapters import Matrices
 from tests.conftest import Exported
 
 from .compared import PROMPT, TOLERANCE
-from .in_process import InProcess
 from .references import Reference, open_reference
 
 
@@ -45,7 +45,7 @@ class Adapted:
     def __init__(self, exported: Exported, kind: Any, folder: Path) -> None:
         self.folder = folder
         self.exported = exported
-        self.in_process = InProcess(exported, LoraFolder(folder))
+        self.in_process = InProcess(exported.repository, exported.model, LoraFolder(folder))
         self.reference = open_reference(exported.checkpoint)
         self.pipeline = self.reference.pipeline(kind)
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.ensemble.in_process import InProcess
 from tests.conftest import Exported
 
-from .in_process import InProcess
 from .references import open_reference
 
 TOLERANCE = 1e-4
@@ -20,7 +20,7 @@ class Compared:
     """Makes the same videos or images with both."""
 
     def __init__(self, exported: Exported) -> None:
-        self.in_process = InProcess(exported)
+        self.in_process = InProcess(exported.repository, exported.model)
         self.reference = open_reference(exported.checkpoint)
 
     def assert_equal(self, *requests: dict[str, Any]) -> None:

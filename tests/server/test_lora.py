@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.ensemble.in_process import InProcess
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.targets import read_targets
 from tests.adapters import extracted, random_differences, random_matrices, save, save_diffusers
 from tests.conftest import Exported
-from tests.parity.in_process import InProcess
 
 from .grpc_client import Generated, GenerateError, generate
 from .running_server import RunningServer
@@ -72,7 +72,7 @@ async def test_jobs_with_different_adapters_at_once_are_each_what_they_should_be
 ) -> None:
     """Within one 8-bit level of the sampling code in this process, which is compared with diffusers elsewhere."""
     videos = await asyncio.gather(*(make(lora_server, lora) for lora in LORAS * 2))
-    in_process = InProcess(exported, LoraFolder(folder))
+    in_process = InProcess(exported.repository, exported.model, LoraFolder(folder))
     expected = [await asyncio.to_thread(in_process.frames, in_process.params(**REQUEST, lora=lora)) for lora in LORAS]
     for lora, video, (frames,) in zip(LORAS * 2, videos, expected * 2, strict=True):
         assert video.info["spec"]["lora"] == [{"scale": 1.0, **one} for one in lora]

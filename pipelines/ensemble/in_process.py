@@ -1,6 +1,7 @@
-"""A model repository, sampled in this process, without Triton."""
+"""A model repository, sampled in this process, without Triton: for tests and debugging."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,32 +18,35 @@ from pipelines.step_batcher import StepBatcher
 from protocol.events import Progress
 from protocol.resolve import parse, resolve
 from protocol.sampling import AnySpec
-from tests.conftest import Exported
 
 
 class InProcess:
     """One checkpoint of a repository.
 
     Args:
+        model: its served id; None for the first that there is.
         loras: the adapters that requests can name.
+        device: where models run and latents are; see `open_engine`.
     """
 
-    def __init__(self, exported: Exported, loras: LoraFolder | None = None) -> None:
+    def __init__(
+        self, repository: Path, model: str | None = None, loras: LoraFolder | None = None, device: str = "auto"
+    ) -> None:
         self._loras = loras
-        self._runner = InProcessRunner(exported.repository, loras=loras)
-        self._folder = exported.repository / "generate" / "1"
-        self._model = exported.model
+        self._runner = InProcessRunner(repository, loras=loras, device=device)
+        self._folder = repository / "generate" / "1"
+        self._chosen = [] if model is None else [model]
         self.card = self._pipelines().cards[0]
 
     def params(self, **fields: Any) -> AnySpec:
         return resolve(parse(fields), self.card)
 
     def frames(self, *jobs: AnySpec) -> list[NDArray[np.float32]]:
-        """Make videos or images at the same time; float32 [frames, height, width, 3] each."""
+        """Make videos or images at the same time; float32 [frames, height, width, 3] each, 0..1."""
         return asyncio.run(self._make(jobs))
 
     async def _make(self, jobs: tuple[AnySpec, ...]) -> list[NDArray[np.float32]]:
-        pipeline = self._pipelines().get(None)
+        pipeline = self._pipelines().get(self.card.id)
         admission = Admission(8, 8, lambda running, waiting: None)
 
         async def report(progress: Progress) -> None:
@@ -56,7 +60,7 @@ class InProcess:
 
     def _pipelines(self) -> Pipelines:
         evaluate = StepBatcher(self._call, max_rows=16).evaluate
-        pipelines = Pipelines(self._folder, self._runner, evaluate, [self._model], self._loras)
+        pipelines = Pipelines(self._folder, self._runner, evaluate, self._chosen, self._loras)
         for name in pipelines.exported():
             pipelines.take_in(name, *pipelines.open(name))
         return pipelines
