@@ -1,8 +1,10 @@
-"""The form tuned for ONNX Runtime: its own attention operator instead of the standard one.
+"""Attention in the forms that ONNX Runtime takes.
 
 On the CPU ONNX Runtime computes the standard Attention with all tokens x tokens scores in memory. Its
 MultiHeadAttention goes block by block (flash attention), so memory grows with the tokens only; it takes
 [batch, tokens, heads * size] where Attention takes [batch, heads, tokens, size].
+
+Where Attention has a mask, ONNX Runtime wants it for each query, on GPUs as well; TensorRT need not hold that many.
 """
 
 import numpy as np
@@ -10,6 +12,10 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 DOMAIN = "com.microsoft"
+EXPANDED_MASK = "expanded_mask"
+"""begins the names of nodes that repeat a mask for each query"""
+_MASK = 3
+"""number of Attention's input"""
 _SWAP_HEADS_AND_TOKENS = (0, 2, 1, 3)
 
 
@@ -28,6 +34,29 @@ def fuse_attention(model: ir.Model) -> int:
         model.graph.opset_imports[DOMAIN] = 1
         RemoveUnusedNodesPass()(model)  # the transposes on either side
     return replaced
+
+
+def expand_masks(graph: ir.Graph) -> None:
+    """Masks [batch, 1, 1, keys] of Attention become [batch, 1, queries, keys], in place."""
+    for node in list(graph):
+        mask = node.inputs[_MASK] if node.op_type == "Attention" and len(node.inputs) > _MASK else None
+        if mask is None or _is_for_each_query(mask):
+            continue
+        tape = ir.tape.Tape()
+        ones = tape.op("Constant", [], {"value": ir.tensor(np.array([1, 1], np.int64))})
+        one = tape.op("Constant", [], {"value": ir.tensor(np.array([1], np.int64))})
+        queries = tape.op("Shape", [node.inputs[0]], {"start": 2, "end": 3})
+        expanded = tape.op("Expand", [mask, tape.op("Concat", [ones, queries, one], {"axis": 0})])
+        expanded.type = mask.type
+        tape.nodes[-1].name = f"{EXPANDED_MASK}_{node.name}"
+        graph.insert_before(node, tape.nodes)
+        node.replace_input_with(_MASK, expanded)
+
+
+def _is_for_each_query(mask: ir.Value) -> bool:
+    producer = mask.producer()
+    is_expanded = producer is not None and (producer.name or "").startswith(EXPANDED_MASK)
+    return is_expanded or (mask.shape is not None and mask.shape[-2] != 1)
 
 
 def _is_replaceable(node: ir.Node) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import onnx_ir as ir
 from torch import nn
 
-from export.attention import fuse_attention
+from export.attention import expand_masks, fuse_attention
 from export.emulation import emulate
 from export.errors import ParityError
 from export.family import Part
@@ -195,6 +195,8 @@ def _finish(model: ir.Model, options: Options) -> ir.Model:
         return emulate(model)
     if options.target is Target.ONNXRUNTIME:
         fuse_attention(model)
+    else:
+        expand_masks(model.graph)
     return model
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
-from export.attention import fuse_attention
+from export.attention import expand_masks, fuse_attention
 
 _HALF = (ir.DataType.BFLOAT16, ir.DataType.FLOAT16)
 _MOVES = {
@@ -31,7 +31,7 @@ _MOVES = {
 
 def emulate(model: ir.Model) -> ir.Model:
     """The graph in that form; `model` is changed."""
-    _expand_masks(model.graph)
+    expand_masks(model.graph)
     if any(value.dtype in _HALF for value in _values(model.graph)):
         model = ShapeInferencePass()(model).model  # not every value says its type
         wide: dict[ir.Value, ir.Value] = {}
@@ -111,18 +111,3 @@ def _keep_constants_half(node: ir.Node) -> None:
         value = node.attributes["value"].as_tensor()
         if value.dtype in _HALF:
             node.attributes["value"] = ir.AttrTensor("value", ir.tensor(value.numpy().astype(np.float32)))
-
-
-def _expand_masks(graph: ir.Graph) -> None:
-    """The mask [batch, 1, 1, keys] that fused kernels take becomes [batch, 1, queries, keys], which the CPU's wants."""
-    for node in list(graph):
-        if node.op_type != "Attention" or len(node.inputs) < 4 or node.inputs[3] is None:
-            continue
-        tape = ir.tape.Tape()
-        ones = tape.op("Constant", [], {"value": ir.tensor(np.array([1, 1], np.int64))})
-        one = tape.op("Constant", [], {"value": ir.tensor(np.array([1], np.int64))})
-        queries = tape.op("Shape", [node.inputs[0]], {"start": 2, "end": 3})
-        mask = tape.op("Expand", [node.inputs[3], tape.op("Concat", [ones, queries, one], {"axis": 0})])
-        mask.type = node.inputs[3].type
-        graph.insert_before(node, tape.nodes)
-        node.replace_input_with(3, mask)

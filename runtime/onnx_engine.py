@@ -76,6 +76,7 @@ def open_engine(
     threads: int = 0,
     loras: "Callable[[], LoraFolder | None]" = lambda: None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
+    device: str = "auto",
 ) -> Engine:
     """The engine for the graphs in a model's version folder. The adapters' arguments are for `OnnxEngine`.
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.attention import EXPANDED_MASK
 from export.engines.errors import EngineError
 from export.engines.library import Library, capability_name
 from export.engines.log import make_log, make_monitor
@@ -183,6 +184,7 @@ def _checked(library: Library, capabilities: Sequence[str]) -> tuple[str, ...]:
 def _read(graph: Path) -> onnx.ModelProto:
     """The graph without what is beside it.
 
+    Attention gets its masks as they were before they were repeated for each query, which fused kernels do not need.
     Low-rank inputs lose their defaults, with which they would become constants. Differences of biases, norms and the
     like do become what they are by default, zero: an addition to each would cost every call, for few adapters that have
     them.
@@ -193,6 +195,13 @@ def _read(graph: Path) -> onnx.ModelProto:
         raise EngineError(f"{graph} cannot be read: {error}") from error
     if not model.graph.node:
         raise EngineError(f"{graph} cannot be read: it holds no graph")
+    masks = {node.output[0]: node for node in model.graph.node if node.name.startswith(EXPANDED_MASK)}
+    for node in model.graph.node:
+        for number, name in enumerate(node.input):
+            if name in masks:
+                node.input[number] = masks[name].input[0]
+    for node in masks.values():
+        model.graph.node.remove(node)
     values = [value for value in model.graph.input if not value.name.endswith(DIFFERENCE)]
     inputs = {value.name for value in values}
     kept = [tensor for tensor in model.graph.initializer if tensor.name not in inputs]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export import wan_transformer
-from export.attention import fuse_attention
+from export.attention import expand_masks, fuse_attention
 from export.graph import OPSET, Graph, Session, save, trace
 
 
@@ -76,6 +76,20 @@ def test_masked_attention_is_left_standard() -> None:
     model = traced(Attending(True, attn_mask=mask), *(torch.randn(2, 6, 2, 8) for _ in range(3)))
     assert fuse_attention(model) == 0
     assert operators(model)["", "Attention"] == 1
+
+
+@pytest.mark.parametrize("queries", [1, 6])
+def test_a_mask_of_keys_is_repeated_for_each_query_once(queries: int, tmp_path: Path) -> None:
+    mask = torch.tensor([[True] * 5 + [False]]).expand(queries, 6)
+    module = Attending(True, attn_mask=mask[None, None].clone())
+    operands = [torch.randn(2, 6, 2, 8) for _ in range(3)]
+    model = traced(module, *operands)
+    for _ in range(2):
+        expand_masks(model.graph)
+        assert operators(model)["", "Expand"] == (1 if queries == 1 else 0)
+    save(model, tmp_path / "masked.onnx", external_above=10**9)
+    (attended,) = Session(tmp_path / "masked.onnx").run(*(x.numpy() for x in operands))
+    np.testing.assert_allclose(attended, module(*operands).numpy(), atol=1e-6)
 
 
 def test_both_forms_of_a_transformer_give_the_same(tiny_checkpoint: Path, tmp_path: Path) -> None:
