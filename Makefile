@@ -26,7 +26,7 @@ SERVE_TOYS := $(if $(OTHERS)$(findstring --model-repository,$(ARGS)),,yes)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
 
 .PHONY: serve
@@ -78,6 +78,13 @@ engines: $(INSTALLED_DEV) ## Build TensorRT engines of the toys, for GPUs since 
 .PHONY: bench
 bench: $(INSTALLED_BENCH) export ## Benchmark against diffusers
 	$(BIN)/python -m benchmarks $(ARGS)
+
+GPU_CHECK := run/gpu-check
+
+.PHONY: gpu-check
+gpu-check: $(INSTALLED) ## Check an NVIDIA GPU for ten minutes: correctness, speed against diffusers, the whole server
+	$(BIN)/python -m benchmarks.gpu_check prepare $(GPU_CHECK) $(ARGS)
+	$(BIN)/python -m benchmarks.gpu_check run $(GPU_CHECK)
 
 .PHONY: perf
 perf: $(INSTALLED) ## Drive a server that runs with NVIDIA's perf_analyzer, over Triton's gRPC

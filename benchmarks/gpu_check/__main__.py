@@ -49,6 +49,11 @@ def run(
 
     The first are worth the most. One that fails, or takes until the time is over, says so in the report.
     """
+    if not Prepared.is_in(folder):
+        typer.echo(
+            f"{folder} holds nothing that was prepared: python -m benchmarks.gpu_check prepare {folder}", err=True
+        )
+        raise typer.Exit(1)
     deadline = time.monotonic() + seconds - _GRACE_SECONDS
     (folder / RESULTS_FILE).write_text("")
     for name in _CHECKS:

@@ -77,9 +77,14 @@ class Prepared:
         """The folder of a transformer's graph."""
         return self.folder / "transformers" / model.name
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether everything has been prepared there."""
+        return (folder / _FILE).is_file()
+
     @classmethod
     def read(cls, folder: Path) -> "Prepared":
-        """Raises FileNotFoundError: nothing has been prepared there."""
+        """That of a folder in which everything has been prepared."""
         stamp = _Stamp.model_validate_json((folder / _FILE).read_text())
         return cls(folder, stamp.device, stamp.is_small)
 
