@@ -50,7 +50,7 @@ class InProcess:
 
         async def make(params: AnySpec) -> NDArray[np.float32]:
             job = Job(pipeline, params, lambda: False, report)
-            return np.concatenate([frames async for frames in job.run(admission)])
+            return np.concatenate([frames.numpy() async for frames in job.run(admission)])
 
         return await asyncio.gather(*map(make, jobs))
 
