@@ -20,12 +20,12 @@ def peak_mib(repository: Path, family: str, frames: int) -> float:
 def main(repository: Path, family: str, frames: int) -> None:
     from protocol.model_card import ModelCard
     from runtime.engine import Chunk
-    from runtime.vae_engine import StreamingEngine
+    from runtime.vae_engine import open_vae_engine
 
     card = ModelCard.read(repository / "generate" / "1" / family)
     space = card.latents
     side = SIZE // space.spatial_stride
-    engine = StreamingEngine(repository / card.components.vae / "1")
+    engine = open_vae_engine(repository / card.components.vae / "1")
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of loading
     loaded = _status_mib("VmRSS")
     count = (frames - 1) // space.temporal_stride + 1

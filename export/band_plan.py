@@ -77,9 +77,7 @@ class _Planner:
         bands: list[GraphMemory] = []
         for number, height in enumerate(heights):
             above = (
-                bands[-1].outputs(ROWS)
-                if bands
-                else [shape.zeros(1, 1, _WIDTH).shape for shape in self._carried[chunk]]
+                bands[-1].outputs(ROWS) if bands else [carried.shape(1, 1, _WIDTH) for carried in self._carried[chunk]]
             )
             bottom = (int(number == len(heights) - 1),)
             caches = former[number].outputs(CACHE) if former else []

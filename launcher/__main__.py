@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from launcher.private_files import UMASK
 from launcher.run_folder import stop_instance
 from launcher.settings import PROJECT_ROOT, Ports, Settings
 from launcher.stop_signal import StopSignal
+from protocol.placement import DEVICE_VARIABLE, ENGINE_VARIABLE, parse_device, parse_engine
 
 _RUNS = Path("run")
 
@@ -29,6 +31,20 @@ class LogLevel(StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+def _checked(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """An option that may be empty, and is refused where `parse` raises ValueError."""
+
+    def check(text: str) -> str:
+        try:
+            if text:
+                parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        return text
+
+    return check
 
 
 @app.callback(invoke_without_command=True)
@@ -70,6 +86,26 @@ def serve(
             show_default="the project's loras",
         ),
     ] = Settings.lora_dir,
+    engine: Annotated[
+        str,
+        typer.Option(
+            envvar=ENGINE_VARIABLE,
+            callback=_checked(parse_engine),
+            help="What every model runs with: onnxruntime, tensorrt, or auto: TensorRT where its engines fit this "
+            "machine, else ONNX Runtime.",
+            show_default="each model's own, auto",
+        ),
+    ] = "",
+    device: Annotated[
+        str,
+        typer.Option(
+            envvar=DEVICE_VARIABLE,
+            callback=_checked(parse_device),
+            help="Where every model runs: cpu, cuda:0, cuda:1, ..., or auto: the first GPU that can be used, else the "
+            "CPU.",
+            show_default="each model's own, auto",
+        ),
+    ] = "",
     host: Annotated[
         str,
         typer.Option(
@@ -174,6 +210,8 @@ def serve(
             models=tuple(dict.fromkeys(model or ())),
             export=tuple(export or ()),
             lora_dir=lora_dir,
+            engine=engine,
+            device=device,
             host=host,
             allowed_hosts=hosts_of(allowed_host),
             allowed_origins=origins_of(allowed_origin),

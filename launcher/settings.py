@@ -35,6 +35,10 @@ class Settings:
     """checkpoints to export into the repository where it does not hold them, while the server runs"""
     lora_dir: Path = PROJECT_ROOT / "loras"
     """the only folder that adapters are read from; it need not exist"""
+    engine: str = ""
+    """what every model runs with; empty for what its own configuration says"""
+    device: str = ""
+    """where every model runs, and sampling; empty likewise"""
     host: str = "127.0.0.1"
     """address that the frontend binds; Triton always binds 127.0.0.1"""
     allowed_hosts: tuple[str, ...] = ()

@@ -13,3 +13,8 @@ class TextConditions:
     negative: torch.Tensor | None
     warnings: tuple[str, ...] = ()
     """what of the text does not steer, in sentences for whoever wrote it"""
+
+    def to(self, device: torch.device) -> "TextConditions":
+        """The same, where sampling is done."""
+        negative = None if self.negative is None else self.negative.to(device)
+        return TextConditions(self.prompt.to(device), negative, self.warnings)

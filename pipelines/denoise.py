@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 Velocity = Callable[[torch.Tensor, torch.Tensor], Awaitable[torch.Tensor]]
-"""The guided prediction for latents at a timestep (0..num_train_timesteps)."""
+"""The guided prediction for latents, on their device, at a timestep (0..num_train_timesteps), which is on the CPU."""
 AfterStep = Callable[[int], Awaitable[None]]
 
 
@@ -14,7 +14,7 @@ async def denoise(latents: torch.Tensor, scheduler: Any, velocity: Velocity, aft
     """Turn noise into latents.
 
     Args:
-        latents: float32, Gaussian noise.
+        latents: float32, Gaussian noise, on the device where they are to stay.
         scheduler: diffusers' scheduler, its timesteps set.
         after_step: told how many steps are done, before the first step (0) and after each; it may raise to stop.
 

@@ -12,7 +12,6 @@ import torch
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
-from pipelines.frames import Float32
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import Entry, LoraFolder
 from pipelines.qwen_image import QwenImage
@@ -41,10 +40,10 @@ class Pipeline(Protocol[SpecT]):
         self, params: SpecT, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
     ) -> torch.Tensor: ...
 
-    def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]: ...
+    def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]: ...
 
 
-Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache], Pipeline[Any]]
+Family = Callable[[Path, ModelRunner, Evaluate, Adapters, ConditionCache, torch.device], Pipeline[Any]]
 
 FAMILIES: dict[str, Family] = {
     "wan_t2v": partial(Wan, TextOnly),
@@ -63,6 +62,7 @@ class Pipelines:
         chosen: ids of which those come first for requests that name none, in this order; empty for the families' order.
         loras: the adapters that requests can name.
         cache: of encoded prompts and images, for all checkpoints; absent: none are kept.
+        device: where latents are between the calls of models.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Pipelines:
         chosen: Sequence[str] = (),
         loras: LoraFolder | None = None,
         cache: ConditionCache | None = None,
+        device: torch.device = torch.device("cpu"),  # noqa: B008
     ) -> None:
         self._folder = folder
         self._runner = runner
@@ -80,6 +81,7 @@ class Pipelines:
         self._chosen = list(chosen)
         self._loras = loras or LoraFolder(None)
         self._cache = cache or ConditionCache(max_bytes=0)
+        self._device = device
         self._adapters: dict[str, Adapters] = {}
         self._by_id: dict[str, Pipeline[Any]] = {}
         self._folders: dict[str, Pipeline[Any]] = {}
@@ -119,7 +121,8 @@ class Pipelines:
         if card.family not in FAMILIES:
             raise ValueError(f"{checkpoint / CARD_FILE}: no family {card.family!r}; export the checkpoint again")
         adapters = Adapters.of(checkpoint, self._loras)
-        return FAMILIES[card.family](checkpoint, self._runner, self._evaluate, adapters, self._cache), adapters
+        family = FAMILIES[card.family]
+        return family(checkpoint, self._runner, self._evaluate, adapters, self._cache, self._device), adapters
 
     def take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
         """Serve what `open` gave."""

@@ -4,11 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
 
-
-def to_unit_range(decoded: torch.Tensor) -> Float32:
-    """VAE output to frames on the host.
+def to_unit_range(decoded: torch.Tensor) -> torch.Tensor:
+    """VAE output to frames, on the device where it is.
 
     Args:
         decoded: [1, 3, frames, height, width], -1..1.
@@ -16,9 +14,7 @@ def to_unit_range(decoded: torch.Tensor) -> Float32:
     Returns:
         float32 [frames, height, width, 3], 0..1.
     """
-    frames = (decoded[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0)
-    array: Float32 = frames.float().cpu().contiguous().numpy()
-    return array
+    return (decoded[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float().contiguous()
 
 
 def to_signed_range(image: NDArray[np.uint8]) -> torch.Tensor:
@@ -34,6 +30,7 @@ def to_signed_range(image: NDArray[np.uint8]) -> torch.Tensor:
     return (2.0 * unit - 1.0).permute(2, 0, 1)[None, :, None]
 
 
-def to_uint8(frames: Float32) -> NDArray[np.uint8]:
-    """Quantise frames in 0..1 to 0..255, rounding to the nearest level."""
-    return (frames * 255).round().astype(np.uint8)
+def to_uint8(frames: torch.Tensor) -> NDArray[np.uint8]:
+    """Quantise frames in 0..1 to 0..255, rounding to the nearest level, on the way to the host."""
+    array: NDArray[np.uint8] = (frames * 255).round().to(torch.uint8).cpu().numpy()
+    return array

@@ -18,10 +18,11 @@ def latents_shape(params: Spec, card: ModelCard) -> tuple[int, int, int, int, in
     )
 
 
-def draw_noise(params: Spec, card: ModelCard) -> torch.Tensor:
-    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed.
+def draw_noise(params: Spec, card: ModelCard, device: torch.device) -> torch.Tensor:
+    """The latents that diffusers' `prepare_latents` draws from a CPU generator with this seed, whatever the device.
 
     Returns:
-        float32 [1, channels, frames, height, width].
+        float32 [1, channels, frames, height, width], on the device.
     """
-    return torch.randn(latents_shape(params, card), generator=torch.Generator().manual_seed(params.seed))
+    noise = torch.randn(latents_shape(params, card), generator=torch.Generator().manual_seed(params.seed))
+    return noise.to(device)

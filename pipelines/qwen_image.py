@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
-from pipelines.frames import Float32
 from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
@@ -37,14 +36,22 @@ class QwenImage:
         evaluate: runs its transformer.
         adapters: the LoRA adapters that its transformer can have.
         cache: what was encoded before.
+        device: where latents are, from the noise to the VAE.
     """
 
     def __init__(
-        self, folder: Path, runner: ModelRunner, evaluate: Evaluate, adapters: Adapters, cache: ConditionCache
+        self,
+        folder: Path,
+        runner: ModelRunner,
+        evaluate: Evaluate,
+        adapters: Adapters,
+        cache: ConditionCache,
+        device: torch.device,
     ) -> None:
         self.card = ModelCard.read(folder)
         assert self.card.rope is not None
-        self._rope = RopeTables(self.card.rope)
+        self._device = device
+        self._rope = RopeTables(self.card.rope, device)
         self._tokenizer = Tokenizer(folder / TOKENIZER_FILE)
         self._system_tokens = count_system_tokens(self._tokenizer)
         self._scheduler_config = read_config(folder / "scheduler")
@@ -70,14 +77,14 @@ class QwenImage:
         """Draw noise from the seed and denoise it.
 
         Returns:
-            float32 latents [1, channels, 1, height, width].
+            float32 latents [1, channels, 1, height, width], on the device.
         """
-        noise = draw_noise(params, self.card)
+        noise = draw_noise(params, self.card, self._device)
         height, width = noise.shape[-2:]
         latents = pack(noise)
         scheduler = make_dynamic_scheduler(self._scheduler_config, latents.shape[1], params.num_inference_steps)
         guidance = _guidance(params)
-        rows = _text_rows(guidance.branches(text))
+        rows = _text_rows(guidance.branches(text.to(self._device)))
         tables = self._rope.of(height // 2, width // 2, rows["encoder_hidden_states"].shape[1])
         shared = tables | self._adapters.shared(params.lora, "transformer")
 
@@ -86,7 +93,7 @@ class QwenImage:
 
         return unpack(await denoise(latents, scheduler, velocity, after_step), height, width)
 
-    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         """The image, float32 [1, height, width, 3] in 0..1."""
         yield await decode_image(latents, self.card.latents, self._runner, self.card.components.vae)
 
@@ -114,7 +121,7 @@ class QwenImage:
         branches = len(text["encoder_hidden_states"])
         rows = {
             "hidden_states": latents.expand(branches, -1, -1),
-            "timestep": timestep.expand(branches) / 1000,
+            "timestep": timestep.to(latents.device).expand(branches) / 1000,
             **text,
         }
         return await self._evaluate(self.card.components.transformer, rows, shared)
@@ -143,5 +150,6 @@ def _text_rows(prompts: Sequence[torch.Tensor]) -> Tensors:
     lengths = [prompt.shape[1] for prompt in prompts]
     tokens = -(-max(lengths) // TEXT_TOKENS_MULTIPLE) * TEXT_TOKENS_MULTIPLE
     padded = [F.pad(prompt, (0, 0, 0, tokens - prompt.shape[1])) for prompt in prompts]
-    mask = torch.arange(tokens) < torch.tensor(lengths)[:, None]
+    device = padded[0].device
+    mask = torch.arange(tokens, device=device) < torch.tensor(lengths, device=device)[:, None]
     return {"encoder_hidden_states": torch.cat(padded), "encoder_hidden_states_mask": mask.to(padded[0])}

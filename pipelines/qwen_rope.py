@@ -13,9 +13,13 @@ class RopeTables:
     """Cosines and sines for images of any size, in the order of the packed latents (diffusers' `QwenEmbedRope`).
 
     Positions count from the middle of the image, and those of the text go on where the image ends.
+
+    Args:
+        device: where the tables are kept; they are computed on the CPU.
     """
 
-    def __init__(self, rope: RotaryEmbedding) -> None:
+    def __init__(self, rope: RotaryEmbedding, device: torch.device = torch.device("cpu")) -> None:  # noqa: B008
+        self._device = device
         # Each axis turns its own share of a head's dimensions, two at a time.
         self._frequencies = [_frequencies(rope.theta, dims) for dims in rope.axes_dims]
         self._kept: dict[tuple[int, int, int], Shared] = {}
@@ -39,7 +43,8 @@ class RopeTables:
             image = self._angles(torch.zeros(1), rows.repeat_interleave(width), columns.repeat(height))
             after = max(height // 2, width // 2)
             text = self._angles(*[torch.arange(after, after + text_tokens)] * len(self._frequencies))
-            self._kept[key] = Shared(key, _tables(image=image, text=text))
+            tables = _tables(image=image, text=text)
+            self._kept[key] = Shared(key, {name: table.to(self._device) for name, table in tables.items()})
         return self._kept[key]
 
     def _angles(self, *positions: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import torch
 
-from pipelines.frames import Float32, to_unit_range
+from pipelines.frames import to_unit_range
 from pipelines.runner import ModelRunner
 from pipelines.vae_stream import stream
 from protocol.model_card import LatentSpace
@@ -18,7 +18,9 @@ def denormalise(latents: torch.Tensor, space: LatentSpace) -> torch.Tensor:
     return latents / inverse_std + mean  # the order of operations is diffusers'
 
 
-async def decode(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner, model: str) -> AsyncGenerator[Float32]:
+async def decode(
+    latents: torch.Tensor, space: LatentSpace, runner: ModelRunner, model: str
+) -> AsyncGenerator[torch.Tensor]:
     """Decode a video one latent frame at a time.
 
     Args:
@@ -34,7 +36,7 @@ async def decode(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner,
             yield to_unit_range(frames)
 
 
-async def decode_image(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner, model: str) -> Float32:
+async def decode_image(latents: torch.Tensor, space: LatentSpace, runner: ModelRunner, model: str) -> torch.Tensor:
     """Decode the only latent frame of an image.
 
     Args:

@@ -25,18 +25,20 @@ async def encode_first_frame(
     space: LatentSpace,
     runner: ModelRunner,
     model: str,
+    device: torch.device,
 ) -> torch.Tensor:
     """Encode a video whose first frame is the image and whose other frames are zero, which is mid-grey.
 
     Args:
         image: uint8 [height, width, 3].
         num_frames: 4k+1 pixel frames.
+        device: from which the encoder gets them.
 
     Returns:
         latents [1, channels, frames, height, width], normalised: the mode of the posterior.
     """
-    first = to_signed_range(image)
-    later = torch.zeros(1, 3, space.temporal_stride, *image.shape[:2])
+    first = to_signed_range(image).to(device)
+    later = torch.zeros(1, 3, space.temporal_stride, *image.shape[:2], device=device)
     chunks = [first, *[later] * ((num_frames - 1) // space.temporal_stride)]
     async with aclosing(stream(chunks, runner, model, "frames", "latents")) as encoded:
         latents = [chunk async for chunk in encoded]

@@ -9,7 +9,6 @@ import torch
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep, denoise
-from pipelines.frames import Float32
 from pipelines.guidance import Guidance
 from pipelines.lora.adapters import Adapters
 from pipelines.noise import draw_noise
@@ -44,6 +43,7 @@ class Wan:
         evaluate: runs its transformers.
         adapters: the LoRA adapters that its transformers can have.
         cache: what was encoded before.
+        device: where latents are, from the noise to the VAE.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Wan:
         evaluate: Evaluate,
         adapters: Adapters,
         cache: ConditionCache,
+        device: torch.device,
     ) -> None:
         self.card = ModelCard.read(folder)
         self._tokenizer = Tokenizer(folder / TOKENIZER_FILE)
@@ -61,7 +62,8 @@ class Wan:
         self._runner = runner
         self._evaluate = evaluate
         self._adapters = adapters
-        self._conditioning = condition(ImageEncoder(self.card, runner, cache))
+        self._device = device
+        self._conditioning = condition(ImageEncoder(self.card, runner, cache, device))
         self._text_encoder = TokenEncoder(self.card.components.text_encoder, "last_hidden_state", runner, cache)
 
     async def encode_text(self, params: WanSpec) -> TextConditions:
@@ -80,19 +82,21 @@ class Wan:
         """Draw noise from the seed and denoise it.
 
         Returns:
-            float32 latents [1, channels, frames, height, width].
+            float32 latents [1, channels, frames, height, width], on the device.
         """
         scheduler = make_scheduler(self._scheduler_config, params.solver, params.flow_shift, params.num_inference_steps)
         expert_at = self._experts(params)
+        text = text.to(self._device)
 
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             seen = self._conditioning.model_input(latents, timestep, image)
             return await self._velocity(seen, text, expert_at(float(timestep)))
 
-        latents = await denoise(draw_noise(params, self.card), scheduler, velocity, after_step)
+        noise = draw_noise(params, self.card, self._device)
+        latents = await denoise(noise, scheduler, velocity, after_step)
         return self._conditioning.finish(latents, image)
 
-    def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+    def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         """Pixel frames of the latents, float32 [n, height, width, 3] in 0..1, as they are decoded."""
         return decode(latents, self.card.latents, self._runner, self.card.components.vae)
 

@@ -39,7 +39,7 @@ class Conditioning(Protocol):
 
         Args:
             latents: [1, channels, frames, height, width].
-            timestep: float32 [], 0..num_train_timesteps.
+            timestep: float32 [], 0..num_train_timesteps, on the CPU.
         """
 
     def finish(self, latents: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
@@ -53,13 +53,15 @@ class ImageEncoder:
         card: of the checkpoint.
         runner: runs its VAE's encoder.
         cache: what was encoded before.
+        device: where sampling is done.
     """
 
-    def __init__(self, card: ModelCard, runner: ModelRunner, cache: ConditionCache) -> None:
+    def __init__(self, card: ModelCard, runner: ModelRunner, cache: ConditionCache, device: torch.device) -> None:
         self.space = card.latents
         self._model = card.components.vae_encoder
         self._runner = runner
         self._cache = cache
+        self._device = device
 
     async def encode(self, params: WanSpec, num_frames: int) -> torch.Tensor:
         """A video of the request's image, followed by grey frames: [1, channels, latent frames, height, width]."""
@@ -67,11 +69,12 @@ class ImageEncoder:
         assert image is not None
         assert model is not None
         digest = await asyncio.to_thread(fingerprint, {"image": torch.tensor(image)})
-        return await self._cache.get(
+        encoded = await self._cache.get(
             model,
             (digest, num_frames, space),
-            lambda: encode_first_frame(image, num_frames, space, self._runner, model),
+            lambda: encode_first_frame(image, num_frames, space, self._runner, model, self._device),
         )
+        return encoded.to(self._device)
 
 
 class TextOnly:
@@ -84,7 +87,7 @@ class TextOnly:
         return None
 
     def model_input(self, latents: torch.Tensor, timestep: torch.Tensor, image: torch.Tensor | None) -> ModelInput:
-        return ModelInput(latents, timestep.expand(1))
+        return ModelInput(latents, timestep.to(latents.device).expand(1))
 
     def finish(self, latents: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
         return latents
@@ -110,7 +113,7 @@ class MaskedImage:
 
     def model_input(self, latents: torch.Tensor, timestep: torch.Tensor, image: torch.Tensor | None) -> ModelInput:
         assert image is not None
-        return ModelInput(torch.cat([latents, image], dim=1), timestep.expand(1))
+        return ModelInput(torch.cat([latents, image], dim=1), timestep.to(latents.device).expand(1))
 
     def finish(self, latents: torch.Tensor, image: torch.Tensor | None) -> torch.Tensor:
         return latents
@@ -131,7 +134,7 @@ class FirstFrame:
 
     def model_input(self, latents: torch.Tensor, timestep: torch.Tensor, image: torch.Tensor | None) -> ModelInput:
         frames, height, width = latents.shape[2:]
-        timesteps = timestep.expand(1, frames, height // 2, width // 2).clone()
+        timesteps = timestep.to(latents.device).expand(1, frames, height // 2, width // 2).clone()
         if image is not None:
             timesteps[:, 0] = 0
         return ModelInput(self.finish(latents, image), timesteps.flatten(1))

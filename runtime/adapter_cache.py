@@ -1,18 +1,22 @@
 """Adapters as inputs of a transformer's graph, loaded once and kept while they are in use."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import Generic, TypeVar
 
-import onnxruntime as ort
+import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.lora.folder import LoraFolder
 from pipelines.lora.matrices import Matrices
 from pipelines.lora.targets import DIFFERENCE, DOWN, UP, Targets
 from protocol.errors import ModelFailed
 from protocol.lora import AppliedLoras
-from runtime.tensors import from_float32
+from runtime.dtypes import ITEM_BYTES
+
+TensorT = TypeVar("TensorT")
 
 
 @dataclass(frozen=True)
@@ -20,35 +24,41 @@ class OptionalInput:
     """An input that a graph has a default for."""
 
     dtype: str
-    """as ONNX Runtime names it"""
+    """see `runtime.dtypes`"""
     shape: tuple[int | str, ...]
     """what varies has a name"""
 
 
-class AdapterCache:
+class AdapterCache(Generic[TensorT]):
     """The adapters of one graph, those used last, on the device that it runs on.
 
     Args:
         inputs: the graph's, by name.
-        device: `cpu` or `cuda`.
+        place: copies an array to the device, in a dtype of `runtime.dtypes`.
         max_bytes: what all of them together may take; one that takes more by itself is kept alone.
     """
 
-    def __init__(self, folder: LoraFolder, inputs: Mapping[str, OptionalInput], device: str, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: LoraFolder,
+        inputs: Mapping[str, OptionalInput],
+        place: Callable[[NDArray[np.float32], str], TensorT],
+        max_bytes: int,
+    ) -> None:
         self._folder = folder
         self._inputs = inputs
         self._targets = _targets(inputs)
-        self._device = device
+        self._place = place
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._loaded: OrderedDict[str, dict[str, ort.OrtValue]] = OrderedDict()
+        self._loaded: OrderedDict[str, tuple[dict[str, TensorT], int]] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
         """The number of adapters that are kept."""
         return len(self._loaded)
 
-    def feeds(self, applied: str) -> dict[str, ort.OrtValue]:
+    def feeds(self, applied: str) -> dict[str, TensorT]:
         """The inputs that apply these adapters.
 
         Args:
@@ -60,25 +70,26 @@ class AdapterCache:
         """
         with self._lock:
             if applied not in self._loaded:
-                feeds = self._load(AppliedLoras.model_validate_json(applied))
-                self._loaded[applied] = feeds
-                self._bytes += _bytes(feeds)
+                self._loaded[applied] = self._load(AppliedLoras.model_validate_json(applied))
+                self._bytes += self._loaded[applied][1]
                 while self._bytes > self._max_bytes and len(self._loaded) > 1:
-                    self._bytes -= _bytes(self._loaded.popitem(last=False)[1])
+                    self._bytes -= self._loaded.popitem(last=False)[1][1]
             self._loaded.move_to_end(applied)
-            return self._loaded[applied]
+            return self._loaded[applied][0]
 
-    def _load(self, applied: AppliedLoras) -> dict[str, ort.OrtValue]:
-        """Several updates of one layer are one of all their ranks, and several differences their sum."""
+    def _load(self, applied: AppliedLoras) -> tuple[dict[str, TensorT], int]:
+        """The inputs and their bytes. Several updates of one layer are one of all their ranks, and several differences
+        their sum."""
         loaded = Matrices(self._targets)
         for lora in applied.adapters:
             adapter = self._folder.by_path(lora.file)
             if adapter.version != lora.version:
                 raise ModelFailed(f"adapter {lora.file!r} was replaced while a job used it")
             loaded.add(adapter, applied.component, lora.scale)
-        return {
-            name: from_float32(array, self._inputs[name].dtype, self._device) for name, array in loaded.inputs().items()
-        }
+        arrays = loaded.inputs()
+        dtypes = {name: self._inputs[name].dtype for name in arrays}
+        feeds = {name: self._place(array, dtypes[name]) for name, array in arrays.items()}
+        return feeds, sum(array.size * ITEM_BYTES[dtypes[name]] for name, array in arrays.items())
 
 
 def _targets(inputs: Mapping[str, OptionalInput]) -> Targets:
@@ -97,7 +108,3 @@ def _targets(inputs: Mapping[str, OptionalInput]) -> Targets:
 def _size(size: int | str) -> int:
     assert isinstance(size, int), "only a rank varies"
     return size
-
-
-def _bytes(feeds: dict[str, ort.OrtValue]) -> int:
-    return sum(value.tensor_size_in_bytes() for value in feeds.values())

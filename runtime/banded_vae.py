@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import onnxruntime as ort
 
 from runtime.bands import BandPlan
 from runtime.engine import Tensor
-from runtime.onnx_session import call
-from runtime.tensors import to_numpy, to_ort_value
+from runtime.onnx_session import call, device_of
+from runtime.tensors import rows, stack_rows, to_ort_value, zeros
 
 WHOLE, MIDDLE, BANDS = "whole", "middle", "bands"
 """graphs: of frames that are not cut; of others, what sees the whole frame, and what computes it band by band"""
@@ -86,6 +85,14 @@ class BandedVae:
             x, bands = self._run_bands(chunk, x, state, last)
         return x, None if last else VideoState(state.heights, whole, bands)
 
+    def frames(self, source: Tensor) -> int:
+        """Of a chunk."""
+        return int(to_ort_value(source).shape()[2])
+
+    def nothing(self) -> ort.OrtValue:
+        """The result for a chunk without frames."""
+        return zeros((0,) * 5)
+
     def release(self) -> None:
         """Close the graphs of frames that are cut; a call that needs one opens it again."""
         self._parts = {}
@@ -101,28 +108,28 @@ class BandedVae:
     def _run_bands(
         self, chunk: str, value: ort.OrtValue, state: VideoState, last: bool
     ) -> tuple[ort.OrtValue, list[Caches]]:
-        """From the top of a frame to its bottom, each band with what the one above it left; the bands are cut, and put
-        together, on the host."""
-        x = to_numpy(value)
+        """From the top of a frame to its bottom, each band with what the one above it left."""
         session = self._part(BANDS, chunk)
+        device = device_of(session)
         output, *names = [node.name for node in session.get_outputs()]
-        frames, rows, width = self._plan.source_size(*x.shape[2:])
-        shapes = self._plan.chunk(is_first=chunk == FIRST).carried
-        carried: Sequence[Tensor] = [shape.zeros(x.shape[0], frames, width) for shape in shapes]
-        scale = x.shape[3] // rows
+        batch, _, *size = value.shape()
+        frames, latent_rows, width = self._plan.source_size(*size)
+        plans = self._plan.chunk(is_first=chunk == FIRST).carried
+        carried: Sequence[Tensor] = [zeros(carried.shape(batch, frames, width), device) for carried in plans]
+        scale = size[1] // latent_rows
         results, after, top = [], [], 0
         for number, height in enumerate(state.heights):
             is_bottom = number == len(state.heights) - 1
-            band = x[:, :, :, top * scale : (top + height) * scale]
-            inputs = [band, np.zeros(int(is_bottom), np.float32), *carried, *state.bands[number]]
-            wanted = [output, *([] if is_bottom else names[: len(shapes)]), *([] if last else names[len(shapes) :])]
+            band = rows(value, top * scale, (top + height) * scale)
+            inputs = [band, zeros((int(is_bottom),)), *carried, *state.bands[number]]
+            wanted = [output, *([] if is_bottom else names[: len(plans)]), *([] if last else names[len(plans) :])]
             result, *values = _call(session, inputs, wanted)
-            results.append(to_numpy(result))
+            results.append(result)
             state.bands[number].clear()  # the former caches of a band are not needed any more
-            carried, caches = ([], values) if is_bottom else (values[: len(shapes)], values[len(shapes) :])
+            carried, caches = ([], values) if is_bottom else (values[: len(plans)], values[len(plans) :])
             after.append(caches)
             top += height
-        return to_ort_value(np.concatenate(results, axis=3)), after
+        return stack_rows(results), after
 
     def _part(self, part: str, chunk: str) -> ort.InferenceSession:
         session = self._parts.get((part, chunk))

@@ -7,8 +7,6 @@ of the work and of the memory, is done in bands of rows (see `export.carried_row
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 BANDS_FILE = "bands.json"
@@ -33,11 +31,11 @@ class CarriedShape(_Frozen):
     """those of zeros, which the first band begins with"""
     width_per_latent: int
 
-    def zeros(self, batch: int, frames: int, width: int) -> NDArray[np.float32]:
-        """What the first band begins with; sizes in latents."""
+    def shape(self, batch: int, frames: int, width: int) -> tuple[int, ...]:
+        """The shape of the zeros that the first band begins with; sizes in latents."""
         frames = self.frames_per_latent * frames + self.more_frames
         videos = (batch * frames, self.channels) if self.are_images else (batch, self.channels, frames)
-        return np.zeros((*videos, self.rows, self.width_per_latent * width), np.float32)
+        return (*videos, self.rows, self.width_per_latent * width)
 
 
 class ChunkPlan(_Frozen):

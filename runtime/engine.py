@@ -21,6 +21,13 @@ Inputs = Mapping[str, Tensor | str]
 LORA_INPUT = "lora"
 """a transformer's input for adapters: `protocol.lora.AppliedLoras` as JSON"""
 
+PLAN_FILE = "plan.json"
+"""in a version folder that has TensorRT engines: `runtime.engine_plan.EnginePlans`"""
+
+
+class EngineUnusable(Exception):
+    """An engine does not fit what it is to run on or with; the text is a sentence for people."""
+
 
 @dataclass(frozen=True)
 class Chunk:

@@ -5,15 +5,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-PLAN_FILE = "plan.json"
+from pipelines.lora.targets import DOWN, UP
+from runtime.engine import PLAN_FILE, EngineUnusable
+
 CURRENT = "current"
 """the GPU of the machine that built an engine"""
 
 Shape = tuple[int, ...]
-
-
-class EngineUnusable(Exception):
-    """An engine does not fit what it is to run on or with; the text is a sentence for people."""
 
 
 class _Frozen(BaseModel):
@@ -64,7 +62,7 @@ class EnginePlan(_Frozen):
         """
         fitting = [number for number, profile in enumerate(self.profiles) if profile.takes(shapes)]
         if not fitting:
-            asked = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+            asked = ", ".join(_described(shapes))
             names = "; ".join(profile.name for profile in self.profiles)
             raise EngineUnusable(f"{self.engine} was not built for {asked}; it was for: {names}")
         return min(fitting, key=lambda number: self.profiles[number].width)
@@ -110,6 +108,14 @@ class EnginePlans(_Frozen):
                 f"the engines were built for GPUs of compute capability {_listed(self.capabilities)}, and this one has "
                 f"{capability}: build them again with `python -m export.engines --compute-capability {capability}`"
             )
+
+
+def _described(shapes: Mapping[str, Shape]) -> list[str]:
+    """Adapters by their rank: they have hundreds of inputs."""
+    adapters = {name for name in shapes if name.endswith((DOWN, UP))}
+    described = [f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items() if name not in adapters]
+    ranks = [shapes[name][1] for name in adapters if name.endswith(DOWN)]
+    return [*described, f"adapters of rank {max(ranks)}"] if any(ranks) else described
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,19 +1,21 @@
-"""Engines over ONNX Runtime. This one is for models of one graph; those of VAEs are in `runtime.vae_engine`.
+"""The engine of a model: this one runs a graph on ONNX Runtime; those of VAEs are in `runtime.vae_engine`.
 
 What only some models need is imported when they do, so that the others are loaded in two thirds of the time.
 """
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import onnxruntime as ort
 
+from protocol.placement import AUTO, CPU, Device, parse_device, parse_engine
 from runtime.engine import LORA_INPUT, Chunk, Engine, Inputs
 from runtime.heap import Heap
 from runtime.onnx_session import call, device_of, open_session
-from runtime.tensors import to_ort_value
+from runtime.placement import choose
+from runtime.tensors import from_float32, to_ort_value
 
 if TYPE_CHECKING:
     from pipelines.lora.folder import LoraFolder
@@ -30,6 +32,7 @@ class OnnxEngine:
     Args:
         loras: gives the folder with the adapters that transformers are asked to apply.
         adapter_cache_bytes: how many bytes of them stay loaded.
+        gpu_mem_limit: bytes that its arena may take on a GPU; None for all that there is.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class OnnxEngine:
         threads: int = 0,
         loras: "Callable[[], LoraFolder | None]" = lambda: None,
         adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
+        device: Device = CPU,
+        gpu_mem_limit: int | None = None,
     ) -> None:
-        self._session = open_session(folder / _ONE_GRAPH, threads)
+        self._session = open_session(folder / _ONE_GRAPH, threads, device, gpu_mem_limit)
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._loras = loras
         self._adapter_cache_bytes = adapter_cache_bytes
@@ -59,7 +64,7 @@ class OnnxEngine:
         """Nothing is kept between calls."""
 
     @cached_property
-    def _adapters(self) -> "AdapterCache":
+    def _adapters(self) -> "AdapterCache[ort.OrtValue]":
         from pipelines.lora.folder import LoraFolder
         from runtime.adapter_cache import AdapterCache, OptionalInput
 
@@ -68,7 +73,8 @@ class OnnxEngine:
             for value in self._session.get_overridable_initializers()
         }
         folder = self._loras() or LoraFolder(None)
-        return AdapterCache(folder, optional, device_of(self._session), self._adapter_cache_bytes)
+        place = partial(from_float32, device=device_of(self._session))
+        return AdapterCache(folder, optional, place, self._adapter_cache_bytes)
 
 
 def open_engine(
@@ -76,15 +82,39 @@ def open_engine(
     threads: int = 0,
     loras: "Callable[[], LoraFolder | None]" = lambda: None,
     adapter_cache_bytes: int = ADAPTER_CACHE_BYTES,
-    device: str = "auto",
+    *,
+    engine: str = AUTO,
+    device: str = AUTO,
+    gpu_mem_limit: int | None = None,
+    band_bytes: int | None = None,
+    say: Callable[[str], object] = lambda remark: None,
 ) -> Engine:
-    """The engine for the graphs in a model's version folder. The adapters' arguments are for `OnnxEngine`.
+    """The engine for the graphs in a model's version folder.
+
+    Args:
+        threads: of ONNX Runtime on the CPU; 0 takes one per core.
+        loras: gives the folder with the adapters that transformers are asked to apply.
+        adapter_cache_bytes: how many bytes of them stay loaded.
+        engine: see `protocol.placement.EngineName`.
+        device: see `protocol.placement.parse_device`.
+        gpu_mem_limit: bytes that each graph's arena of ONNX Runtime may take on a GPU; None for all that there is.
+        band_bytes: of VAEs on ONNX Runtime, see `runtime.vae_engine.open_vae_engine`.
+        say: told where the model runs, where that is not what the files beside the graph are for.
 
     Raises:
         FileNotFoundError: it holds no graphs, or those of an earlier release.
+        EngineUnusable: what was asked for cannot be had; the text says what to do.
+        ValueError: there is no such engine or device, or the graphs are for GPUs and this is the CPU.
     """
+    placement = choose(folder, parse_engine(engine), parse_device(device))
+    if placement.remark is not None:
+        say(f"{folder.parent.name} runs on ONNX Runtime, {placement.device}, {placement.remark}")
+    if placement.tensorrt is not None:
+        from runtime.tensorrt_engine import open_tensorrt_engine
+
+        return open_tensorrt_engine(folder, placement.tensorrt, placement.device, loras, adapter_cache_bytes)
     if (folder / _ONE_GRAPH).exists():
-        return OnnxEngine(folder, threads, loras, adapter_cache_bytes)
+        return OnnxEngine(folder, threads, loras, adapter_cache_bytes, placement.device, gpu_mem_limit)
     from runtime.vae_engine import open_vae_engine
 
-    return open_vae_engine(folder, threads)
+    return open_vae_engine(folder, threads, band_bytes, placement.device, gpu_mem_limit)

@@ -1,59 +1,74 @@
 """ONNX Runtime sessions, and calls of them whose tensors stay on the device."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernelError
 
+from protocol.placement import CPU, Device
+from runtime.tensors import to_host
+
 _GPU, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-def open_session(path: Path, threads: int) -> ort.InferenceSession:
-    """Load a graph on the GPU where onnxruntime-gpu finds one, else on the CPU.
+def open_session(
+    path: Path, threads: int, device: Device = CPU, gpu_mem_limit: int | None = None
+) -> ort.InferenceSession:
+    """Load a graph.
 
     Args:
         threads: intra-op threads; 0 takes one per core.
+        gpu_mem_limit: bytes that the graph's arena may take on a GPU; None for all that there is.
 
     Raises:
-        ValueError: the graph is for GPUs, and this is not onnxruntime-gpu.
+        ValueError: the graph is for GPUs, and this is the CPU.
+        RuntimeError: CUDA's libraries cannot be loaded.
     """
-    providers = [_GPU, _CPU] if has_gpu() else [_CPU]
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    if not has_gpu():
-        # The arena keeps what the largest call took for ever, and takes up to three times what the call needs. So does
-        # a plan that puts all tensors into one block.
-        options.enable_cpu_mem_arena = False
-        options.enable_mem_pattern = False
-        # The default order puts off what nothing waits for, such as the caches, and keeps what it is made from.
-        options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        # Waking sleeping threads for every operator costs more than the second thread brings; between calls nothing
-        # spins, so that models that take turns on the cores do not slow each other.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-    else:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if device.is_gpu:
+        return _open_on_gpu(path, options, device, gpu_mem_limit)
+    # The arena keeps what the largest call took for ever, and takes up to three times what the call needs. So does
+    # a plan that puts all tensors into one block.
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    # The default order puts off what nothing waits for, such as the caches, and keeps what it is made from.
+    options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+    # Waking sleeping threads for every operator costs more than the second thread brings; between calls nothing
+    # spins, so that models that take turns on the cores do not slow each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        return ort.InferenceSession(str(path), options, providers=[_CPU])
     except NoKernelError as error:
-        if has_gpu():
-            raise
         raise ValueError(
             f"{path.parent.parent.name} was exported for GPUs, and ONNX Runtime cannot compute it on the CPU: export "
             "the checkpoint without --target onnx, or install onnxruntime-gpu in place of onnxruntime"
         ) from error
 
 
-def has_gpu() -> bool:
-    """Whether this is onnxruntime-gpu."""
-    return _GPU in ort.get_available_providers()
+def cuda_options(device: Device, gpu_mem_limit: int | None) -> dict[str, str]:
+    """Of the CUDA provider."""
+    options = {
+        "device_id": str(device.index),
+        # the other strategy doubles the arena with each extension, up to twice of what is needed
+        "arena_extend_strategy": "kSameAsRequested",
+        # the default tries all algorithms at each new shape, for many seconds with three-dimensional convolutions
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # what is float32 is to be float32
+        "use_tf32": "0",
+    }
+    return options if gpu_mem_limit is None else options | {"gpu_mem_limit": str(gpu_mem_limit)}
 
 
-def device_of(session: ort.InferenceSession) -> str:
-    """Where the graph runs: `cuda` or `cpu`."""
-    return "cuda" if _GPU in session.get_providers() else "cpu"
+def device_of(session: ort.InferenceSession) -> Device:
+    """Where the graph runs."""
+    options: Mapping[str, Any] = session.get_provider_options().get(_GPU, {})
+    return Device("cuda", int(options.get("device_id", 0))) if _GPU in session.get_providers() else CPU
 
 
 def call(
@@ -62,20 +77,41 @@ def call(
     """Run a graph.
 
     Args:
-        inputs: by name, on any device.
+        inputs: by name, on any device; those on another are copied to that of the graph.
 
     Returns:
         those outputs, on the device that computed them.
     """
     binding = session.io_binding()
-    for name, value in inputs.items():
-        binding.bind_ortvalue_input(name, value)
     device = device_of(session)
+    for name, value in inputs.items():
+        binding.bind_ortvalue_input(name, value if device.is_gpu else to_host(value))
     for name in outputs:
-        binding.bind_output(name, device)
+        binding.bind_output(name, device.kind, device.index)
     session.run_with_iobinding(binding)
     results = list(binding.get_outputs())
     # each of the results keeps the binding, which must not keep everything else
     binding.clear_binding_inputs()
     binding.clear_binding_outputs()
     return results
+
+
+def _open_on_gpu(
+    path: Path, options: ort.SessionOptions, device: Device, gpu_mem_limit: int | None
+) -> ort.InferenceSession:
+    _load_cuda()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the CPU's threads only wait
+    providers = [(_GPU, cuda_options(device, gpu_mem_limit)), _CPU]
+    session = ort.InferenceSession(str(path), options, providers=providers)
+    if _GPU not in session.get_providers():  # ONNX Runtime goes on without it
+        raise RuntimeError(
+            f"ONNX Runtime cannot use {device}: CUDA 13 or cuDNN 9 is missing; `pip install "
+            "'onnxruntime-gpu[cuda,cudnn]'` brings them"
+        )
+    return session
+
+
+@cache
+def _load_cuda() -> None:
+    """Find CUDA's libraries among Python's packages, where torch's wheel puts them, without importing torch."""
+    ort.preload_dlls(cuda=True, cudnn=True, msvc=False)

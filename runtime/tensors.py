@@ -1,15 +1,20 @@
-"""Tensors as ONNX Runtime has them, `OrtValue`: of any dtype, on the host or on a device."""
+"""Tensors as ONNX Runtime has them, `OrtValue`: of any dtype, on the host or on a device.
 
+What ONNX Runtime has no function for on a GPU, torch does there. It is imported for that alone: a model's process on
+the CPU is back sooner, and smaller, without.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from protocol.placement import CPU, Device
+from runtime.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from runtime.engine import Tensor
 
-FLOAT32, FLOAT16, BFLOAT16 = "tensor(float)", "tensor(float16)", "tensor(bfloat16)"
-"""dtypes, as ONNX Runtime names them"""
 _ONNX_BFLOAT16 = 16
 """`onnx.TensorProto.BFLOAT16`; the package is not needed to serve"""
 
@@ -30,24 +35,75 @@ def to_numpy(value: ort.OrtValue) -> NDArray[Any]:
     return array
 
 
-def from_float32(array: NDArray[np.float32], dtype: str, device: str) -> ort.OrtValue:
+def to_host(value: ort.OrtValue) -> ort.OrtValue:
+    """On the host: itself where it is there already."""
+    if not _is_on_gpu(value):
+        return value
+    return to_ort_value(_torch().from_dlpack(value).cpu())
+
+
+def from_float32(array: NDArray[np.float32], dtype: str, device: Device = CPU) -> ort.OrtValue:
     """Copy an array to a device.
 
     Args:
         dtype: `FLOAT32`, `FLOAT16` or `BFLOAT16`.
-        device: `cpu` or `cuda`.
     """
     array = np.ascontiguousarray(array)
+    if device.is_gpu:
+        torch = _torch()
+        theirs = {FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16}[dtype]
+        return _on_gpu(torch.from_numpy(array).to(theirs).to(str(device)))
     if dtype == BFLOAT16:
-        value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), _ONNX_BFLOAT16)
-    else:
-        numpy_dtype = {FLOAT32: np.float32, FLOAT16: np.float16}[dtype]
-        value = to_ort_value(array.astype(numpy_dtype, copy=False))
-    if device == "cpu":
-        return value
-    there = ort.OrtValue.ortvalue_from_shape_and_type(value.shape(), value.element_type(), device)
-    there.update_inplace(value)
-    return there
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), _ONNX_BFLOAT16)
+    return to_ort_value(array.astype({FLOAT32: np.float32, FLOAT16: np.float16}[dtype], copy=False))
+
+
+def rows(value: ort.OrtValue, start: int, end: int) -> ort.OrtValue:
+    """A copy of some rows, where the tensor is.
+
+    Args:
+        value: [batch, channels, frames, rows, width].
+    """
+    if _is_on_gpu(value):
+        return _on_gpu(_torch().from_dlpack(value)[:, :, :, start:end].contiguous())
+    return to_ort_value(to_numpy(value)[:, :, :, start:end])
+
+
+def stack_rows(values: Sequence[ort.OrtValue]) -> ort.OrtValue:
+    """One below the other, where they are.
+
+    Args:
+        values: [batch, channels, frames, rows, width] each.
+    """
+    if _is_on_gpu(values[0]):
+        torch = _torch()
+        return _on_gpu(torch.cat([torch.from_dlpack(value) for value in values], dim=3))
+    return to_ort_value(np.concatenate([to_numpy(value) for value in values], axis=3))
+
+
+def zeros(shape: Sequence[int], device: Device = CPU) -> ort.OrtValue:
+    """float32, on the device."""
+    if device.is_gpu:
+        return _on_gpu(_torch().zeros(*shape, device=str(device)))
+    return to_ort_value(np.zeros(shape, np.float32))
+
+
+def _is_on_gpu(value: ort.OrtValue) -> bool:
+    return bool(value.device_name() == "cuda")
+
+
+def _on_gpu(tensor: Any) -> ort.OrtValue:
+    """What torch has computed on a GPU."""
+    torch = _torch()
+    with torch.cuda.device(tensor.device):  # torch hands on only what is on the current one
+        torch.cuda.current_stream().synchronize()  # ONNX Runtime computes on a stream of its own
+        return ort.OrtValue.from_dlpack(tensor)
+
+
+def _torch() -> Any:
+    import torch
+
+    return torch
 
 
 def _to_bfloat16(array: NDArray[np.float32]) -> NDArray[np.uint16]:

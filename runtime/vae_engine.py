@@ -1,31 +1,46 @@
-"""Engines of VAEs, which compute large frames in bands, and those of videos carry caches from chunk to chunk."""
+"""Engines of VAEs: those of videos carry caches from chunk to chunk, on the device that computed them."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-import onnxruntime as ort
-
-from runtime.banded_vae import BandedVae, VideoState
+from protocol.placement import CPU, Device
 from runtime.bands import BAND_BYTES, BandPlan
 from runtime.engine import Chunk, Inputs, Tensor
 from runtime.heap import Heap
-from runtime.onnx_session import has_gpu, open_session
-from runtime.tensors import to_ort_value
+
+StateT = TypeVar("StateT")
 
 
-class ImageEngine:
-    """A VAE that decodes images.
+class Vae(Protocol[StateT]):
+    """A VAE's decoder or encoder, which computes one chunk after the other: see `runtime.banded_vae.BandedVae`."""
 
-    Args:
-        band_bytes: how much memory an image may take on the CPU that is not cut into bands.
-    """
+    @property
+    def result(self) -> str:
+        """Name of the output."""
 
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
-        self._vae = _open_vae(folder, threads, band_bytes)
+    def run(self, source: Tensor, before: StateT | None, last: bool) -> tuple[Tensor, StateT | None]:
+        """The result for a chunk, and what the next one needs unless this is the last."""
+
+    def frames(self, source: Tensor) -> int:
+        """Of a chunk, [batch, channels, frames, height, width]."""
+
+    def nothing(self) -> Tensor:
+        """The result for a chunk without frames."""
+
+    def release(self) -> None:
+        """Give back what only some videos need."""
+
+
+class ImageEngine(Generic[StateT]):
+    """A VAE that decodes images."""
+
+    def __init__(self, vae: Vae[StateT]) -> None:
+        self._vae = vae
         self._heap = Heap(returns_large_blocks=True)
 
-    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
+    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> Mapping[str, Tensor]:
         """The images of one set of latents."""
         try:
             result, _ = self._vae.run(_only(inputs), None, last=True)
@@ -38,16 +53,12 @@ class ImageEngine:
         """Nothing is kept between calls."""
 
 
-class StreamingEngine:
-    """A VAE of videos, which keeps caches between calls, on the device that computed them.
+class StreamingEngine(Generic[StateT]):
+    """A VAE of videos, which keeps caches between calls."""
 
-    Args:
-        band_bytes: how much memory a frame may take on the CPU that is not cut into bands.
-    """
-
-    def __init__(self, folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> None:
-        self._vae = _open_vae(folder, threads, band_bytes)
-        self._states: dict[int | str, VideoState] = {}
+    def __init__(self, vae: Vae[StateT]) -> None:
+        self._vae = vae
+        self._states: dict[int | str, StateT] = {}
         self._last_used: dict[int | str, float] = {}
         self._heap = Heap(returns_large_blocks=True)
 
@@ -55,7 +66,7 @@ class StreamingEngine:
         """The number of sequences that hold caches."""
         return len(self._states)
 
-    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> dict[str, ort.OrtValue]:
+    def run(self, inputs: Inputs, chunk: Chunk | None = None) -> Mapping[str, Tensor]:
         """Process the next chunk of a sequence; a chunk without frames (axis 2) only ends it.
 
         Raises:
@@ -64,16 +75,16 @@ class StreamingEngine:
         """
         if chunk is None:
             raise ValueError("a streaming model needs to know which chunk this is")
-        x = to_ort_value(_only(inputs))
-        if x.shape()[2] == 0:
+        source = _only(inputs)
+        if self._vae.frames(source) == 0:
             self._forget(chunk.sequence_id)
-            return {self._vae.result: to_ort_value(np.empty((0,) * 5, np.float32))}
+            return {self._vae.result: self._vae.nothing()}
         if not chunk.start and chunk.sequence_id not in self._states:
             raise LookupError(f"sequence {chunk.sequence_id} was not started or has been idle for too long")
         # taken out: a call that fails leaves a video that cannot go on
         before = None if chunk.start else self._states.pop(chunk.sequence_id)
         try:
-            result, after = self._vae.run(x, before, last=chunk.end)
+            result, after = self._vae.run(source, before, last=chunk.end)
         except Exception:
             self._forget(chunk.sequence_id)
             raise
@@ -94,20 +105,35 @@ class StreamingEngine:
     def _forget(self, sequence_id: int | str) -> None:
         self._states.pop(sequence_id, None)
         self._last_used.pop(sequence_id, None)
-        if not any(state.is_cut for state in self._states.values()):
+        if not any(getattr(state, "is_cut", False) for state in self._states.values()):
             self._vae.release()
         self._heap.trim()
 
 
-def open_vae_engine(folder: Path, threads: int = 0, band_bytes: int = BAND_BYTES) -> ImageEngine | StreamingEngine:
-    """Raises FileNotFoundError when the version folder holds no graphs, or those of an earlier release."""
+def open_vae_engine(
+    folder: Path,
+    threads: int = 0,
+    band_bytes: int | None = None,
+    device: Device = CPU,
+    gpu_mem_limit: int | None = None,
+) -> ImageEngine[Any] | StreamingEngine[Any]:
+    """The engine for the VAE's graphs in a version folder, on ONNX Runtime.
+
+    Args:
+        band_bytes: how much memory a frame may take that is not cut into bands; None for what is fastest: on a GPU no
+            frame is cut.
+
+    Raises:
+        FileNotFoundError: it holds no graphs, or those of an earlier release.
+    """
+    from runtime.banded_vae import BandedVae
+    from runtime.onnx_session import open_session
+
     plan = BandPlan.read(folder)
-    return (ImageEngine if plan.next is None else StreamingEngine)(folder, threads, band_bytes)
-
-
-def _open_vae(folder: Path, threads: int, band_bytes: int) -> BandedVae:
-    budget = None if has_gpu() else band_bytes
-    return BandedVae(lambda name: open_session(folder / name, threads), BandPlan.read(folder), budget)
+    if band_bytes is None and not device.is_gpu:
+        band_bytes = BAND_BYTES
+    vae = BandedVae(lambda name: open_session(folder / name, threads, device, gpu_mem_limit), plan, band_bytes)
+    return ImageEngine(vae) if plan.next is None else StreamingEngine(vae)
 
 
 def _only(inputs: Inputs) -> Tensor:

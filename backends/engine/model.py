@@ -5,7 +5,15 @@ VAE, compute large frames in bands. One of videos is a streaming model: config.p
 its caches stay here from chunk to chunk.
 
 config.pbtxt parameters (optional):
-    threads: intra-op threads; 0, the default, takes one per core.
+    engine: `onnxruntime`, `tensorrt`, or `auto`, the default: TensorRT where `1/plan.json` has engines that fit this
+        machine, else ONNX Runtime. The environment variable TRITONREEL_ENGINE overrides it.
+    device: `cpu`, `cuda:0`, ..., or `auto`, the default: the first GPU where ONNX Runtime or TensorRT can use one.
+        TRITONREEL_DEVICE overrides it. The instance's kind says nothing about it, and stays KIND_CPU;
+        FORCE_CPU_ONLY_INPUT_TENSORS must be "no", without which Triton copies what is on a GPU to the host.
+    threads: intra-op threads of ONNX Runtime on the CPU; 0, the default, takes one per core.
+    gpu_mem_limit_mib: what each graph's arena of ONNX Runtime may take on a GPU; 0, the default, for all that there is.
+    band_mib: what a VAE's frame may take that is not cut into bands; 0, the default, for what is fastest: on a GPU no
+        frame is cut.
     adapter_cache_mib: how much of the adapters that requests name in their input `lora` stays loaded; 1024.
         They are files in the folder that the environment variable TRITONREEL_LORA_DIR says.
 """
@@ -21,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 
 from protocol.heartbeat import Heartbeat
+from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE
 from runtime.engine import Chunk, Inputs
 from runtime.onnx_engine import open_engine
 
@@ -41,11 +50,16 @@ class TritonPythonModel:
             threads=_parameter(config, "threads", 0),
             loras=_loras,
             adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
+            engine=os.environ.get(ENGINE_VARIABLE) or _word(config, "engine", AUTO),
+            device=os.environ.get(DEVICE_VARIABLE) or _word(config, "device", AUTO),
+            gpu_mem_limit=_parameter(config, "gpu_mem_limit_mib", 0) * 2**20 or None,
+            band_bytes=_parameter(config, "band_mib", 0) * 2**20 or None,
+            say=pb_utils.Logger.log_warn,
         )
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
         self._busy_family = pb_utils.MetricFamily(
             name="model_execution_seconds_total",
-            description="Time spent in ONNX Runtime",
+            description="Time spent in the model's engine",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self._busy = self._busy_family.Metric(labels={"model": args["model_name"]})
@@ -92,4 +106,9 @@ def _loras() -> LoraFolder:
 
 
 def _parameter(config: dict[str, Any], name: str, default: int) -> int:
-    return int(config["parameters"].get(name, {}).get("string_value", default))
+    return int(_word(config, name, str(default)))
+
+
+def _word(config: dict[str, Any], name: str, default: str) -> str:
+    value: str = config["parameters"].get(name, {}).get("string_value", default)
+    return value

@@ -31,13 +31,21 @@ class Toy:
     """A checkpoint that makes something within a second."""
 
     folder: Path
+    device: str
 
     @property
     def name(self) -> str:
         return self.folder.name
 
     def repository(self, precision: Precision) -> Path:
-        return self.folder / precision
+        """Of graphs for the device."""
+        is_reference = self.device == "cpu" and precision is Precision.FLOAT32
+        return self._reference if is_reference else self.folder / precision
+
+    @property
+    def _reference(self) -> Path:
+        """The repository of float32 graphs for a CPU."""
+        return self.folder / "reference"
 
     @property
     def expected(self) -> NDArray[np.float32]:
@@ -45,13 +53,13 @@ class Toy:
         frames: NDArray[np.float32] = np.load(self.folder / _EXPECTED)
         return frames
 
-    def prepare(self, checkpoint: Path, device: str) -> None:
+    def prepare(self, checkpoint: Path) -> None:
         """Export it for a CPU, to make what is expected, and for the device in all precisions that are checked."""
-        reference = self.folder / "reference"
-        _export(checkpoint, reference, Target.ONNXRUNTIME, Precision.FLOAT32)
-        np.save(self.folder / _EXPECTED, make(InProcess(reference)))
+        _export(checkpoint, self._reference, Target.ONNXRUNTIME, Precision.FLOAT32)
+        np.save(self.folder / _EXPECTED, make(InProcess(self._reference, device="cpu")))
         for precision in (Precision.FLOAT32, Precision.BFLOAT16):
-            _export(checkpoint, self.repository(precision), options_for(device).target, precision)
+            if not self.repository(precision).exists():
+                _export(checkpoint, self.repository(precision), options_for(self.device).target, precision)
 
 
 class Prepared:
@@ -67,7 +75,7 @@ class Prepared:
 
     @property
     def toys(self) -> list[Toy]:
-        return [Toy(path) for path in sorted((self.folder / "toys").iterdir())]
+        return [Toy(path, self.device) for path in sorted((self.folder / "toys").iterdir())]
 
     @property
     def transformers(self) -> list[WideTransformer]:
@@ -91,10 +99,10 @@ class Prepared:
     def make(self, checkpoints: list[Path]) -> None:
         """Takes minutes. What was interrupted begins anew."""
         for checkpoint in checkpoints:
-            print(f"exporting {checkpoint.name} three times", flush=True)
-            toy = Toy(self.folder / "toys" / checkpoint.name)
+            print(f"exporting {checkpoint.name}", flush=True)
+            toy = Toy(self.folder / "toys" / checkpoint.name, self.device)
             toy.folder.mkdir(parents=True, exist_ok=True)
-            toy.prepare(checkpoint, self.device)
+            toy.prepare(checkpoint)
         for model in self.transformers:
             print(f"tracing {model.name}, {model.layers} layers", flush=True)
             prepare_graph(model, self.version(model), options_for(self.device))

@@ -14,7 +14,8 @@ from export.source import Source, read_source
 from protocol.model_card import CARD_FILE, ModelCard
 from protocol.repository import ENSEMBLE, VERSION
 from runtime.banded_vae import WHOLE
-from runtime.engine_plan import CURRENT, EnginePlan, EnginePlans, EngineProfile, EngineUnusable
+from runtime.engine import EngineUnusable
+from runtime.engine_plan import CURRENT, EnginePlan, EnginePlans, EngineProfile
 
 _ONE_GRAPH = "model.onnx"
 _TRANSFORMERS = ("transformer", "transformer_2")

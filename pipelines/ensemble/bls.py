@@ -73,4 +73,7 @@ def to_triton(name: str, value: torch.Tensor | str) -> pb_utils.Tensor:
 
 def from_triton(tensor: pb_utils.Tensor) -> torch.Tensor:
     """A model's output, on the device that it lies on."""
-    return from_dlpack(tensor).clone()  # its memory goes back to the shared region with the response
+    copy = from_dlpack(tensor).clone()  # its memory goes back to where Triton has it from with the response
+    if copy.is_cuda:
+        torch.cuda.current_stream(copy.device).synchronize()  # which is not to happen before it is copied
+    return copy

@@ -16,8 +16,10 @@ from pipelines.lora.folder import LoraFolder
 from pipelines.runner import Inputs
 from pipelines.step_batcher import StepBatcher
 from protocol.events import Progress
+from protocol.placement import AUTO, parse_device
 from protocol.resolve import parse, resolve
 from protocol.sampling import AnySpec
+from runtime.placement import sampling_device
 
 
 class InProcess:
@@ -26,13 +28,14 @@ class InProcess:
     Args:
         model: its served id; None for the first that there is.
         loras: the adapters that requests can name.
-        device: where models run and latents are; see `open_engine`.
+        device: where models run and latents are; see `protocol.placement.parse_device`.
     """
 
     def __init__(
-        self, repository: Path, model: str | None = None, loras: LoraFolder | None = None, device: str = "auto"
+        self, repository: Path, model: str | None = None, loras: LoraFolder | None = None, device: str = AUTO
     ) -> None:
         self._loras = loras
+        self._device = torch.device(str(sampling_device(parse_device(device))))
         self._runner = InProcessRunner(repository, loras=loras, device=device)
         self._folder = repository / "generate" / "1"
         self._chosen = [] if model is None else [model]
@@ -54,13 +57,13 @@ class InProcess:
 
         async def make(params: AnySpec) -> NDArray[np.float32]:
             job = Job(pipeline, params, lambda: False, report)
-            return np.concatenate([frames async for frames in job.run(admission)])
+            return np.concatenate([frames.numpy() async for frames in job.run(admission)])
 
         return await asyncio.gather(*map(make, jobs))
 
     def _pipelines(self) -> Pipelines:
         evaluate = StepBatcher(self._call, max_rows=16).evaluate
-        pipelines = Pipelines(self._folder, self._runner, evaluate, self._chosen, self._loras)
+        pipelines = Pipelines(self._folder, self._runner, evaluate, self._chosen, self._loras, device=self._device)
         for name in pipelines.exported():
             pipelines.take_in(name, *pipelines.open(name))
         return pipelines

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.memory import MemoryNeed
-from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.events import Progress
 from protocol.sampling import Spec
 
 if TYPE_CHECKING:
+    import torch
+
     from pipelines.families import Pipeline
 
 WATCH_SECONDS = 0.2
@@ -56,7 +57,7 @@ class Job:
         )
         self._started = time.monotonic()
 
-    async def run(self, admission: Admission) -> AsyncGenerator[Float32]:
+    async def run(self, admission: Admission) -> "AsyncGenerator[torch.Tensor]":
         """Make the video.
 
         Yields:
@@ -133,6 +134,6 @@ class Job:
         return time.monotonic() - self._started
 
 
-async def _next(chunks: AsyncGenerator[Float32]) -> Float32 | None:
+async def _next(chunks: "AsyncGenerator[torch.Tensor]") -> "torch.Tensor | None":
     """The next frames; None after the last."""
     return await anext(chunks, None)

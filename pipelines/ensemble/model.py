@@ -34,10 +34,12 @@ from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models, Refreshed
 from protocol.heartbeat import Heartbeat
+from protocol.placement import AUTO, DEVICE_VARIABLE, parse_device
 from protocol.printable import LONGEST, printable
 from protocol.resolve import parse, resolve
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
+from runtime.placement import sampling_device
 
 with without_torch_compiler():
     from pipelines.families import Pipeline, Pipelines
@@ -71,7 +73,9 @@ class TritonPythonModel:
         cache = ConditionCache(
             settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
         )
-        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache)
+        asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
+        self._device = torch.device(str(sampling_device(asked)))
+        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache, self._device)
         self._models = folder.parents[1]
         self._plans: dict[str, BandPlan] = {}
         self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans)
@@ -104,6 +108,8 @@ class TritonPythonModel:
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run_jobs(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)  # of this thread: torch hands on only what is on the current one
         self._loop.run_forever()
         self._loop.close()
 

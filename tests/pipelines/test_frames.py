@@ -13,10 +13,10 @@ def test_equal_to_diffusers() -> None:
 
     images = to_unit_range(decoded)
 
-    np.testing.assert_allclose(images, expected, atol=1e-7)
+    np.testing.assert_allclose(images.numpy(), expected, atol=1e-7)
     np.testing.assert_array_equal(to_uint8(images), (expected * 255).round().astype(np.uint8))
 
 
 def test_every_level_is_reached() -> None:
-    levels = np.arange(256, dtype=np.float32) / 255
+    levels = torch.arange(256) / 255
     np.testing.assert_array_equal(to_uint8(levels), np.arange(256))

@@ -58,7 +58,7 @@ def pipeline_of(card: ModelCard, folder: Path, encoder: Encoder) -> Pipeline[Any
         raise NotImplementedError
 
     adapters = Adapters.of(folder, LoraFolder(None))
-    return FAMILIES[card.family](folder, encoder, evaluate, adapters, ConditionCache(0))
+    return FAMILIES[card.family](folder, encoder, evaluate, adapters, ConditionCache(0), torch.device("cpu"))
 
 
 async def warnings_of(card: ModelCard, folder: Path, **fields: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from torch.utils.dlpack import from_dlpack
@@ -12,7 +13,8 @@ from pipelines.lora.targets import Sizes
 from protocol.errors import InvalidRequest, ModelFailed
 from protocol.lora import AppliedLora, AppliedLoras
 from runtime.adapter_cache import AdapterCache, OptionalInput
-from runtime.tensors import BFLOAT16, FLOAT16, FLOAT32
+from runtime.dtypes import BFLOAT16, FLOAT16, FLOAT32
+from runtime.tensors import from_float32
 from tests.adapters import Matrices, random_matrices, save, save_diffusers
 
 SIZES: Sizes = {"a.to_q": (4, 6), "a.to_v": (4, 4), "unused": (4, 4)}
@@ -43,9 +45,9 @@ def matrices(seed: int) -> Matrices:
     return random_matrices(SIZES, 3, seed)
 
 
-def cache(folder: LoraFolder, max_bytes: int = 10**6, dtype: str = FLOAT32) -> AdapterCache:
+def cache(folder: LoraFolder, max_bytes: int = 10**6, dtype: str = FLOAT32) -> AdapterCache[ort.OrtValue]:
     inputs = {name: OptionalInput(dtype, shape) for name, shape in INPUTS.items()}
-    return AdapterCache(folder, inputs, "cpu", max_bytes)
+    return AdapterCache(folder, inputs, from_float32, max_bytes)
 
 
 def applied(folder: LoraFolder, **scales: float) -> str:
@@ -110,7 +112,9 @@ def test_a_whole_difference_is_rounded_nowhere(
         f"{layer}.lora_A": (shape[1], "rank"),
         f"{layer}.lora_B": ("rank", shape[0]),
     }
-    kept = AdapterCache(folder, {name: OptionalInput(FLOAT32, size) for name, size in inputs.items()}, "cpu", 10**6)
+    kept = AdapterCache(
+        folder, {name: OptionalInput(FLOAT32, size) for name, size in inputs.items()}, from_float32, 10**6
+    )
     feeds = kept.feeds(applied(folder, whole=1.0))
     down, up = (feeds[name].numpy() for name in inputs)
     assert down.shape[1] == min(shape)

@@ -63,9 +63,9 @@ def test_memory_does_not_grow_with_the_length_of_a_video() -> None:
 
 def test_the_first_band_begins_with_zeros_of_the_size_that_a_layer_carries() -> None:
     shape = CarriedShape(channels=96, frames_per_latent=4, more_frames=2, are_images=False, rows=1, width_per_latent=8)
-    assert shape.zeros(batch=2, frames=3, width=5).shape == (2, 96, 14, 1, 40)
+    assert shape.shape(batch=2, frames=3, width=5) == (2, 96, 14, 1, 40)
     images = shape.model_copy(update={"are_images": True, "more_frames": 0, "rows": 0})
-    assert images.zeros(batch=2, frames=3, width=5).shape == (24, 96, 0, 40)
+    assert images.shape(batch=2, frames=3, width=5) == (24, 96, 0, 40)
 
 
 def test_a_plan_is_written_beside_the_graphs(tmp_path: Path) -> None:

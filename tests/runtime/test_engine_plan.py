@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.engine_plan import CURRENT, EnginePlan, EnginePlans, EngineProfile, EngineUnusable
+from runtime.engine import EngineUnusable
+from runtime.engine_plan import CURRENT, EnginePlan, EnginePlans, EngineProfile
 
 WIDE = EngineProfile(name="wide", least={"x": (1, 4, 2, 2), "a": (4, 0)}, most={"x": (4, 4, 90, 160), "a": (4, 0)})
 NARROW = EngineProfile(
@@ -66,3 +67,11 @@ def test_engines_run_on_what_they_were_built_for() -> None:
             EngineUnusable, match=rf"built with tensorrt-rtx 1\.7, and this is {library} {version}: build"
         ):
             PLANS.check(library, version, "8.9")
+
+
+def test_adapters_of_too_high_a_rank_are_named_once() -> None:
+    shapes = {"x": (1, 4, 60, 104)} | {f"{layer}.lora_A": (4, 9) for layer in "abc"}
+    profile = EngineProfile(name="wide", least=dict.fromkeys(shapes, ()), most=dict.fromkeys(shapes, ()))
+    plan = EnginePlan(graph="model.onnx", fingerprint="f", engine="model.plan", profiles=(profile,))
+    with pytest.raises(EngineUnusable, match=r"not built for x 1x4x60x104, adapters of rank 9; it was for: wide"):
+        plan.choose(shapes)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from runtime.banded_vae import VideoState
 from runtime.engine import Chunk
 from runtime.onnx_engine import OnnxEngine, open_engine
-from runtime.tensors import to_numpy
+from runtime.tensors import to_numpy, to_ort_value
 from runtime.vae_engine import StreamingEngine
 
 Array = NDArray[np.float32]
+Decoder = StreamingEngine[VideoState]
 
 
 def latents(frames: int, seed: int = 0) -> Array:
@@ -22,17 +24,18 @@ def latents(frames: int, seed: int = 0) -> Array:
 
 
 @pytest.fixture(scope="module")
-def decoder(toy: Any) -> StreamingEngine:
+def decoder(toy: Any) -> Decoder:
     engine = open_engine(toy.repository / "wan_vae" / "1")
     assert isinstance(engine, StreamingEngine)
     return engine
 
 
-def run(engine: StreamingEngine, z: Array, sequence: str, start: bool, end: bool) -> Array:
-    return to_numpy(engine.run({"latents": z}, Chunk(sequence, start, end))["frames"])
+def run(engine: Decoder, z: Array, sequence: str, start: bool, end: bool) -> Array:
+    frames = engine.run({"latents": z}, Chunk(sequence, start, end))["frames"]
+    return to_numpy(to_ort_value(frames))
 
 
-def decode(engine: StreamingEngine, z: Array, sequence: str, chunk: int = 1) -> Array:
+def decode(engine: Decoder, z: Array, sequence: str, chunk: int = 1) -> Array:
     bounds = [(0, 1), *((i, i + chunk) for i in range(1, z.shape[2], chunk))]
     last = bounds[-1][0]
     parts = [run(engine, z[:, :, a:b], sequence, start=a == 0, end=a == last) for a, b in bounds]
@@ -47,16 +50,16 @@ def test_a_model_of_one_graph_gives_every_output(toy: Any) -> None:
     assert outputs["last_hidden_state"].shape() == [1, 3, 64]
 
 
-def test_a_latent_frame_is_four_pixel_frames_after_the_first(decoder: StreamingEngine) -> None:
+def test_a_latent_frame_is_four_pixel_frames_after_the_first(decoder: Decoder) -> None:
     assert decode(decoder, latents(4), "video").shape == (1, 3, 13, 64, 64)
 
 
-def test_the_length_of_a_chunk_does_not_matter(decoder: StreamingEngine) -> None:
+def test_the_length_of_a_chunk_does_not_matter(decoder: Decoder) -> None:
     z = latents(5)
     np.testing.assert_allclose(decode(decoder, z, "a", chunk=1), decode(decoder, z, "b", chunk=2), atol=1e-5)
 
 
-def test_videos_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
+def test_videos_decoded_in_turns_do_not_mix(decoder: Decoder) -> None:
     videos = {name: latents(3, seed) for seed, name in enumerate("ab")}
     alone = {name: decode(decoder, z, name) for name, z in videos.items()}
 
@@ -69,7 +72,7 @@ def test_videos_decoded_in_turns_do_not_mix(decoder: StreamingEngine) -> None:
         np.testing.assert_array_equal(np.concatenate(parts, axis=2), alone[name])
 
 
-def test_nothing_is_kept_of_a_video_that_ended(decoder: StreamingEngine) -> None:
+def test_nothing_is_kept_of_a_video_that_ended(decoder: Decoder) -> None:
     decode(decoder, latents(3), "ended")
     run(decoder, latents(1), "abandoned", start=True, end=False)
     run(decoder, latents(0), "abandoned", start=False, end=True)
@@ -78,7 +81,7 @@ def test_nothing_is_kept_of_a_video_that_ended(decoder: StreamingEngine) -> None
         run(decoder, latents(1), "abandoned", start=False, end=False)
 
 
-def test_a_video_whose_job_died_is_forgotten(decoder: StreamingEngine) -> None:
+def test_a_video_whose_job_died_is_forgotten(decoder: Decoder) -> None:
     run(decoder, latents(1), "dead", start=True, end=False)
     decoder.forget_idle(seconds=60)
     assert len(decoder) == 1
@@ -97,8 +100,9 @@ def test_graphs_of_an_earlier_release_are_refused(tmp_path: Path) -> None:
         open_engine(tmp_path)
 
 
-def test_a_video_in_bands_equals_one_that_is_not_cut(toy: Any, decoder: StreamingEngine) -> None:
-    cutting = StreamingEngine(toy.repository / "wan_vae" / "1", band_bytes=2**20)
+def test_a_video_in_bands_equals_one_that_is_not_cut(toy: Any, decoder: Decoder) -> None:
+    cutting = open_engine(toy.repository / "wan_vae" / "1", band_bytes=2**20)
+    assert isinstance(cutting, StreamingEngine)
     z = np.random.default_rng(0).standard_normal((1, 16, 3, 24, 6)).astype(np.float32)
     np.testing.assert_allclose(decode(cutting, z, "cut"), decode(decoder, z, "whole"), rtol=0, atol=1e-5)
 
@@ -109,10 +113,10 @@ from pathlib import Path
 import numpy as np
 from runtime.bands import BandPlan
 from runtime.engine import Chunk
-from runtime.vae_engine import StreamingEngine
+from runtime.vae_engine import open_vae_engine
 
 folder, side, frames, band_bytes = Path(sys.argv[1]), *map(int, sys.argv[2:])
-engine = StreamingEngine(folder, band_bytes=band_bytes)
+engine = open_vae_engine(folder, band_bytes=band_bytes)
 M_MMAP_THRESHOLD = -3
 ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**16)  # what is in use is measured, not what the heap keeps of the rest
 

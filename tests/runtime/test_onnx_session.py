@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto
 
-from runtime.onnx_session import has_gpu, open_session
+from protocol.placement import CPU, Device
+from runtime.onnx_session import cuda_options, device_of, open_session
 from tests.small_graphs import save_graph
 
 
-@pytest.mark.skipif(has_gpu(), reason="on a GPU the CPU's threads wait")
 def test_threads_spin_within_a_run_and_stop_with_it(tmp_path: Path) -> None:
     save_graph(tmp_path / "model.onnx", "Add", TensorProto.FLOAT)
-    options = open_session(tmp_path / "model.onnx", threads=2).get_session_options()
+    session = open_session(tmp_path / "model.onnx", threads=2)
+    assert device_of(session) == CPU
+    options = session.get_session_options()
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     assert not options.enable_cpu_mem_arena
@@ -34,7 +36,6 @@ def test_a_process_that_runs_models_imports_neither_torch_nor_sampling_code() ->
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.skipif(has_gpu(), reason="there it can be computed")
 def test_a_graph_that_no_cpu_computes_is_refused_with_what_to_do(tmp_path: Path) -> None:
     graph = tmp_path / "wan_vae" / "1" / "model.onnx"
     save_graph(graph, "Add", TensorProto.BFLOAT16)
@@ -42,3 +43,13 @@ def test_a_graph_that_no_cpu_computes_is_refused_with_what_to_do(tmp_path: Path)
         ValueError, match=r"wan_vae was exported for GPUs, .* on the CPU: export .* without --target onnx"
     ):
         open_session(graph, threads=1)
+
+
+def test_what_cuda_is_told() -> None:
+    assert cuda_options(Device("cuda", 1), None) == {
+        "device_id": "1",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": "0",
+    }
+    assert cuda_options(Device("cuda"), 2**33)["gpu_mem_limit"] == str(2**33)

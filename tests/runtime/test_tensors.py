@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from runtime.tensors import BFLOAT16, FLOAT16, FLOAT32, from_float32, to_numpy, to_ort_value
+from runtime.dtypes import BFLOAT16, FLOAT16, FLOAT32
+from runtime.tensors import from_float32, rows, stack_rows, to_host, to_numpy, to_ort_value, zeros
 
 DTYPES = {FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16}
 
@@ -52,6 +53,16 @@ def test_float32_is_rounded_as_torch_does_it(dtype: str) -> None:
     array = (np.random.default_rng(1).standard_normal(10_000) * 2.0**exponents).astype(np.float32)
     halfway = np.array([0, 1, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-11, 1 + 3 * 2**-11, -1 - 2**-8], np.float32)
     array = np.concatenate([array, halfway])
-    value = from_float32(array, dtype, "cpu")
+    value = from_float32(array, dtype)
     assert value.data_type() == dtype
     assert torch.equal(from_dlpack(value), torch.from_numpy(array).to(DTYPES[dtype]))
+
+
+def test_rows_cut_and_put_together_again() -> None:
+    frame = np.arange(2 * 3 * 1 * 5 * 4, dtype=np.float32).reshape(2, 3, 1, 5, 4)
+    value = to_ort_value(frame)
+    bands = [rows(value, 0, 2), rows(value, 2, 5)]
+    np.testing.assert_array_equal(to_numpy(bands[0]), frame[:, :, :, :2])
+    np.testing.assert_array_equal(to_numpy(stack_rows(bands)), frame)
+    assert to_numpy(zeros((1, 0, 3))).shape == (1, 0, 3)
+    assert to_host(value) is value

@@ -13,7 +13,6 @@ import torch
 
 from pipelines.conditions import TextConditions
 from pipelines.families import FAMILIES
-from pipelines.frames import Float32
 from protocol.sampling import SPECS, WanSpec
 from tests.model_cards import model_card
 from tests.runtime.test_bands import PLAN
@@ -83,10 +82,10 @@ class Scripted:
             await after_step(step)
         return torch.zeros(1)
 
-    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         for count in (1, 4, 4):
             await self._begin("decode")
-            yield np.zeros((count, 1, 1, 3), np.float32)
+            yield torch.zeros(count, 1, 1, 3)
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from pipelines.conditions import TextConditions
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.job import WATCH_SECONDS, Job
-from pipelines.frames import Float32
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.events import Progress
 from protocol.resolve import parse, resolve
@@ -49,10 +47,10 @@ class CountingPipeline:
             await after_step(step)
         return torch.zeros(1)
 
-    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         try:
             for count in (1, 4, 4):
-                yield np.zeros((count, 1, 1, 3), np.float32)
+                yield torch.zeros(count, 1, 1, 3)
         finally:
             self.closed = True
 
@@ -170,8 +168,8 @@ class StuckPipeline(CountingPipeline):
         await self._pass("denoise")
         return await super().sample(*arguments)
 
-    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
-        yield np.zeros((1, 1, 1, 3), np.float32)
+    async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
+        yield torch.zeros(1, 1, 1, 3)
         await self._pass("decode")
 
 
@@ -212,9 +210,9 @@ async def test_the_deadline_ends_a_job_that_waits_for_a_model() -> None:
 @pytest.mark.parametrize("counts", [(), (1, 4), (1, 4, 4, 4)])
 async def test_a_decoder_that_makes_too_few_or_too_many_frames_fails_the_job(counts: tuple[int, ...]) -> None:
     class Miscounting(CountingPipeline):
-        async def decode(self, latents: torch.Tensor) -> AsyncGenerator[Float32]:
+        async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
             for count in counts:
-                yield np.zeros((count, 1, 1, 3), np.float32)
+                yield torch.zeros(count, 1, 1, 3)
 
     made, _ = job(Miscounting())
     with pytest.raises(ModelFailed, match=f"{sum(counts)} of 9 frames"):
