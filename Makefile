@@ -70,10 +70,16 @@ export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository
 	@$(BIN)/python -m export $(CHECKPOINTS) --to $(TOYS)
 
 .PHONY: engines
-engines: $(INSTALLED_DEV) ## Build TensorRT engines of the toys, for GPUs since Ampere; needs none
+engines: $(INSTALLED_DEV) ## Build TensorRT engines of the toys, and of VAEs at real size, for GPUs since Ampere; needs none
 	$(BIN)/python -m export $(CHECKPOINTS) --target onnx --to $(TOYS)-for-gpus
 	$(BIN)/python -m export.engines $(TOYS)-for-gpus \
 		$(addprefix --compute-capability ,8.0 8.9 12.0) $(ARGS)
+	for layout in i2v ti2v qwen-image; do \
+		$(BIN)/python -m export.tiny run/vae-$$layout/checkpoint --layout $$layout --real-vae && \
+		$(BIN)/python -m export run/vae-$$layout/checkpoint --target onnx --to run/vae-$$layout/repository && \
+		$(BIN)/python -m export.engines run/vae-$$layout/repository --size 1280x704 --size 1280x704x81 \
+			$(addprefix --compute-capability ,8.0 8.9 12.0) $(ARGS) && rm -r run/vae-$$layout || exit 1; \
+	done
 
 .PHONY: bench
 bench: $(INSTALLED_BENCH) export ## Benchmark against diffusers

@@ -1,5 +1,6 @@
 """The layouts by name."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -42,10 +43,19 @@ _WAN = {
 }
 
 
-def build(folder: Path, layout: LayoutName = LayoutName.TWO_EXPERTS, seed: int = 0) -> None:
+_REAL_VAE_DIM = 96
+"""of Wan2.1's and Qwen-Image's"""
+_REAL_TI2V_VAE_DIMS = (160, 256)
+"""encoder, decoder"""
+
+
+def build(folder: Path, layout: LayoutName = LayoutName.TWO_EXPERTS, seed: int = 0, has_real_vae: bool = False) -> None:
     """Write the checkpoint of that layout; the same seed gives the same files.
 
     Wan layouts of one seed whose text encoders or VAEs have the same sizes share them bit by bit.
+
+    Args:
+        has_real_vae: the VAE is as wide as the published one.
 
     Raises:
         FileExistsError: when `folder` exists and is not empty.
@@ -53,6 +63,10 @@ def build(folder: Path, layout: LayoutName = LayoutName.TWO_EXPERTS, seed: int =
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty")
     if layout is LayoutName.QWEN_IMAGE:
-        qwen_image.build(folder, seed)
-    else:
-        wan.build(folder, f"tiny-{layout}", _WAN[layout], seed)
+        qwen_image.build(folder, seed, **({"vae_dim": _REAL_VAE_DIM} if has_real_vae else {}))
+        return
+    sizes = _WAN[layout]
+    if has_real_vae:
+        vae_dim, decoder_dim = _REAL_TI2V_VAE_DIMS if layout is LayoutName.TI2V else (_REAL_VAE_DIM, None)
+        sizes = replace(sizes, vae_dim=vae_dim, vae_decoder_dim=decoder_dim)
+    wan.build(folder, f"tiny-{layout}", sizes, seed)

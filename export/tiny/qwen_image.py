@@ -21,7 +21,7 @@ _VAE_DIM = 8
 _PROMPT_WORDS = "a an red green blue circle square triangle cat dog left right up down on in grass sun"
 
 
-def build(folder: Path, seed: int) -> None:
+def build(folder: Path, seed: int, vae_dim: int = _VAE_DIM) -> None:
     """Write the checkpoint; the same seed gives the same files."""
     from diffusers import (
         AutoencoderKLQwenImage,
@@ -39,7 +39,7 @@ def build(folder: Path, seed: int) -> None:
         axes_dims_rope=_ROTARY_DIMS,
         joint_attention_dim=_TEXT_DIM,
     )
-    vae = AutoencoderKLQwenImage(base_dim=_VAE_DIM)
+    vae = AutoencoderKLQwenImage(base_dim=vae_dim)
     for number, module in enumerate([text_encoder, vae, transformer]):
         randomise(module, torch.Generator().manual_seed(16 * seed + number))
     QwenImagePipeline(

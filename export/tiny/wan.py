@@ -39,6 +39,8 @@ class Sizes:
     text_dim: int
     text_layers: int = 2
     vae_dim: int
+    vae_decoder_dim: int | None = None
+    """of TI2V's VAE; None for twice `vae_dim`"""
     flow_shift: float
     kind: Kind = Kind.T2V
 
@@ -98,7 +100,7 @@ def _vae(sizes: Sizes) -> Any:
         return AutoencoderKLWan(base_dim=sizes.vae_dim)
     return AutoencoderKLWan(
         base_dim=sizes.vae_dim,
-        decoder_base_dim=2 * sizes.vae_dim,
+        decoder_base_dim=sizes.vae_decoder_dim or 2 * sizes.vae_dim,
         z_dim=_PATCHED_CHANNELS,
         is_residual=True,
         in_channels=12,
