@@ -107,7 +107,9 @@ class TensorRTGraph:
         return results
 
     def _load(self, trt: ModuleType) -> "tensorrt.ICudaEngine":
-        engine: tensorrt.ICudaEngine | None = runtime_of(trt).deserialize_cuda_engine(make_reader(trt, self._path))
+        self._errors.clear()
+        with self._path.open("rb") as file:
+            engine: tensorrt.ICudaEngine | None = runtime_of(trt).deserialize_cuda_engine(make_reader(trt, file))
         if engine is None:
             raise EngineUnusable(f"{self._path} cannot be loaded: {self._said()}")
         return engine
