@@ -38,8 +38,9 @@ CARDS = [model_card(), with_encoder(image_to_video_card()), with_encoder(text_or
 class OnDevice:
     """Models that answer on `meta`, and what they were given."""
 
-    def __init__(self, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard, transformer: torch.device = META) -> None:
         self._channels = card.latents.channels
+        self._transformer = transformer
         self.devices: set[torch.device] = set()
         self.evaluations = 0
 
@@ -57,7 +58,9 @@ class OnDevice:
         self.devices |= {row.device for row in rows.values()}
         self.devices |= {one.device for one in shared.inputs.values() if isinstance(one, torch.Tensor)}
         latents = rows["hidden_states"]
-        return torch.empty_like(latents if latents.ndim == 3 else latents[:, : self._channels])
+        return torch.zeros_like(
+            latents if latents.ndim == 3 else latents[:, : self._channels], device=self._transformer
+        )
 
 
 def pipeline_of(card: ModelCard, folder: Path, models: OnDevice) -> Pipeline[Any]:
@@ -92,6 +95,20 @@ async def test_no_step_reads_anything_on_the_host(card: ModelCard, solver: str, 
     assert (steps, models.evaluations) == ([0, 1, 2, 3], 3)
     decoded = [frames async for frames in pipeline.decode(latents)]
     assert {frames.device for frames in decoded} == models.devices == {META}
+
+
+@pytest.mark.parametrize("card", [CARDS[0], QWEN], ids=lambda card: card.id)
+async def test_what_a_model_answers_elsewhere_is_brought_to_the_latents(card: ModelCard, tmp_path: Path) -> None:
+    models = OnDevice(card, transformer=torch.device("cpu"))
+    params = resolve(parse({"prompt": "a cat", "num_inference_steps": 2}), card)
+
+    async def after_step(step: int) -> None:
+        pass
+
+    text = TextConditions(torch.zeros(1, 8, 4), torch.zeros(1, 8, 4))
+    latents = await pipeline_of(card, tmp_path, models).sample(params, text, None, after_step)
+    assert latents.device == META
+    assert models.devices == {META}
 
 
 def test_reading_on_the_host_would_be_an_error() -> None:
