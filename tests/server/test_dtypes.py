@@ -31,6 +31,7 @@ backend: "engine"
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 input [ {{ name: "x" data_type: {dtype} dims: [ -1, -1 ] }} ]
 output [ {{ name: "y" data_type: {dtype} dims: [ -1, -1 ] }} ]
+parameters [ {{ key: "FORCE_CPU_ONLY_INPUT_TENSORS" value: {{ string_value: "no" }} }} ]
 """
 LEAVES = {
     "float": ("Add", TensorProto.FLOAT, "TYPE_FP32"),
