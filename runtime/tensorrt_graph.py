@@ -108,8 +108,12 @@ class TensorRTGraph:
 
     def _load(self, trt: ModuleType) -> "tensorrt.ICudaEngine":
         self._errors.clear()
-        with self._path.open("rb") as file:
-            engine: tensorrt.ICudaEngine | None = runtime_of(trt).deserialize_cuda_engine(make_reader(trt, file))
+        engine: tensorrt.ICudaEngine | None
+        try:
+            with self._path.open("rb") as file:
+                engine = runtime_of(trt).deserialize_cuda_engine(make_reader(trt, file))
+        except (OSError, RuntimeError) as error:  # of the bindings: there is no driver, for one
+            raise EngineUnusable(f"{self._path} cannot be loaded: {error}") from None
         if engine is None:
             raise EngineUnusable(f"{self._path} cannot be loaded: {self._said()}")
         return engine
