@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from runtime.engine import EngineUnusable
 
@@ -71,25 +71,6 @@ def make_logger(trt: ModuleType, say: Callable[[str], object]) -> "tensorrt.ILog
 
     logger: tensorrt.ILogger = Logger()
     return logger
-
-
-def make_reader(trt: ModuleType, file: BinaryIO, chunk_bytes: int = 64 * 2**20) -> "tensorrt.IStreamReaderV2":
-    """Reads a file for `deserialize_cuda_engine`, a part at a time, so that it is never in memory as a whole."""
-
-    class Reader(trt.IStreamReaderV2):  # type: ignore[name-defined,misc]
-        def __init__(self) -> None:
-            trt.IStreamReaderV2.__init__(self)
-
-        def read(self, num_bytes: int, stream: int) -> bytes:
-            return file.read(min(num_bytes, chunk_bytes))
-
-        def seek(self, offset: int, where: "tensorrt.SeekPosition") -> bool:
-            whence = (trt.SeekPosition.SET, trt.SeekPosition.CUR, trt.SeekPosition.END).index(where)
-            file.seek(offset, whence)
-            return True
-
-    reader: tensorrt.IStreamReaderV2 = Reader()
-    return reader
 
 
 def _import_full() -> ModuleType:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from math import prod
+from mmap import mmap
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,10 +30,6 @@ class TensorIOMode(Enum):
     INPUT, OUTPUT = range(2)
 
 
-class SeekPosition(Enum):
-    SET, CUR, END = range(3)
-
-
 class ExecutionContextAllocationStrategy(Enum):
     STATIC, USER_MANAGED = range(2)
 
@@ -46,17 +43,6 @@ class ILogger:
         pass
 
     def log(self, severity: int, msg: str) -> None:
-        raise NotImplementedError
-
-
-class IStreamReaderV2:
-    def __init__(self) -> None:
-        pass
-
-    def read(self, num_bytes: int, stream: int) -> bytes:
-        raise NotImplementedError
-
-    def seek(self, offset: int, where: SeekPosition) -> bool:
         raise NotImplementedError
 
 
@@ -210,10 +196,8 @@ class Runtime:
     def __init__(self, logger: ILogger) -> None:
         self._logger = logger
 
-    def deserialize_cuda_engine(self, stream_reader_v2: IStreamReaderV2) -> Engine | None:
-        content = b""
-        while part := stream_reader_v2.read(4, 0):
-            content += part
+    def deserialize_cuda_engine(self, serialized_engine: mmap) -> Engine | None:
+        content = bytes(serialized_engine)
         if content not in self.plans:
             self._logger.log(1, "the magic tag does not match")
             return None

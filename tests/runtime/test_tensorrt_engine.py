@@ -277,6 +277,9 @@ def test_what_tensorrt_says_is_in_the_error(tmp_path: Path) -> None:
     (tmp_path / "model.plan").write_bytes(b"damaged")
     with pytest.raises(EngineUnusable, match=r"model\.plan cannot be loaded: the magic tag does not match$"):
         opened(tmp_path, plans(engine_plan()))
+    (tmp_path / "model.plan").write_bytes(b"")
+    with pytest.raises(EngineUnusable, match=r"model\.plan cannot be loaded: .*empty file"):
+        opened(tmp_path, plans(engine_plan()))
 
 
 def test_a_video_s_other_graph_is_missed_by_name(tmp_path: Path) -> None:

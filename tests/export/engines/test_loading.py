@@ -16,7 +16,6 @@ from runtime.gpu import Gpu
 from runtime.onnx_engine import open_engine
 from runtime.placement import choose, has_cuda_provider
 from runtime.tensorrt_engine import open_tensorrt_engine
-from runtime.tensorrt_library import make_reader
 from tests.runtime.test_tensorrt_engine import HostMemory
 
 GPU = Gpu(0, "NVIDIA GeForce RTX 4090", "8.9", 24 * 2**30)
@@ -113,16 +112,3 @@ def test_what_was_asked_for_and_is_not_there(version: Path) -> None:
         s for s in said if s.startswith("qwen_image_text_encoder runs on ONNX Runtime, cpu, not on TensorRT")
     ]
     assert len(said) == 1
-
-
-def test_a_plan_is_read_in_parts_through_the_library_s_own_class(version: Path) -> None:
-    trt = load_library(LibraryName.TENSORRT_RTX).module
-    whole = (version / "model.plan").read_bytes()
-    with (version / "model.plan").open("rb") as file:
-        reader = make_reader(trt, file, chunk_bytes=1000)
-        assert isinstance(reader, trt.IStreamReaderV2)
-        assert reader.read(64, 0) == whole[:64]
-        assert reader.read(5000, 0) == whole[64:1064]
-        for offset, where, position in ((10, "SET", 10), (5, "CUR", 19), (-4, "END", len(whole) - 4)):
-            assert reader.seek(offset, getattr(trt.SeekPosition, where))
-            assert reader.read(4, 0) == whole[position : position + 4]
