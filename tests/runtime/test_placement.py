@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from protocol.placement import CPU, Device, EngineName, parse_device, parse_engine
 from runtime import placement
 from runtime.engine import EngineUnusable
+from runtime.engine_plan import EnginePlan, EnginePlans
 from runtime.gpu import Gpu, find_gpu
 from runtime.placement import choose, onnx_device, sampling_device
 
@@ -83,6 +85,39 @@ def test_without_engines_auto_is_onnx_runtime(machine: Callable[..., None], tmp_
     assert (chosen.device, chosen.tensorrt, chosen.remark) == (Device("cuda"), None, None)
     with pytest.raises(EngineUnusable, match=r"plan\.json cannot be read: build the engines"):
         choose(tmp_path, EngineName.TENSORRT, None)
+
+
+@pytest.mark.parametrize(
+    ("library", "graphs", "message"),
+    [
+        ("tensorrt-rtx", ("whole_first",), r"has no engine of whole_next\.onnx: build it with"),
+        ("tensorrt-9", ("whole_first", "whole_next"), r"there is no library 'tensorrt-9': build the engines again"),
+    ],
+    ids=["unfinished", "unknown"],
+)
+def test_engines_that_are_unfinished_or_strange_are_passed_over(
+    library: str,
+    graphs: tuple[str, ...],
+    message: str,
+    machine: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    machine()
+    monkeypatch.setattr(placement, "load", lambda name: SimpleNamespace(name=name, version="1"))
+    engines = []
+    for name in ("whole_first", "whole_next"):
+        (tmp_path / f"{name}.onnx").touch()
+    for name in graphs:
+        (tmp_path / f"{name}.plan").touch()
+        engines.append(EnginePlan(graph=f"{name}.onnx", fingerprint="f", engine=f"{name}.plan", profiles=()))
+    plans = EnginePlans(library=library, version="1", capabilities=("8.9",), engines=tuple(engines))
+    plans.write(tmp_path)
+    with pytest.raises(EngineUnusable, match=message):
+        choose(tmp_path, EngineName.TENSORRT, None)
+    remark = choose(tmp_path, EngineName.AUTO, None).remark
+    assert remark is not None
+    assert remark.startswith("not on TensorRT: ")
 
 
 class FakeDriver:

@@ -83,7 +83,9 @@ def test_an_engine_for_another_library(
 
 def test_an_engine_that_is_not_there(version: Path, rtx_4090: None, tmp_path: Path) -> None:
     shutil.copy(version / "plan.json", tmp_path)
-    with pytest.raises(EngineUnusable, match=r"model\.plan is not there: build it with `python -m export\.engines`"):
+    with pytest.raises(
+        EngineUnusable, match=r"has no engine of model\.onnx: build it with `python -m export\.engines`"
+    ):
         choose(tmp_path, EngineName.TENSORRT, None)
 
 
