@@ -124,7 +124,8 @@ class QwenImage:
             "timestep": timestep.to(latents.device).expand(branches) / 1000,
             **text,
         }
-        return await self._evaluate(self.card.components.transformer, rows, shared)
+        predictions = await self._evaluate(self.card.components.transformer, rows, shared)
+        return predictions.to(self._device)
 
 
 def pack(latents: torch.Tensor) -> torch.Tensor:

@@ -146,7 +146,8 @@ class Wan:
             "timestep": seen.timestep.float().expand(len(prompts), *seen.timestep.shape[1:]),
             "encoder_hidden_states": prompts,
         }
-        return expert.guidance.combine(await self._evaluate(expert.model, rows, expert.adapters))
+        predictions = await self._evaluate(expert.model, rows, expert.adapters)
+        return expert.guidance.combine(predictions.to(self._device))
 
 
 def _is_guided(params: WanSpec) -> bool:

@@ -1,1 +1,1 @@
-"""Engines that run exported graphs: ONNX Runtime, on the CPU or on a GPU."""
+"""Engines that run exported graphs: ONNX Runtime, on the CPU or a GPU, and TensorRT."""

@@ -37,9 +37,11 @@ class GpuMemory:
         """
         with self._turn, torch.cuda.device(self.device):
             self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):
-                yield
-            self._stream.synchronize()  # inputs go back to whoever owns them, and another engine takes the activations
+            try:
+                with torch.cuda.stream(self._stream):
+                    yield
+            finally:  # inputs go back to whoever owns them, and another engine takes the activations
+                self._stream.synchronize()
 
     def take(self, tensor: Any) -> torch.Tensor:
         """On the GPU, contiguous: the same memory if it is there already.

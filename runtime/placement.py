@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _CUDA_PROVIDER = "CUDAExecutionProvider"
 _CPU_BUILD = "+cpu"
 """in the version of torch"""
+_GRAPHS = "whole_*.onnx"
+"""of a VAE, each of which has an engine; the other models have one graph"""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def sampling_device(device: Device | None) -> Device:
         if device.is_gpu:
             _check_gpu(device)
         return device
-    return Device("cuda") if (has_cuda_provider() or _has_tensorrt()) and _has_gpu() else CPU
+    # in this order: where there is no GPU, none of the libraries is loaded
+    return Device("cuda") if _has_gpu() and (has_cuda_provider() or _has_tensorrt()) else CPU
 
 
 def has_cuda_provider() -> bool:
@@ -103,10 +106,14 @@ def _with_tensorrt(folder: Path, device: Device | None) -> Placement:
     wanted = device or Device("cuda")
     gpu = _check_gpu(wanted)
     plans = EnginePlans.read(folder)
+    if plans.library not in list(LibraryName):
+        raise EngineUnusable(f"{folder / PLAN_FILE}: there is no library {plans.library!r}: build the engines again")
     library = load(LibraryName(plans.library))
     plans.check(library.name, library.version, gpu.capability)
-    if missing := [one.engine for one in plans.engines if not (folder / one.engine).is_file()]:
-        raise EngineUnusable(f"{folder / missing[0]} is not there: build it with `python -m export.engines`")
+    built = {one.graph: one.engine for one in plans.engines if (folder / one.engine).is_file()}
+    graphs = [*(one.graph for one in plans.engines), *(path.name for path in folder.glob(_GRAPHS))]
+    if missing := sorted(set(graphs) - built.keys()):
+        raise EngineUnusable(f"{folder} has no engine of {missing[0]}: build it with `python -m export.engines`")
     return Placement(wanted, TensorRTFiles(plans, library))
 
 

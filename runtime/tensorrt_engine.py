@@ -125,7 +125,8 @@ class TensorRTVae:
             raise ValueError("a VAE of images takes one chunk")
         with self._memory.turn():
             caches = {} if before is None else before.by_input
-            outputs = graph.run({self._source: self._memory.take(source), **caches})
+            feeds = {self._source: self._memory.take(source), **caches}
+            outputs = graph.run(feeds)
         result = outputs.pop(self.result)
         kept = {name.replace(_CACHE_OUT, _CACHE_IN): cache for name, cache in outputs.items()}
         return result, None if last else VideoCaches(kept)

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ import torch
 from runtime.engine import EngineUnusable
 from runtime.engine_plan import EnginePlan, Shape
 from runtime.gpu_memory import ALIGNMENT, GpuMemory
-from runtime.tensorrt_library import LoadedLibrary, make_logger, make_reader
+from runtime.tensorrt_library import LoadedLibrary, make_logger
 
 if TYPE_CHECKING:
     import tensorrt
@@ -107,7 +108,14 @@ class TensorRTGraph:
         return results
 
     def _load(self, trt: ModuleType) -> "tensorrt.ICudaEngine":
-        engine: tensorrt.ICudaEngine | None = runtime_of(trt).deserialize_cuda_engine(make_reader(trt, self._path))
+        self._errors.clear()
+        engine: tensorrt.ICudaEngine | None
+        try:
+            with self._path.open("rb") as file:
+                # its pages are the file's, and need no memory of their own
+                engine = runtime_of(trt).deserialize_cuda_engine(mmap(file.fileno(), 0, access=ACCESS_READ))
+        except (OSError, RuntimeError, ValueError) as error:  # of the bindings, or of an empty file
+            raise EngineUnusable(f"{self._path} cannot be loaded: {error}") from None
         if engine is None:
             raise EngineUnusable(f"{self._path} cannot be loaded: {self._said()}")
         return engine

@@ -73,26 +73,6 @@ def make_logger(trt: ModuleType, say: Callable[[str], object]) -> "tensorrt.ILog
     return logger
 
 
-def make_reader(trt: ModuleType, path: Path, chunk_bytes: int = 64 * 2**20) -> "tensorrt.IStreamReaderV2":
-    """Reads a file for `deserialize_cuda_engine`, a part at a time, so that it is never in memory as a whole."""
-
-    class Reader(trt.IStreamReaderV2):  # type: ignore[name-defined,misc]
-        def __init__(self) -> None:
-            trt.IStreamReaderV2.__init__(self)
-            self._file = path.open("rb")
-
-        def read(self, num_bytes: int, stream: int) -> bytes:
-            return self._file.read(min(num_bytes, chunk_bytes))
-
-        def seek(self, offset: int, where: "tensorrt.SeekPosition") -> bool:
-            whence = (trt.SeekPosition.SET, trt.SeekPosition.CUR, trt.SeekPosition.END).index(where)
-            self._file.seek(offset, whence)
-            return True
-
-    reader: tensorrt.IStreamReaderV2 = Reader()
-    return reader
-
-
 def _import_full() -> ModuleType:
     for name in ("tensorrt", "tensorrt_bindings"):
         if importlib.util.find_spec(name) is not None:

@@ -89,7 +89,7 @@ def zeros(shape: Sequence[int], device: Device = CPU) -> ort.OrtValue:
 
 
 def _is_on_gpu(value: ort.OrtValue) -> bool:
-    return bool(value.device_name() == "cuda")
+    return bool(value.device_name() != "cpu")
 
 
 def _on_gpu(tensor: Any) -> ort.OrtValue:

@@ -30,7 +30,7 @@ import triton_python_backend_utils as pb_utils
 
 from protocol.heartbeat import Heartbeat
 from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE
-from runtime.engine import Chunk, Inputs
+from runtime.engine import Chunk, Engine, EngineUnusable, Inputs
 from runtime.onnx_engine import open_engine
 
 if TYPE_CHECKING:
@@ -45,17 +45,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         self._dtypes = {tensor["name"]: tensor["data_type"] for tensor in config["input"]}
         self._is_stateful = "sequence_batching" in config
-        self._engine = open_engine(
-            Path(args["model_repository"], args["model_version"]),
-            threads=_parameter(config, "threads", 0),
-            loras=_loras,
-            adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
-            engine=os.environ.get(ENGINE_VARIABLE) or _word(config, "engine", AUTO),
-            device=os.environ.get(DEVICE_VARIABLE) or _word(config, "device", AUTO),
-            gpu_mem_limit=_parameter(config, "gpu_mem_limit_mib", 0) * 2**20 or None,
-            band_bytes=_parameter(config, "band_mib", 0) * 2**20 or None,
-            say=pb_utils.Logger.log_warn,
-        )
+        self._engine = _open(Path(args["model_repository"], args["model_version"]), config)
         self._idle_seconds = config.get("sequence_batching", {}).get("max_sequence_idle_microseconds", 0) / 1e6
         self._busy_family = pb_utils.MetricFamily(
             name="model_execution_seconds_total",
@@ -96,6 +86,23 @@ class TritonPythonModel:
             return None
         flags = request.flags()
         return Chunk(request.correlation_id(), start=bool(flags & START), end=bool(flags & END))
+
+
+def _open(folder: Path, config: dict[str, Any]) -> Engine:
+    try:
+        return open_engine(
+            folder,
+            threads=_parameter(config, "threads", 0),
+            loras=_loras,
+            adapter_cache_bytes=_parameter(config, "adapter_cache_mib", 1024) * 2**20,
+            engine=os.environ.get(ENGINE_VARIABLE) or _word(config, "engine", AUTO),
+            device=os.environ.get(DEVICE_VARIABLE) or _word(config, "device", AUTO),
+            gpu_mem_limit=_parameter(config, "gpu_mem_limit_mib", 0) * 2**20 or None,
+            band_bytes=_parameter(config, "band_mib", 0) * 2**20 or None,
+            say=pb_utils.Logger.log_warn,
+        )
+    except EngineUnusable as error:  # a sentence for people, without where in the code it comes from
+        raise pb_utils.TritonModelException(str(error)) from None
 
 
 def _loras() -> LoraFolder:

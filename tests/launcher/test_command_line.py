@@ -3,6 +3,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.launcher.conftest import Launched
 
 
@@ -24,6 +26,19 @@ def test_stop_ends_the_server_of_a_run_folder(launch: Callable[..., Launched], r
     done = run("stop", "--run-dir", str(launched.run_dir))
     assert done.stdout == f"Stopped the server in {launched.run_dir}.\n"
     assert launched.wait_for_exit(2) == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--device", "gpu"), "device must be auto, cpu or cuda:N with the number of a GPU, not 'gpu'"),
+        (("--engine", "trt"), "engine must be auto, onnxruntime, tensorrt, not 'trt'"),
+    ],
+)
+def test_engines_and_devices_that_there_are_none_of(option: tuple[str, str], message: str) -> None:
+    done = run(*option)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
 
 
 def test_stop_without_a_server(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Tensors of any dtype pass through a real Triton: from torch, over BLS, into an engine's graph, and back."""
+"""Tensors of any dtype pass through a real Triton: from torch, over BLS, into an engine's graph, and back.
+
+And engines are what was asked for, by a model's configuration or at start.
+"""
 
 import json
 import shutil
@@ -10,6 +13,7 @@ import pytest
 import tritonclient.grpc as grpcclient
 from onnx import TensorProto
 
+from launcher.errors import StartError
 from launcher.ports import resolve
 from launcher.settings import Ports, Settings
 from launcher.triton_server import TritonServer
@@ -27,6 +31,7 @@ backend: "engine"
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 input [ {{ name: "x" data_type: {dtype} dims: [ -1, -1 ] }} ]
 output [ {{ name: "y" data_type: {dtype} dims: [ -1, -1 ] }} ]
+parameters [ {{ key: "FORCE_CPU_ONLY_INPUT_TENSORS" value: {{ string_value: "no" }} }} ]
 """
 LEAVES = {
     "float": ("Add", TensorProto.FLOAT, "TYPE_FP32"),
@@ -66,3 +71,16 @@ def test_a_call_takes_and_gives_what_the_graph_does(url: str, model: str, dtype:
     answers = json.loads(result.as_numpy("report")[0])
     assert {(answer["dtype"], answer["device"]) for answer in answers} == {(f"torch.{dtype}", "cpu")}
     assert [answer["values"] for answer in answers] == [[expected], [expected] * 2, [expected], []]
+
+
+@pytest.mark.parametrize(
+    ("configured", "at_start"), [("tensorrt", ""), ("onnxruntime", "tensorrt")], ids=["configured", "at start"]
+)
+def test_an_engine_that_cannot_be_had_is_a_sentence(configured: str, at_start: str, tmp_path: Path) -> None:
+    repository = tmp_path / "models"
+    save_graph(repository / "float" / "1" / "model.onnx", "Add", TensorProto.FLOAT)
+    parameters = f'parameters [ {{ key: "engine" value: {{ string_value: "{configured}" }} }} ]'
+    (repository / "float" / "config.pbtxt").write_text(LEAF_CONFIG.format(dtype="TYPE_FP32") + parameters)
+    settings = Settings(tmp_path / "run", repository, engine=at_start, ports=resolve(Ports(0, 0, 0)), shm_region_mib=1)
+    with pytest.raises(StartError, match=r"Model float did not load: (.|\n)*there is no NVIDIA driver here"):
+        TritonServer(settings).start()
