@@ -84,7 +84,8 @@ class TritonGenerator:
                 cards = await self.models()
                 if not cards:
                     raise EngineUnavailable("no model is loaded")
-                for name in sorted({name for card in cards for name in card.components.names()}):
+                needed = {name for card in cards for name in card.components.names()}
+                for name in sorted(needed.difference(self._launcher_status.swapped())):
                     if not await self._client.is_model_ready(name):
                         raise EngineUnavailable(f"Triton's model {name!r} is not ready")
                 # Last: it is false for one missing model, and does not say which.
