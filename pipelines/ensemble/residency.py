@@ -6,9 +6,10 @@ A call enters a model once that is loaded, and nothing is unloaded that a call, 
 holds one model at a time, so jobs cannot wait for each other in a circle.
 
 Who waits first is served first. Room is made by what no job is at, least recently used first, then by what is only
-loaded ahead, then by models whose turn is over: as long as others wait, a model has its turn for some seconds, and at
-least for four times as long as it took to load. So jobs at different models take turns, and at most a fifth of the
-time goes into loading. A model whose turn is over lets nobody in any more, and goes when the calls in it are done.
+loaded ahead, then by models whose turn is over: as long as others wait, a model has its turn for two seconds, and at
+least for four times as long as it takes to load and unload it. So jobs at different models take turns, and about a
+fifth of the time at most goes into that. A model whose turn is over lets nobody in any more, and goes when the calls
+that are in it are done.
 
 While nobody waits, the model that a job needs after its current one is loaded ahead where there is room beside what
 jobs are at.
@@ -27,9 +28,9 @@ from typing import Any, Protocol
 
 from protocol.errors import ModelFailed
 
-LEAST_TURN_SECONDS = 5.0
-TURN_PER_LOAD = 4.0
-"""a turn in times of what it took to load the model"""
+LEAST_TURN_SECONDS = 2.0
+TURN_PER_MOVE = 4.0
+"""a turn in times of what it takes to load and unload the model"""
 
 
 class ModelControl(Protocol):
@@ -70,6 +71,7 @@ class _Model:
     """was never loaded, and would be if nobody needed the room"""
     loaded_at: float = 0.0
     load_seconds: float = 0.0
+    unload_seconds: float = 0.0
     used_at: float = 0.0
     stuck_until: float = 0.0
     """could not be unloaded, and is not tried again before"""
@@ -82,7 +84,7 @@ class _Model:
 
     @property
     def turn_ends(self) -> float:
-        return self.loaded_at + max(LEAST_TURN_SECONDS, TURN_PER_LOAD * self.load_seconds)
+        return self.loaded_at + max(LEAST_TURN_SECONDS, TURN_PER_MOVE * (self.load_seconds + self.unload_seconds))
 
 
 @dataclass(eq=False)
@@ -373,8 +375,8 @@ class Residency:
             for waiting in self._queue():
                 _fail(waiting, f"there is no room for {waiting.name}: {sentence}")
         else:
-            model.state = _State.AWAY
-            self._changed(model.name, False, self._clock() - began, self._budget - self.unused_bytes)
+            model.state, model.unload_seconds = _State.AWAY, self._clock() - began
+            self._changed(model.name, False, model.unload_seconds, self._budget - self.unused_bytes)
         self._schedule()
 
 

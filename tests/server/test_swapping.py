@@ -31,7 +31,7 @@ SWAP = ("--residency", "swap", "--weights-memory", f"{BUDGET / 10**6:g}MB")
 # all of whose steps are those of one expert
 AT_HIGH: dict[str, Any] = {"prompt": PROMPT, "boundary_ratio": 0.0}
 AT_LOW: dict[str, Any] = {"prompt": PROMPT, "boundary_ratio": 1.0}
-LARGE: dict[str, Any] = {"width": 128, "height": 128, "num_frames": 33}
+LARGE: dict[str, Any] = {"width": 128, "height": 128, "num_frames": 17}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def watch(server: RunningServer) -> Iterator[Watched]:
     seen, ended = Watched(), Event()
 
     def look() -> None:
-        while not ended.wait(0.02):
+        while not ended.wait(0.05):
             with suppress(psutil.NoSuchProcess):
                 seen.sets.add(frozenset(stubs(server)))
                 seen.most_memory = max(seen.most_memory, memory(server))
@@ -114,7 +114,7 @@ async def test_jobs_at_different_models_take_turns(swapping: RunningServer) -> N
         ended.append(name)
 
     loads = {model: swapping.metric("model_loads_total", model=model) for model in (HIGH, LOW)}
-    long = asyncio.create_task(job("long", {**AT_HIGH, **LARGE, "num_inference_steps": 300}))
+    long = asyncio.create_task(job("long", {**AT_HIGH, **LARGE, "num_inference_steps": 200}))
     await until(lambda: swapping.metric("model_loads_total", model=HIGH) > loads[HIGH] or HIGH in stubs(swapping))
     short = asyncio.create_task(job("short", {**AT_LOW, "num_inference_steps": 5}))
     await asyncio.gather(long, short)
@@ -140,7 +140,7 @@ async def test_health_and_models_say_nothing_of_models_that_are_away(swapping: R
 
 
 async def test_a_job_survives_the_death_of_a_model_that_came_and_went(swapping: RunningServer) -> None:
-    job = asyncio.create_task(generate(swapping.grpc, **AT_LOW, **LARGE, num_inference_steps=60))
+    job = asyncio.create_task(generate(swapping.grpc, **AT_LOW, **LARGE, num_inference_steps=40))
     steps = swapping.metric("step_seconds_count")
     await until(lambda: swapping.metric("step_seconds_count") > steps + 1)
     stubs(swapping)[LOW].kill()
@@ -172,44 +172,52 @@ async def test_a_job_cancelled_while_its_model_loads_ends_at_once(swapping: Runn
     assert (await generate(swapping.grpc, **AT_HIGH, num_inference_steps=2)).info["type"] == "done"
 
 
-@pytest.fixture
-def own_repository(toy: Exported, tmp_path: Path) -> Repository:
-    return Repository(toy.repository, tmp_path / "repository")
+@pytest.fixture(scope="module")
+def own_repository(toy: Exported, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """One that tests may change."""
+    made = Repository(toy.repository, tmp_path_factory.mktemp("own") / "repository")
+    made.put("wan_t2v")
+    return made
+
+
+@pytest.fixture(scope="module")
+def own_server(own_repository: Repository, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with RunningServer(own_repository.folder, tmp_path_factory.mktemp("run"), *SWAP) as running:
+        yield running
 
 
 async def test_a_model_that_cannot_be_loaded_fails_its_jobs_with_its_name_and_harms_nobody_else(
-    own_repository: Repository, tmp_path: Path
+    own_repository: Repository, own_server: RunningServer
 ) -> None:
+    url = own_server.grpc
+    await generate(url, **AT_HIGH, num_inference_steps=2)
+    await until(lambda: LOW not in stubs(own_server))
+    with overwritten(own_repository.folder / LOW / "1" / "model.onnx", b"no graph"):
+        with pytest.raises(GenerateError, match=rf"^model_failed: {LOW} could not be loaded: .*model\.onnx"):
+            await generate(url, **AT_LOW, num_inference_steps=2)
+        answer = own_server.post(**AT_LOW, num_inference_steps=2)
+        assert answer.status_code in (500, 503)
+        assert "Traceback" not in answer.text
+        await generate(url, **AT_HIGH, num_inference_steps=2)
+    await generate(url, **AT_LOW, num_inference_steps=2)
+
+
+async def test_checkpoints_come_and_go_beside_models_that_do(
+    own_repository: Repository, own_server: RunningServer
+) -> None:
+    url, console = own_server.grpc, own_server.run_dir / "launcher.out"
+    before = await generate(url, prompt=PROMPT, seed=1)
+    own_repository.touch("wan_t2v")
+    await until(lambda: console.read_text().count("is served") == 1)
+    after = await generate(url, prompt=PROMPT, seed=1)
+    assert np.array_equal(before.frames, after.frames)
+
+    own_repository.remove("wan_t2v")
+    await until(lambda: not stubs(own_server))
     own_repository.put("wan_t2v")
-    with RunningServer(own_repository.folder, tmp_path / "run", *SWAP) as server:
-        await generate(server.grpc, **AT_HIGH, num_inference_steps=2)
-        await until(lambda: LOW not in stubs(server))
-        graph = own_repository.folder / LOW / "1" / "model.onnx"
-        with overwritten(graph, b"no graph"):
-            with pytest.raises(GenerateError, match=rf"^model_failed: {LOW} could not be loaded: .*model\.onnx"):
-                await generate(server.grpc, **AT_LOW, num_inference_steps=2)
-            answer = server.post(**AT_LOW, num_inference_steps=2)
-            assert answer.status_code in (500, 503)
-            assert "Traceback" not in answer.text
-            await generate(server.grpc, **AT_HIGH, num_inference_steps=2)
-        await generate(server.grpc, **AT_LOW, num_inference_steps=2)
-
-
-async def test_checkpoints_come_and_go_beside_models_that_do(own_repository: Repository, tmp_path: Path) -> None:
-    own_repository.put("wan_t2v")
-    with RunningServer(own_repository.folder, tmp_path / "run", *SWAP) as server:
-        before = await generate(server.grpc, prompt=PROMPT, seed=1)
-        own_repository.touch("wan_t2v")
-        await until(lambda: (server.run_dir / "launcher.out").read_text().count("is served") == 1)
-        after = await generate(server.grpc, prompt=PROMPT, seed=1)
-        assert np.array_equal(before.frames, after.frames)
-
-        own_repository.remove("wan_t2v")
-        await until(lambda: not stubs(server))
-        own_repository.put("wan_t2v")
-        await until(lambda: (server.run_dir / "launcher.out").read_text().count("is served") == 2)
-        again = await generate(server.grpc, prompt=PROMPT, seed=1)
-        assert np.array_equal(before.frames, again.frames)
+    await until(lambda: console.read_text().count("is served") == 2)
+    again = await generate(url, prompt=PROMPT, seed=1)
+    assert np.array_equal(before.frames, again.frames)
 
 
 @contextmanager
