@@ -1,6 +1,7 @@
 """Loads and unloads models when `generate` asks for it, and knows which are away on purpose."""
 
 import logging
+import re
 import socketserver
 import time
 from collections import Counter, defaultdict
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 _GONE_SECONDS = 30.0
 """after this long the process of a model that is unloaded is killed"""
 _POLL_SECONDS = 0.02
+_LOOK_SECONDS = 1.0
+"""how often a load that goes on is looked at"""
+_FOLDERS = re.compile(r"(?<!\S)/(?:[^/\s]+/)+")
 _LONGEST_REASON = 400
 """characters of what Triton says of a model"""
 
@@ -128,10 +132,9 @@ class ModelSwap:
         executor = ThreadPoolExecutor(1, thread_name_prefix="swap")
         loading = executor.submit(self._api.load, model)
         watch = LoadWatch(self._server_pid())
-        looked = time.monotonic()
         try:
-            while not wait([loading], timeout=0.5).done:
-                if time.monotonic() - looked > 1 and watch.stalled([model]):
+            while not wait([loading], timeout=_LOOK_SECONDS).done:
+                if watch.stalled([model]):
                     self._hung(model)
                     raise RepositoryError("it hung while loading")
         finally:
@@ -189,7 +192,6 @@ def _answer(swap: ModelSwap, command: Command) -> Answer:
 
 
 def _short(reason: str) -> str:
-    """The end of what is often a traceback, which is what went wrong."""
-    lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    errors = [line for line in lines if not line.startswith(("File ", "At:", "/"))] or lines or [reason]
-    return errors[0][:_LONGEST_REASON]
+    """What went wrong, without the traceback after it and the folders of this machine, which concern no client."""
+    first = next((line.strip() for line in reason.splitlines() if line.strip()), reason)
+    return _FOLDERS.sub("", first)[:_LONGEST_REASON]

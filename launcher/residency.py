@@ -12,6 +12,7 @@ import numpy as np
 
 from launcher.errors import SetupError
 from pipelines.ensemble.memory import MemoryEstimate, MemoryNeed, available_bytes
+from protocol.errors import PipelineError
 from protocol.model_card import ModelCard
 from protocol.repository import VERSION
 from protocol.residency import weights_bytes
@@ -69,7 +70,11 @@ class Wanted:
         estimate = MemoryEstimate(_GUIDANCE_ROWS, 2**62, {model: BandPlan.read(folders[model]) for model in vaes})
         width, height = card.defaults.width, card.defaults.height
         image = np.zeros((height, width, 3), np.uint8) if card.takes_image else None
-        return cls(card, weights, estimate.of(resolve(parse({"prompt": "a", "image": image}), card), card))
+        try:
+            need = estimate.of(resolve(parse({"prompt": "a", "image": image}), card), card)
+        except PipelineError:  # a default that the model cannot do: its jobs say their own size
+            need = MemoryNeed()
+        return cls(card, weights, need)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,6 @@ from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
 from launcher.triton_install import find_triton_install
-from protocol.errors import PipelineError
 from protocol.events import Refreshed
 from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
@@ -184,7 +183,7 @@ class TritonServer:
         """Decide it at the first start, and leave out what does not fit. Raises SetupError where nothing does."""
         wanted = {}
         for name, checkpoint in self.checkpoints.items():
-            with suppress(OSError, ValueError, PipelineError):  # `generate` says what is wrong with it
+            with suppress(OSError, ValueError):  # `generate` says what is wrong with it
                 wanted[name] = Wanted.of(checkpoint.card, self._settings.model_repository)
         if self.residency is None:
             self.residency = decide(self._settings.residency, self._settings.weights_bytes, wanted.values())
@@ -256,15 +255,15 @@ class TritonServer:
             weights = Wanted.of(checkpoint.card, self._settings.model_repository)
             if self.residency is not None and (reason := self.residency.why_not(weights, self._weights)):
                 return reason
-            self._weights |= weights.weights
             if self._swaps:
                 self.swap.take_in(wanted)
             failed = {} if self._swaps else self._load(wanted)
-        except (StartError, httpx.HTTPError, RepositoryError, OSError, ValueError, PipelineError) as error:
+        except (StartError, httpx.HTTPError, RepositoryError, OSError, ValueError) as error:
             return str(error)
         loaded = [model for model in wanted if model not in failed]
         self.models = tuple(sorted({*self.models, *loaded}))
         self.loaded |= {model: checkpoint.models[model] for model in loaded}
+        self._weights |= {model: size for model, size in weights.weights.items() if model not in failed}
         if not failed:
             return None
         for model in loaded:

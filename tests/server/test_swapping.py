@@ -198,6 +198,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_jobs_with_its_name_and_ha
         answer = own_server.post(**AT_LOW, num_inference_steps=2)
         assert answer.status_code in (500, 503)
         assert "Traceback" not in answer.text
+        assert str(own_repository.folder) not in answer.text
         await generate(url, **AT_HIGH, num_inference_steps=2)
     await generate(url, **AT_LOW, num_inference_steps=2)
 
