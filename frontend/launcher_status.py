@@ -46,6 +46,7 @@ class Coming(BaseModel):
 class _Report(BaseModel):
     away: list[Away] = []
     coming: list[Coming] = []
+    swapped: list[str] = []
 
 
 class LauncherStatus:
@@ -65,6 +66,10 @@ class LauncherStatus:
     def coming(self) -> list[Coming]:
         """Checkpoints that are being exported or loaded, and those for which that failed."""
         return self._read().coming
+
+    def swapped(self) -> list[str]:
+        """Triton models that are loaded when a job needs them, and may be unloaded now."""
+        return self._read().swapped
 
     def _read(self) -> _Report:
         try:

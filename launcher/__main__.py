@@ -15,6 +15,7 @@ from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
 from launcher.private_files import UMASK
+from launcher.residency import Choice, parse_size
 from launcher.run_folder import stop_instance
 from launcher.settings import PROJECT_ROOT, Ports, Settings
 from launcher.stop_signal import StopSignal
@@ -169,6 +170,25 @@ def serve(
             help="First size and growth step, in MiB, of each model process's shared memory.",
         ),
     ] = Settings.shm_region_mib,
+    residency: Annotated[
+        Choice,
+        typer.Option(
+            envvar="TRITONREEL_RESIDENCY",
+            case_sensitive=False,
+            help="Where weights are while jobs run. resident: every model stays loaded; swap: text encoder, "
+            "transformers and VAE are loaded and unloaded as jobs move on, the next one while the current one runs, "
+            "where both fit; auto: resident where all weights fit beside a job, else swap.",
+        ),
+    ] = Settings.residency,
+    weights_memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            envvar="TRITONREEL_WEIGHTS_MEMORY",
+            help="What the weights of loaded models may take together, such as 24GB or 24GiB.",
+            show_default="what the GPU, or else the machine, has left beside a job of the default size",
+        ),
+    ] = None,
     restart_limit: Annotated[
         int,
         typer.Option(
@@ -193,6 +213,8 @@ def serve(
       python -m launcher --host 0.0.0.0 --port 9000   open to the network, for who has a key
       python -m launcher --port 0 --grpc-port 0 --metrics-port 0
                                                       a second server, on free ports
+      python -m launcher --residency swap --weights-memory 24GB
+                                                      models come and go within 24 GB
       python -m launcher --no-frontend                Triton alone
       python -m launcher stop                         stop what was started from this folder
     """
@@ -221,6 +243,8 @@ def serve(
             log_level=log_level.value,
             with_frontend=frontend,
             shm_region_mib=shm_region_mib,
+            residency=residency,
+            weights_bytes=None if weights_memory is None else parse_size(weights_memory, "--weights-memory"),
             restart_limit=restart_limit,
         )
         launch(settings, stop_signal)

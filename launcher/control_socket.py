@@ -17,6 +17,7 @@ from launcher.errors import SetupError
 from launcher.private_files import OTHERS
 
 _SOCKET = "triton.sock"
+_SWAP_SOCKET = "swap.sock"
 _LINKS = ("models", "backends")
 _MAX_PATH_BYTES = 107  # of `sockaddr_un`
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
@@ -35,6 +36,8 @@ class ControlSocket:
         self.parent = parent
         self._folder = parent / launch.removesuffix("_")
         self.path = self._folder / _SOCKET
+        self.swap = self._folder / _SWAP_SOCKET
+        """of the launcher, for `generate`"""
 
     def make(self) -> None:
         """Make the folder; tritonserver makes the socket. Raises SetupError."""
@@ -60,7 +63,7 @@ class ControlSocket:
     def remove(self) -> None:
         """Remove all of it that is there, and the folder if it holds nothing else."""
         with contextlib.suppress(OSError):
-            for name in (_SOCKET, *_LINKS):
+            for name in (_SOCKET, _SWAP_SOCKET, *_LINKS):
                 (self._folder / name).unlink(missing_ok=True)
             self._folder.rmdir()
 

@@ -93,7 +93,7 @@ class HangWatch:
                 self._scan()
                 # What is missing is hoped for: it is seen at once when it is back.
                 self._next_scan = self._clock.now + (0.0 if self._missing else _SCAN_SECONDS)
-            self._status.observe(self._missing | self._look())
+            self._status.observe(self._missing | self._look(), self._triton.swap.models)
 
     def _look(self) -> dict[str, str]:
         """What is the matter with the processes that there are: part -> reason. Kills those past help."""
@@ -134,13 +134,15 @@ class HangWatch:
     def _scan(self) -> None:
         """Look for processes that started or ended."""
         parts = {}
+        expected = self._triton.models_there
         for process in psutil.Process().children(recursive=True):
             known = self._parts.get(process)
             parts[process] = known if known and known.is_known else self._part(process)
         self._parts = parts
         self._durations.keep({(process, kind) for process in parts for kind in ("stopped", "sign")})
         names = {part.name for part in parts.values() if _exists(part.process)}
-        missing = [name for name in map(_model, self._triton.models) if name not in names]
+        expected &= self._triton.models_there  # one that came or went meanwhile may or may not have been seen
+        missing = [name for name in map(_model, sorted(expected)) if name not in names]
         self._missing = dict.fromkeys(missing, "it has no process")
 
     def _part(self, process: psutil.Process) -> _Part:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from launcher.residency import Choice
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TOY_REPOSITORY = PROJECT_ROOT / "toy_model_repository"
 """what `make export` makes of the bundled checkpoints"""
@@ -54,6 +56,10 @@ class Settings:
     with_frontend: bool = True
     shm_region_mib: int = 16
     """first size, and growth step, of a model process's shared memory in MiB; Triton allocates it at once"""
+    residency: Choice = Choice.AUTO
+    """whether every model stays loaded"""
+    weights_bytes: int | None = None
+    """what the weights of loaded models may take; None for what the machine has for them"""
     restart_limit: int = 5
     """deaths of one thing, each within `restart_window` of the last, that are forgiven"""
     restart_window: float = 300.0

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
@@ -51,12 +51,14 @@ class StatusFile:
         self._observed: dict[str, Away] = {}
         self._scheduled: dict[str, Away] = {}
         self._coming: dict[str, list[Coming]] = {}
+        self._swapped: list[str] = []
         self._written: str | None = None
         self._touched = 0.0
 
-    def observe(self, reasons: Mapping[str, str]) -> None:
-        """Replace what is seen to be away: part -> reason."""
+    def observe(self, reasons: Mapping[str, str], swapped: Collection[str] = ()) -> None:
+        """Replace what is seen to be away, part -> reason, and the models that come and go, away or not."""
         with self._lock:
+            self._swapped = sorted(swapped)
             self._observed = {part: Away(part, reason) for part, reason in reasons.items()}
             self._write()
 
@@ -83,7 +85,8 @@ class StatusFile:
     def _write(self) -> None:
         away = self._observed | self._scheduled
         coming = [asdict(one) for source in sorted(self._coming) for one in self._coming[source]]
-        text = json.dumps({"away": [asdict(away[part]) for part in sorted(away)], "coming": coming})
+        content = {"away": [asdict(away[part]) for part in sorted(away)], "coming": coming, "swapped": self._swapped}
+        text = json.dumps(content)
         partial = self.file.with_suffix(".part")
         try:
             if text == self._written:

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,11 +17,13 @@ from launcher import shared_memory
 from launcher.checkpoints import ExportedCheckpoint, Mark, in_order, look
 from launcher.child_process import ChildProcess
 from launcher.control_socket import ControlSocket, choose_parent
-from launcher.errors import StartError
+from launcher.errors import SetupError, StartError
 from launcher.load_watch import LoadWatch
 from launcher.model_repository import read_repository
+from launcher.model_swap import ModelSwap, SwapSocket
 from launcher.release_check import check_release
 from launcher.repository_api import RepositoryApi, RepositoryError
+from launcher.residency import Residency, Wanted, decide
 from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
@@ -30,6 +33,7 @@ from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
 from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE, Device, parse_device
 from protocol.repository import ENSEMBLE, RepositoryStamp
+from protocol.residency import SWAP_VARIABLE, Swap
 from protocol.served import SERVED_VARIABLE, Served
 
 logger = logging.getLogger(__name__)
@@ -75,6 +79,12 @@ class TritonServer:
         self.shm_prefix = shared_memory.new_prefix()
         self.socket = ControlSocket(self.shm_prefix, choose_parent())
         self._api = RepositoryApi(self.socket.path)
+        self.swap = ModelSwap(self._api, lambda: self.pid, self._swapped_in, self._hung)
+        self._swap_socket = SwapSocket(self.socket.swap, self.swap)
+        self.residency: Residency | None = None
+        """decided at the first start"""
+        self._weights: dict[str, int] = {}
+        """bytes, of the models that checkpoints run on"""
 
     @property
     def cards(self) -> tuple[ModelCard, ...]:
@@ -108,12 +118,17 @@ class TritonServer:
 
     @property
     def watched_models(self) -> list[str]:
-        """Models that can be brought back alone.
+        """Models that are loaded, and can be brought back alone.
 
         Not the decoupled ones: streams that are open when such a model's process dies never end, so tritonserver
         must end with it (`death`).
         """
-        return [model for model in self.models if model not in self._decoupled]
+        return [model for model in self.models if model not in self._decoupled and not self.swap.is_away(model)]
+
+    @property
+    def models_there(self) -> set[str]:
+        """All that should have a process now."""
+        return {model for model in self.models if not self.swap.is_away(model)}
 
     def __enter__(self) -> Self:
         self.start()
@@ -134,6 +149,8 @@ class TritonServer:
         install.assemble_backends(self._settings.backends, backends)
         self.socket.make()
         try:
+            if self._swaps:
+                self._swap_socket.open()
             self._process.start(
                 [str(install.server), *self._arguments(self.socket.plain(backends, "backends"))],
                 install.environment() | self._told_to_models(),
@@ -163,7 +180,40 @@ class TritonServer:
         self.checkpoints = {
             name: checkpoint for name, checkpoint in found.items() if name in self.checkpoints or not self._has_started
         }
+        self._choose_residency()
         self._write_served()
+
+    def _choose_residency(self) -> None:
+        """Decide it at the first start, and leave out what does not fit. Raises SetupError where nothing does."""
+        wanted = {}
+        for name, checkpoint in self.checkpoints.items():
+            with suppress(OSError, ValueError):  # `generate` says what is wrong with it
+                wanted[name] = Wanted.of(checkpoint.card, self._settings.model_repository)
+        if self.residency is None:
+            self.residency = decide(self._settings.residency, self._settings.weights_bytes, wanted.values())
+            logger.info(self.residency.reason)
+        self._weights.clear()
+        refused = {}
+        for name, one in wanted.items():
+            reason = self.residency.why_not(one, self._weights)
+            if reason is None:
+                self._weights |= one.weights
+            else:
+                refused[name] = reason
+        self._leave_out(refused)
+        if self.residency.swaps:
+            self.swap.take_in({model for checkpoint in self.checkpoints.values() for model in checkpoint.models})
+
+    def _leave_out(self, refused: Mapping[str, str]) -> None:
+        """Checkpoints that do not fit; `RepositoryWatch` says it of them, unless nothing is left."""
+        left = {name: checkpoint for name, checkpoint in self.checkpoints.items() if name not in refused}
+        if refused and not left and not self._settings.export:
+            lines = [f"{self.checkpoints[name].card.id} cannot be served: {why}." for name, why in refused.items()]
+            raise SetupError("\n".join(lines))
+        kept = {model for checkpoint in left.values() for model in checkpoint.models}
+        gone = {model for name in refused for model in self.checkpoints[name].models} - kept
+        self.models = tuple(model for model in self.models if model not in gone)
+        self.checkpoints = left
 
     def _leave_out_what_fails(self) -> None:
         """Those that `generate` cannot open, though their models are loaded: `RepositoryWatch` says it of them."""
@@ -187,6 +237,8 @@ class TritonServer:
     def kill(self) -> None:
         """Ends them at once: also requests in flight, whose clients get an error."""
         self._process.kill()
+        self._swap_socket.close()
+        self.swap.clear()
         kill_leftovers(self.shm_prefix)
         shared_memory.unlink_all(self.shm_prefix)
         self.socket.remove()
@@ -196,17 +248,26 @@ class TritonServer:
     # Checkpoints that come and go
 
     def take_in(self, checkpoint: ExportedCheckpoint) -> str | None:
-        """Load what it runs on and is not loaded. Returns why it cannot be, with nothing more loaded then."""
+        """Load what it runs on and is not loaded, unless it is loaded when needed.
+
+        Returns why it cannot be, with nothing more loaded then.
+        """
         wanted = [model for model, mark in checkpoint.models.items() if self.loaded.get(model) != mark]
         try:
             for model in [model for model in wanted if model in self.models]:
                 self.unload(model)
-            failed = self._load(wanted)
-        except (StartError, httpx.HTTPError, RepositoryError) as error:
+            weights = Wanted.of(checkpoint.card, self._settings.model_repository)
+            if self.residency is not None and (reason := self.residency.why_not(weights, self._weights)):
+                return reason
+            if self._swaps:
+                self.swap.take_in(wanted)
+            failed = {} if self._swaps else self._load(wanted)
+        except (StartError, httpx.HTTPError, RepositoryError, OSError, ValueError) as error:
             return str(error)
         loaded = [model for model in wanted if model not in failed]
         self.models = tuple(sorted({*self.models, *loaded}))
         self.loaded |= {model: checkpoint.models[model] for model in loaded}
+        self._weights |= {model: size for model, size in weights.weights.items() if model not in failed}
         if not failed:
             return None
         for model in loaded:
@@ -228,7 +289,9 @@ class TritonServer:
         self.models = tuple(other for other in self.models if other != model)
         self.loaded.pop(model, None)
         self._stubs.pop(model, None)
-        self._api.unload(model)
+        self._weights.pop(model, None)
+        if not self.swap.let_go(model):
+            self._api.unload(model)
 
     # Watch
 
@@ -248,6 +311,12 @@ class TritonServer:
 
     def model_death(self, model: str) -> str | None:
         """Why a model must be loaded again, or None. Triton 2.51 does not notice that its process ended."""
+        moves = self.swap.moves(model)
+        reason = self._model_death(model)
+        came_or_went = self.swap.is_away(model) or self.swap.moves(model) != moves
+        return None if came_or_went else reason
+
+    def _model_death(self, model: str) -> str | None:
         known = self._stubs.get(model, [])
         if known and all(stub.alive for stub in known):
             return None
@@ -265,6 +334,10 @@ class TritonServer:
 
     def reload(self, models: Sequence[str]) -> dict[str, StartError]:
         """Bring back models whose processes died, all at the same time. Returns why some did not load."""
+        with self.swap.standing_still(models) as there:
+            return self._reload(there)
+
+    def _reload(self, models: Sequence[str]) -> dict[str, StartError]:
         errors: dict[str, StartError] = {}
         for model in models:
             for stub in self._stubs.pop(model, []):
@@ -324,7 +397,26 @@ class TritonServer:
             DEVICE_VARIABLE: self._settings.device,
             SERVED_VARIABLE: str(self._settings.served_file),
             HEARTBEAT_VARIABLE: str(shared_memory.heartbeat_file(self.shm_prefix)),
+            SWAP_VARIABLE: self._swap_of_models(),
         }
+
+    @property
+    def _swaps(self) -> bool:
+        return self.residency is not None and self.residency.swaps
+
+    def _swap_of_models(self) -> str:
+        if self.residency is None or not self.residency.swaps:
+            return ""
+        return Swap(socket=self._swap_socket.path, weights_bytes=self.residency.budget).model_dump_json()
+
+    def _swapped_in(self, model: str) -> None:
+        shared_memory.make_private(self.shm_prefix)
+        self._stubs[model] = live_stubs(self.pid).get(model, [])
+
+    def _hung(self, model: str) -> None:
+        """Nothing less than the end of tritonserver ends a load that hangs; it is started again then."""
+        logger.error("%s hung while loading; starting tritonserver again", model)
+        self._process.kill()
 
     def _wait_for_server(self) -> None:
         deadline = time.monotonic() + _SERVER_START_SECONDS
@@ -334,11 +426,13 @@ class TritonServer:
             if time.monotonic() > deadline:
                 raise self._start_error(f"tritonserver was not ready after {_SERVER_START_SECONDS:.0f} s.")
             self._stop_signal.sleep(0.05)
-        logger.info("tritonserver is up (pid %d), loading %d models", self.pid, len(self.models))
+        count = len(self.models_there)
+        logger.info("tritonserver is up (pid %d), loading %d models", self.pid, count)
 
     def _load_all(self) -> None:
         # The ensemble first: it takes longest to start, and needs the others only once it has a job.
-        failed = self._load(sorted(self.models, key=lambda model: model != ENSEMBLE))
+        stay = [model for model in self.models if model not in self.swap.models]
+        failed = self._load(sorted(stay, key=lambda model: model != ENSEMBLE))
         if failed and (not self._settings.export or ENSEMBLE in failed):
             raise self._load_error(failed)
         self.models = tuple(model for model in self.models if model not in failed)
@@ -349,7 +443,7 @@ class TritonServer:
         self.loaded = {model: mark for model, mark in marks.items() if model in self.models}
         self._write_served()
         try:
-            self._decoupled = {model for model in self.models if self._api.is_decoupled(model)}
+            self._decoupled = {model for model in stay if model in self.models and self._api.is_decoupled(model)}
         except httpx.HTTPError as error:
             raise self._start_error(f"tritonserver does not describe its models: {error}.") from error
 

@@ -165,6 +165,11 @@ class Pipelines:
         return tuple(sorted(set(self._leaving.values())))
 
     @property
+    def models(self) -> set[str]:
+        """Triton models of the checkpoints that are served, or still have jobs."""
+        return {model for one in (*self._by_id.values(), *self._leaving) for model in one.card.components.names()}
+
+    @property
     def cards(self) -> list[ModelCard]:
         return [pipeline.card for pipeline in self._by_id.values()]
 

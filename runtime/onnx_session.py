@@ -26,7 +26,7 @@ def open_session(
 
     Raises:
         ValueError: the graph is for GPUs, and this is the CPU.
-        EngineUnusable: CUDA's libraries, or the package `onnx`, are missing on a GPU.
+        EngineUnusable: CUDA's libraries are missing on a GPU.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -103,24 +103,13 @@ def _open_on_gpu(
     _load_cuda()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the CPU's threads only wait
     providers = [(_GPU, cuda_options(device, gpu_mem_limit)), _CPU]
-    session = ort.InferenceSession(_graph_for_gpu(path, options), options, providers=providers)
+    session = ort.InferenceSession(str(path), options, providers=providers)
     if _GPU not in session.get_providers():  # ONNX Runtime goes on without it
         raise EngineUnusable(
             f"ONNX Runtime cannot use {device}: CUDA 13 or cuDNN 9 is missing; `pip install "
             "'onnxruntime-gpu[cuda,cudnn]'` brings them"
         )
     return session
-
-
-def _graph_for_gpu(path: Path, options: ort.SessionOptions) -> str | bytes:
-    """The file, or what becomes of it where ONNX Runtime does not take its attention masks."""
-    from runtime.attention_masks import with_expanded_masks
-
-    changed = with_expanded_masks(path)
-    if changed is None:
-        return str(path)
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path.parent))
-    return changed
 
 
 @cache

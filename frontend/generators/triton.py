@@ -84,11 +84,13 @@ class TritonGenerator:
                 cards = await self.models()
                 if not cards:
                     raise EngineUnavailable("no model is loaded")
-                for name in sorted({name for card in cards for name in card.components.names()}):
+                needed = {name for card in cards for name in card.components.names()}
+                swapped = self._launcher_status.swapped()
+                for name in sorted(needed.difference(swapped)):
                     if not await self._client.is_model_ready(name):
                         raise EngineUnavailable(f"Triton's model {name!r} is not ready")
-                # Last: it is false for one missing model, and does not say which.
-                if not await self._client.is_server_ready():
+                # Last: it is false for one missing model, and does not say which; also for one that comes or goes.
+                if not swapped and not await self._client.is_server_ready():
                     raise EngineUnavailable(f"Triton at {self._url} is not ready")
         except InferenceServerException as error:
             raise self._unreachable(error.message()) from error

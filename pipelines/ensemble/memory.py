@@ -6,7 +6,7 @@ VAE's caches, and frames on their way to the client.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.noise import latents_shape
+from pipelines.latents import latents_shape
 from protocol.model_card import ModelCard
 from protocol.sampling import Spec
 from runtime.bands import BAND_BYTES, BandPlan
@@ -105,14 +105,18 @@ class MemoryBudget:
     Args:
         limit_bytes: None takes most of what is available when `bytes` is first asked for, which should be when all
             models are loaded.
+        to_come: bytes that weights will take which are not loaded at that moment.
     """
 
-    def __init__(self, limit_bytes: int | None) -> None:
+    def __init__(self, limit_bytes: int | None, to_come: Callable[[], int] = lambda: 0) -> None:
         self._limit_bytes = limit_bytes
+        self._to_come = to_come
 
     @cached_property
     def bytes(self) -> int:
-        return int(_USED_FRACTION * available_bytes()) if self._limit_bytes is None else self._limit_bytes
+        if self._limit_bytes is not None:
+            return self._limit_bytes
+        return max(0, int(_USED_FRACTION * available_bytes()) - self._to_come())
 
 
 _CGROUP = Path("/sys/fs/cgroup")

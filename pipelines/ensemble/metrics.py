@@ -45,6 +45,9 @@ class Metrics:
         self._cache_bytes = self._metric(
             "condition_cache_bytes", "Encoded prompts and images that are kept", family.GAUGE
         )
+        self._loaded_bytes = self._metric("loaded_weights_bytes", "Of models that come and go", family.GAUGE)
+        self._loads = self._by_model("model_loads_total", "How often a model that comes and goes was loaded")
+        self._load_seconds = self._by_model("model_load_seconds_total", "Time in which such a model was being loaded")
         self._cache_hits = self._by_model(
             "condition_cache_hits_total", "Prompts and images that were encoded already, or were being encoded"
         )
@@ -59,6 +62,13 @@ class Metrics:
 
     def conditions_kept(self, kept: int) -> None:
         self._cache_bytes.set(kept)
+
+    def model_moved(self, model: str, is_loaded: bool, seconds: float, loaded_bytes: int) -> None:
+        """A model was loaded or unloaded."""
+        self._loaded_bytes.set(loaded_bytes)
+        if is_loaded:
+            self._loads(model).increment(1)
+            self._load_seconds(model).increment(seconds)
 
     def batch_done(self, seconds: float, rows: int) -> None:
         self._steps.observe(seconds)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,21 @@ from pipelines.ensemble.job import Job
 from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
 from pipelines.ensemble.quick_import import without_torch_compiler
+from pipelines.ensemble.residency import Residency
 from pipelines.ensemble.responses import Responder, read_fields
 from pipelines.ensemble.settings import Settings
+from pipelines.ensemble.swapping import LauncherControl, SwappingEvaluate, SwappingRunner, route
 from pipelines.frames import to_uint8
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LORA_DIR_VARIABLE, LoraFolder
-from pipelines.runner import Inputs
+from pipelines.runner import Evaluate, Inputs, ModelRunner
 from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models, Refreshed
 from protocol.heartbeat import Heartbeat
 from protocol.placement import AUTO, DEVICE_VARIABLE, parse_device
 from protocol.printable import LONGEST, printable
+from protocol.residency import Swap, weights_bytes
 from protocol.resolve import parse, resolve
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
@@ -61,8 +64,9 @@ class TritonPythonModel:
         self._metrics = Metrics(args["model_name"], args["model_version"])
         self._runner = BlsRunner()
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
+        self._residency = self._open_residency()
         # On a GPU the models take its memory, which nothing here knows.
-        memory = None if GPU.exists() else MemoryBudget(settings.memory_mib * 2**20 or None)
+        memory = None if GPU.exists() else self._memory_budget(settings.memory_mib * 2**20 or None)
         self._admission = Admission(
             settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed, memory
         )
@@ -75,7 +79,7 @@ class TritonPythonModel:
         )
         asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
         self._device = torch.device(str(sampling_device(asked)))
-        self._pipelines = Pipelines(folder, self._runner, self._batcher.evaluate, chosen, loras, cache, self._device)
+        self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device)
         self._models = folder.parents[1]
         self._plans: dict[str, BandPlan] = {}
         self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans)
@@ -94,6 +98,7 @@ class TritonPythonModel:
         self._heartbeat = Heartbeat()
         self._heartbeat.start()
         self._beating = asyncio.run_coroutine_threadsafe(self._heartbeat.take_over(), self._loop)
+        self._loop.call_soon_threadsafe(self._keep_models)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         for request in requests:
@@ -153,6 +158,28 @@ class TritonPythonModel:
             pb_utils.Logger.log_error(f"job {request_id}: {printable(repr(error), LONGEST_MESSAGE)}")
             await responder.error(PipelineError(f"{type(error).__name__}: {error}"))
 
+    def _open_residency(self) -> Residency | None:
+        """None where every model stays loaded."""
+        swap = Swap.from_environment()
+        if swap is None:
+            return None
+        control, log = LauncherControl(swap.socket), pb_utils.Logger
+        return Residency(control, swap.weights_bytes, self._metrics.model_moved, failed=log.log_error)
+
+    def _how_models_run(self) -> tuple[ModelRunner, Evaluate]:
+        if self._residency is None:
+            return self._runner, self._batcher.evaluate
+        evaluate = SwappingEvaluate(self._batcher.evaluate, self._residency)
+        return SwappingRunner(self._runner, self._residency), evaluate
+
+    def _memory_budget(self, limit_bytes: int | None) -> MemoryBudget:
+        residency = self._residency
+        return MemoryBudget(limit_bytes) if residency is None else MemoryBudget(limit_bytes, residency.unloaded_bytes)
+
+    def _keep_models(self) -> None:
+        if self._residency is not None:
+            self._residency.keep(self._pipelines.models)
+
     async def _refresh(self) -> Refreshed:
         """Serve what the launcher says now. Jobs that there are go on."""
         failed = {}
@@ -164,6 +191,7 @@ class TritonPythonModel:
                     self._take_in(name, *await asyncio.to_thread(self._pipelines.open, name))
                 except Exception as error:  # whatever it is, the others are not to suffer from it
                     failed[name] = str(error) or repr(error)
+            self._keep_models()
             return Refreshed(served=self._pipelines.folders, busy=self._pipelines.busy, failed=failed)
 
     def _take_in_those_that_work(self, names: Sequence[str]) -> None:
@@ -179,8 +207,11 @@ class TritonPythonModel:
             raise wrong
 
     def _take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
-        """Serve a checkpoint. Raises FileNotFoundError where its VAE is of another release."""
+        """Serve a checkpoint. Raises FileNotFoundError where its VAE is of another release, and ValueError where one of
+        its models never fits."""
         parts = pipeline.card.components
+        if self._residency is not None:
+            self._residency.add({model: weights_bytes(self._models / model / "1") for model in parts.names()})
         vaes = [model for model in (parts.vae, parts.vae_encoder) if model is not None]
         self._plans |= {model: BandPlan.read(self._models / model / "1") for model in vaes}
         self._pipelines.take_in(name, pipeline, adapters)
@@ -201,11 +232,13 @@ class TritonPythonModel:
         need = self._estimate.of(params, pipeline.card)
         job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
         heartbeat = asyncio.create_task(_beat(job, responder))
+        models = route(pipeline.card, params.image is not None)
         try:
-            async with aclosing(job.run(self._admission)) as chunks:
-                async for frames in chunks:
-                    pixels = await asyncio.to_thread(to_uint8, frames)
-                    await responder.frames(pixels, job.progress)
+            with self._residency.job(models) if self._residency else nullcontext():
+                async with aclosing(job.run(self._admission)) as chunks:
+                    async for frames in chunks:
+                        pixels = await asyncio.to_thread(to_uint8, frames)
+                        await responder.frames(pixels, job.progress)
         finally:
             heartbeat.cancel()
         done = _report(job)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from frontend.launcher_status import LauncherStatus
 from launcher.status_file import StatusFile
 
 
@@ -22,6 +23,13 @@ def test_says_what_is_seen_and_what_is_scheduled(tmp_path: Path) -> None:
 
     status.observe({})
     assert away(status.file) == {}
+
+
+def test_says_which_models_come_and_go(tmp_path: Path) -> None:
+    status = StatusFile(tmp_path / "status.json")
+    status.observe({}, {"wan_vae", "wan_text_encoder"})
+    assert LauncherStatus(status.file).swapped() == ["wan_text_encoder", "wan_vae"]
+    assert LauncherStatus(status.file).away() == []
 
 
 def test_is_touched_while_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,3 +133,10 @@ def test_a_machine_without_a_limit_has_what_it_has(tmp_path: Path) -> None:
     assert available_bytes(tmp_path) > 100 * MIB
     assert MemoryBudget(None).bytes < available_bytes()
     assert MemoryBudget(77).bytes == 77
+
+
+def test_what_weights_will_take_that_are_not_loaded_yet_is_none_of_the_jobs() -> None:
+    everything = MemoryBudget(None).bytes
+    assert MemoryBudget(None, lambda: everything // 2).bytes < 0.75 * everything
+    assert MemoryBudget(None, lambda: 2 * everything).bytes == 0
+    assert MemoryBudget(77, lambda: 50).bytes == 77, "who sets it has thought of that"
