@@ -118,7 +118,11 @@ class ModelSwap:
             self._moves[model] += 1
             self._away.add(model)  # first: that its process ends is no death
             processes = live_stubs(self._server_pid()).get(model, [])
-            self._api.unload(model)
+            try:
+                self._api.unload(model)
+            except (RepositoryError, httpx.HTTPError):
+                self._away.discard(model)
+                raise
             deadline = time.monotonic() + _GONE_SECONDS
             while any(stub.alive for stub in processes):
                 if time.monotonic() > deadline:

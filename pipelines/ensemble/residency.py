@@ -248,23 +248,31 @@ class Residency:
     def _make_room(self) -> None:
         """Load what calls wait for as far as there is room, and close others for the first that has none.
 
-        Those behind it do not take the room that it waits for.
+        Those behind it take no room that it waits for.
         """
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for model in self._queue():
-            if model.state is _State.UNLOADING:
-                continue
-            if model.bytes <= self.unused_bytes:
+        spare: int | None = None
+        for model in [model for model in self._queue() if model.state is _State.AWAY]:
+            room = self.unused_bytes if spare is None else min(spare, self.unused_bytes)
+            if model.bytes <= room:
                 self._load(model)
-                continue
-            victims = _enough(self._that_may_go(), model.bytes - self.unused_bytes - self._leaving_bytes)
-            if victims is None:
-                self._look_again_when_a_turn_ends()
-            for victim in victims or ():
+                spare = None if spare is None else spare - model.bytes
+            elif spare is None:
+                spare = self._close_others_for(model)
+
+    def _close_others_for(self, model: _Model) -> int:
+        """Make room, now or when a turn ends; the bytes that there will be beside it."""
+        room = self.unused_bytes + self._leaving_bytes
+        victims = _enough(self._that_may_go(), model.bytes - room)
+        if victims is None:
+            self._look_again_when_a_turn_ends()
+            victims = [other for other in self._models.values() if other.state is _State.LOADED and other.is_served]
+        else:
+            for victim in victims:
                 victim.is_closing = True
-            return
+        return max(0, room + sum(victim.bytes for victim in victims) - model.bytes)
 
     @property
     def _leaving_bytes(self) -> int:

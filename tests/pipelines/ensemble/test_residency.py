@@ -8,8 +8,8 @@ import pytest
 from pipelines.ensemble.residency import LEAST_TURN_SECONDS, Residency
 from protocol.errors import ModelFailed
 
-TEXT, HIGH, LOW, VAE = "text_encoder", "transformer", "transformer_2", "vae"
-WEIGHTS = {TEXT: 20, HIGH: 50, LOW: 50, VAE: 5}
+TEXT, HIGH, LOW, VAE, ENCODER = "text_encoder", "transformer", "transformer_2", "vae", "vae_encoder"
+WEIGHTS = {TEXT: 20, HIGH: 50, LOW: 50, VAE: 5, ENCODER: 5}
 ROUTE = (TEXT, HIGH, LOW, VAE)
 
 
@@ -134,7 +134,7 @@ async def test_with_room_for_everything_nothing_is_ever_unloaded() -> None:
             for model in ROUTE:
                 await served.call(model)
 
-    assert sorted(served.loader.did) == sorted(f"load {model}" for model in WEIGHTS)
+    assert sorted(served.loader.did) == sorted(f"load {model}" for model in ROUTE)
 
 
 async def test_models_are_loaded_before_anybody_needs_them_where_there_is_room() -> None:
@@ -204,6 +204,43 @@ async def test_when_its_turn_is_over_a_job_waits_until_others_have_had_theirs() 
     assert [what for what in served.loader.did if what.startswith("load")].count(f"load {HIGH}") == 2
 
 
+async def test_the_end_of_a_turn_is_noticed_though_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.ensemble.residency.LEAST_TURN_SECONDS", 0.05)
+    loader = Loader()
+    residency = Residency(loader, 60)
+    residency.add(WEIGHTS)
+    with residency.job(ROUTE):
+        async with residency.call(HIGH):
+            pass
+        await asyncio.wait_for(_call_of_another_job(residency, LOW), 30)
+    assert loader.loaded >= {LOW}
+
+
+async def test_what_is_loaded_ahead_stays_rather_than_what_nobody_needs() -> None:
+    served = Served(budget=75)
+    done = asyncio.Event()
+    job = _of_another_job(served, LOW, done)
+    await settle()
+    assert served.loader.loaded == {LOW, VAE}
+    served.clock.seconds = 1
+    await served.call(TEXT)
+    await served.call(ENCODER)
+    assert served.loader.loaded == {LOW, VAE, ENCODER}
+    done.set()
+    await job
+
+
+async def test_what_is_new_is_not_loaded_while_there_are_jobs() -> None:
+    served = Served(budget=130)
+    with served.residency.job(ROUTE):
+        await served.call(VAE)
+        served.residency.keep(WEIGHTS)
+        await settle()
+        assert served.loader.loaded == {VAE}
+    await settle()
+    assert served.loader.loaded == WEIGHTS.keys()
+
+
 async def test_a_turn_is_as_long_as_loading_is_dear() -> None:
     served = Served(budget=60, quick=False)
     with served.residency.job(ROUTE):
@@ -230,22 +267,22 @@ async def test_a_turn_is_as_long_as_loading_is_dear() -> None:
 
 
 async def test_who_waits_first_is_served_first() -> None:
-    served = Served(budget=60)
+    served = Served(budget=55)
     done = asyncio.Event()
-    first = asyncio.create_task(served.call(HIGH, done))
+    first = asyncio.create_task(served.call(TEXT, done))
     await settle()
     served.clock.seconds = 1000
     order: list[str] = []
     waiting = []
-    for model in (LOW, TEXT):
+    for model in (LOW, VAE, ENCODER):
         waiting.append(asyncio.create_task(served.call(model)))
         waiting[-1].add_done_callback(lambda _, model=model: order.append(model))  # type: ignore[misc]
         await settle()
-    assert not order, "the text encoder does not take room that the transformer waits for"
+    assert order == [VAE], "beside the transformer, which waits for room, there is room for one more, not for two"
 
     done.set()
     await asyncio.gather(first, *waiting)
-    assert order == [LOW, TEXT]
+    assert order == [VAE, LOW, ENCODER]
 
 
 async def test_the_next_model_is_loaded_while_the_current_one_runs() -> None:
@@ -269,6 +306,8 @@ async def test_loading_ahead_takes_no_room_from_what_jobs_are_at() -> None:
     served = Served(budget=60)
     with served.residency.job(ROUTE):
         await served.call(HIGH)
+        served.clock.seconds = 1000
+        await served.call(HIGH)
         await settle()
         assert served.loader.did == [f"load {HIGH}"]
 
@@ -291,16 +330,19 @@ async def test_a_cancelled_call_waits_no_longer_and_what_it_loads_goes_when_othe
 
 
 async def test_a_call_cancelled_as_it_enters_leaves() -> None:
-    served = Served(budget=60)
-    await served.call(HIGH)
-    step = asyncio.create_task(served.call(HIGH))
-    await asyncio.sleep(0)  # it has been let in, and does not know yet
-    step.cancel()
-    await settle()
+    for moments in range(8):  # at one of which it has been let in, and does not know yet
+        served = Served(budget=60, quick=False)
+        step = asyncio.create_task(served.call(HIGH, asyncio.Event()))
+        await settle()
+        served.loader.under_way.pop(f"load {HIGH}").set_result(None)
+        for _ in range(moments):
+            await asyncio.sleep(0)
+        step.cancel()
+        await settle()
 
-    served.clock.seconds = 1000
-    await served.call(LOW)
-    assert HIGH not in served.loader.loaded
+        served.loader.quick = True
+        await asyncio.wait_for(served.call(LOW), 10)
+        assert HIGH not in served.loader.loaded
 
 
 async def test_when_a_model_cannot_be_loaded_all_who_wait_hear_why_and_the_next_try_anew() -> None:
@@ -373,3 +415,12 @@ def _of_another_job(served: Served, model: str, until: asyncio.Event | None = No
             await served.call(model, until)
 
     return asyncio.create_task(run())
+
+
+async def _call_of_another_job(residency: Residency, model: str) -> None:
+    async def run() -> None:
+        with residency.job(ROUTE):
+            async with residency.call(model):
+                pass
+
+    await asyncio.create_task(run())
