@@ -50,7 +50,6 @@ with without_torch_compiler():
 # Set by the launcher: ids of the models to serve, with spaces between them; absent or empty for all.
 MODELS_VARIABLE = "TRITONREEL_MODELS"
 HEARTBEAT_SECONDS = 1.0
-GPU = Path("/dev/nvidiactl")
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 32
 FINALIZE_SECONDS = 2.0
@@ -65,8 +64,11 @@ class TritonPythonModel:
         self._runner = BlsRunner()
         self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
         self._residency = self._open_residency()
+        asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
+        self._device = torch.device(str(sampling_device(asked)))
         # On a GPU the models take its memory, which nothing here knows.
-        memory = None if GPU.exists() else self._memory_budget(settings.memory_mib * 2**20 or None)
+        on_gpu = self._device.type == "cuda"
+        memory = None if on_gpu else self._memory_budget(settings.memory_mib * 2**20 or None)
         self._admission = Admission(
             settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed, memory
         )
@@ -77,8 +79,6 @@ class TritonPythonModel:
         cache = ConditionCache(
             settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
         )
-        asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
-        self._device = torch.device(str(sampling_device(asked)))
         self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device)
         self._models = folder.parents[1]
         self._plans: dict[str, BandPlan] = {}
