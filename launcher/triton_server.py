@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ from launcher.model_repository import read_repository
 from launcher.model_swap import ModelSwap, SwapSocket
 from launcher.release_check import check_release
 from launcher.repository_api import RepositoryApi, RepositoryError
-from launcher.residency import Residency, Wanted, decide
+from launcher.residency import Machine, Residency, Wanted, decide
 from launcher.settings import Ports, Settings
 from launcher.stop_signal import StopSignal
 from launcher.stub_processes import PREFIX_ARGUMENT, StubProcess, kill_leftovers, live_stubs
@@ -33,8 +34,9 @@ from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
 from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE, Device, parse_device
 from protocol.repository import ENSEMBLE, RepositoryStamp
-from protocol.residency import SWAP_VARIABLE, Swap
+from protocol.residency import JOB_MEMORY_VARIABLE, SWAP_VARIABLE, Swap
 from protocol.served import SERVED_VARIABLE, Served
+from runtime.engine import EngineUnusable
 
 logger = logging.getLogger(__name__)
 
@@ -188,9 +190,10 @@ class TritonServer:
         wanted = {}
         for name, checkpoint in self.checkpoints.items():
             with suppress(OSError, ValueError):  # `generate` says what is wrong with it
-                wanted[name] = Wanted.of(checkpoint.card, self._settings.model_repository)
+                wanted[name] = self._wanted(checkpoint.card)
         if self.residency is None:
-            self.residency = decide(self._settings.residency, self._settings.weights_bytes, wanted.values())
+            settings = self._settings
+            self.residency = decide(settings.residency, settings.weights_bytes, wanted.values(), self._machine)
             logger.info(self.residency.reason)
         self._weights.clear()
         refused = {}
@@ -203,6 +206,18 @@ class TritonServer:
         self._leave_out(refused)
         if self.residency.swaps:
             self.swap.take_in({model for checkpoint in self.checkpoints.values() for model in checkpoint.models})
+
+    @cached_property
+    def _machine(self) -> Machine:
+        """Raises SetupError: there is no such GPU as was asked for."""
+        try:
+            return Machine.here(parse_device(self._settings.device or AUTO))
+        except EngineUnusable as error:
+            raise SetupError(f"--device: {error}.") from error
+
+    def _wanted(self, card: ModelCard) -> Wanted:
+        """Raises OSError or ValueError where the checkpoint's files cannot be read."""
+        return Wanted.of(card, self._settings.model_repository, self._machine.has_gpu)
 
     def _leave_out(self, refused: Mapping[str, str]) -> None:
         """Checkpoints that do not fit; `RepositoryWatch` says it of them, unless nothing is left."""
@@ -256,7 +271,7 @@ class TritonServer:
         try:
             for model in [model for model in wanted if model in self.models]:
                 self.unload(model)
-            weights = Wanted.of(checkpoint.card, self._settings.model_repository)
+            weights = self._wanted(checkpoint.card)
             if self.residency is not None and (reason := self.residency.why_not(weights, self._weights)):
                 return reason
             if self._swaps:
@@ -390,6 +405,7 @@ class TritonServer:
 
     def _told_to_models(self) -> dict[str, str]:
         """Environment variables that Triton's model processes read."""
+        job_bytes = None if self.residency is None else self.residency.job_bytes
         return {
             "TRITONREEL_MODELS": " ".join(self._settings.models),
             "TRITONREEL_LORA_DIR": str(self._settings.lora_dir.resolve()),
@@ -398,6 +414,7 @@ class TritonServer:
             SERVED_VARIABLE: str(self._settings.served_file),
             HEARTBEAT_VARIABLE: str(shared_memory.heartbeat_file(self.shm_prefix)),
             SWAP_VARIABLE: self._swap_of_models(),
+            JOB_MEMORY_VARIABLE: str(job_bytes) if job_bytes is not None else "",
         }
 
     @property

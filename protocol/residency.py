@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 SWAP_VARIABLE = "TRITONREEL_SWAP"
 """environment variable of `generate`: a `Swap` as JSON; absent: every model stays loaded"""
 
+JOB_MEMORY_VARIABLE = "TRITONREEL_JOB_MEMORY"
+"""another: bytes of a GPU's memory that jobs may take together; empty on a CPU, where it looks itself"""
+
 _NO_WEIGHTS = {".json", ".py"}
 _ENGINE = ".plan"
 

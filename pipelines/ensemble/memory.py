@@ -27,6 +27,9 @@ _FRAME_BYTES = 3 * (3 * _FLOAT + 2)
 _PLAN_MARGIN = 1.2
 _PLAN_BESIDES = 64 * 2**20
 """buffers of ONNX Runtime and gaps in the heap, which no plan knows; measured up to 85 MiB"""
+_GPU_MARGIN = 1.25
+"""as in export.plan: what is computed there is an estimate that no GPU has confirmed"""
+_HALF = ("bfloat16", "float16")
 _USED_FRACTION = 0.8
 """of what is available; the rest is for caches, files and what nobody counted"""
 
@@ -60,12 +63,16 @@ class MemoryEstimate:
     Args:
         max_step_rows, max_step_elements: as of `StepBatcher`.
         plans: by Triton model, the VAEs' decoders and encoders.
+        on_gpu: models run on a GPU, where half precision takes half, and no frame is cut into bands.
     """
 
-    def __init__(self, max_step_rows: int, max_step_elements: int, plans: Mapping[str, BandPlan]) -> None:
+    def __init__(
+        self, max_step_rows: int, max_step_elements: int, plans: Mapping[str, BandPlan], on_gpu: bool = False
+    ) -> None:
         self._max_step_rows = max_step_rows
         self._max_step_elements = max_step_elements
         self._plans = plans
+        self._on_gpu = on_gpu
 
     def of(self, params: Spec, card: ModelCard) -> MemoryNeed:
         """What one job needs at most; nothing where the card does not say what its models take."""
@@ -84,18 +91,26 @@ class MemoryEstimate:
             vaes.append(parts.vae_encoder)
         caches = 0
         for vae in vaes:
-            calls[vae], kept = vae_bytes(self._plans[vae], height, width, frames)
+            budget = None if self._on_gpu else BAND_BYTES
+            calls[vae], kept = vae_bytes(self._plans[vae], height, width, frames, budget)
             caches = max(caches, kept)  # the encoder is done before the decoder begins
         frames_under_way = min(params.num_frames, 2 * card.latents.temporal_stride)
         pixels = params.width * params.height * frames_under_way
         held = caches + _LATENT_COPIES * _FLOAT * prod((channels, frames, height, width)) + _FRAME_BYTES * pixels
+        if self._on_gpu:
+            share = _GPU_MARGIN * (0.5 if card.precision in _HALF else 1.0)
+            calls = {model: int(share * size) for model, size in calls.items()}
         return MemoryNeed(calls, held)
 
 
-def vae_bytes(plan: BandPlan, height: int, width: int, frames: int) -> tuple[int, int]:
-    """What a VAE's largest call takes for a video of that number of latents, and what it keeps from call to call."""
+def vae_bytes(plan: BandPlan, height: int, width: int, frames: int, budget: int | None = BAND_BYTES) -> tuple[int, int]:
+    """What a VAE's largest call takes for a video of that number of latents, and what it keeps from call to call.
+
+    Args:
+        budget: see `BandPlan.heights`.
+    """
     kept = plan.held_bytes(height, width) if frames > 1 else 0
-    call = plan.peak_bytes(height, width, frames, BAND_BYTES) - kept
+    call = plan.peak_bytes(height, width, frames, budget) - kept
     return int(_PLAN_MARGIN * call) + _PLAN_BESIDES, int(_PLAN_MARGIN * kept)
 
 

@@ -38,7 +38,7 @@ from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models, Re
 from protocol.heartbeat import Heartbeat
 from protocol.placement import AUTO, DEVICE_VARIABLE, parse_device
 from protocol.printable import LONGEST, printable
-from protocol.residency import Swap, weights_bytes
+from protocol.residency import JOB_MEMORY_VARIABLE, Swap, weights_bytes
 from protocol.resolve import parse, resolve
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
@@ -66,9 +66,10 @@ class TritonPythonModel:
         self._residency = self._open_residency()
         asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
         self._device = torch.device(str(sampling_device(asked)))
-        # On a GPU the models take its memory, which nothing here knows.
         on_gpu = self._device.type == "cuda"
-        memory = None if on_gpu else self._memory_budget(settings.memory_mib * 2**20 or None)
+        # what is left of a GPU's memory only the launcher knows
+        job_bytes = settings.memory_mib * 2**20 or int(os.environ.get(JOB_MEMORY_VARIABLE) or 0)
+        memory = self._memory_budget(job_bytes or None) if job_bytes or not on_gpu else None
         self._admission = Admission(
             settings.max_running_jobs, settings.max_waiting_jobs, self._metrics.queue_changed, memory
         )
@@ -82,7 +83,7 @@ class TritonPythonModel:
         self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device)
         self._models = folder.parents[1]
         self._plans: dict[str, BandPlan] = {}
-        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans)
+        self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans, on_gpu)
         self._refreshing = asyncio.Lock()
         served = os.environ.get(SERVED_VARIABLE)
         self._served = Path(served) if served else None

@@ -1,15 +1,15 @@
 """Whether every model stays loaded, decided by what memory there is, and what does not fit at all."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from launcher.errors import SetupError
-from launcher.residency import Choice, Gpu, Machine, Wanted, decide, find_gpu, parse_size
+from launcher.residency import Choice, Machine, Wanted, decide, parse_size
 from pipelines.ensemble.memory import MemoryNeed
 from protocol.model_card import ModelCard
+from protocol.placement import CPU
+from runtime.gpu import Gpu
 from tests.conftest import Exported
 from tests.launcher.conftest import Launched
 from tests.model_cards import model_card
@@ -22,6 +22,7 @@ def wanted(job: int = GB, **weights: int) -> Wanted:
     return Wanted(model_card(), {name: size * GB for name, size in weights.items()}, MemoryNeed({"transformer": job}))
 
 
+CPU_MACHINE = Machine(None, 100 * GB)
 A14B = wanted(text=11, transformer=28, transformer_2=28, vae=1)
 
 
@@ -44,45 +45,57 @@ def test_models_come_and_go_where_not_all_fit_beside_a_job(available: int, choic
 
 
 def test_a_limit_stands_for_what_the_machine_has() -> None:
-    assert decide(Choice.AUTO, 68 * GB, [A14B]).swaps is False
-    assert decide(Choice.AUTO, 68 * GB - 1, [A14B]).swaps is True
+    assert decide(Choice.AUTO, 68 * GB, [A14B], CPU_MACHINE).swaps is False
+    assert decide(Choice.AUTO, 68 * GB - 1, [A14B], CPU_MACHINE).swaps is True
 
 
 def test_what_checkpoints_share_counts_once() -> None:
     other = wanted(text=11, i2v_transformer=28)
-    assert decide(Choice.AUTO, 96 * GB, [A14B, other]).swaps is False
+    assert decide(Choice.AUTO, 96 * GB, [A14B, other], CPU_MACHINE).swaps is False
 
 
-def test_a_gpu_has_its_memory_less_what_processes_and_a_job_take() -> None:
-    budget, how = Machine(Gpu("NVIDIA H100", 80 * GB), available=0).budget([A14B])
+@pytest.mark.parametrize(("limit", "left_for_jobs"), [(None, GB), (30 * GB, 46 * GB)])
+def test_a_gpu_has_its_memory_less_what_processes_and_a_job_take(limit: int | None, left_for_jobs: int) -> None:
+    processes = (1 + 1) * 512 * 2**20 + 512 * 2**20
+    machine = Machine(Gpu(0, "NVIDIA RTX PRO 6000", "12.0", 76 * GB + processes), available=0)
+    residency = decide(Choice.SWAP, limit, [wanted(weights=90)], machine)
 
-    processes = (1 + 4) * 512 * 2**20 + 512 * 2**20
-    assert budget == 80 * GB - processes - int(1.25 * GB)
-    assert how == "NVIDIA H100 has 80.0 GB, 3.2 GB for processes, 1.2 GB for a job of the default size"
+    assert machine.has_gpu
+    assert residency.budget == (75 * GB if limit is None else limit)
+    assert residency.job_bytes == left_for_jobs
+    if limit is None:
+        assert "NVIDIA RTX PRO 6000 has 77.6 GB, 1.6 GB for processes, 1.0 GB for a job" in residency.reason
+
+
+def test_jobs_have_what_weights_that_stay_loaded_leave() -> None:
+    machine = Machine(Gpu(0, "a GPU", "9.0", 100 * GB), available=0)
+    room, _ = machine.room([A14B])
+    assert decide(Choice.AUTO, None, [A14B], machine).job_bytes == room - 68 * GB
+    assert decide(Choice.AUTO, None, [A14B], CPU_MACHINE).job_bytes is None
 
 
 def test_a_model_that_never_fits_is_refused_with_the_numbers_and_what_to_do() -> None:
-    reason = decide(Choice.AUTO, 24 * GB, [A14B]).why_not(A14B, {})
+    reason = decide(Choice.AUTO, 24 * GB, [A14B], CPU_MACHINE).why_not(A14B, {})
     assert reason is not None
     assert "the weights of transformer take 28.0 GB" in reason
     assert "24.0 GB" in reason
     assert "smaller precision" in reason
-    assert decide(Choice.AUTO, 28 * GB, [A14B]).why_not(A14B, {}) is None
+    assert decide(Choice.AUTO, 28 * GB, [A14B], CPU_MACHINE).why_not(A14B, {}) is None
 
 
 def test_where_everything_stays_loaded_one_more_is_refused_when_it_does_not_fit_beside_the_others() -> None:
-    residency = decide(Choice.RESIDENT, 70 * GB, [A14B])
+    residency = decide(Choice.RESIDENT, 70 * GB, [A14B], CPU_MACHINE)
     other = wanted(text=11, i2v_transformer=28)
 
     assert residency.why_not(A14B, {}) is None
     reason = residency.why_not(other, A14B.weights)
     assert reason is not None
     assert "96.0 GB with those that are loaded, and may take 70.0 GB" in reason
-    assert decide(Choice.SWAP, 70 * GB, [A14B]).why_not(other, A14B.weights) is None
+    assert decide(Choice.SWAP, 70 * GB, [A14B], CPU_MACHINE).why_not(other, A14B.weights) is None
 
 
 def test_the_files_of_a_checkpoint_say_what_it_takes(toy: Exported) -> None:
-    found = Wanted.of(ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v"), toy.repository)
+    found = Wanted.of(ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v"), toy.repository, on_gpu=False)
 
     graph = (toy.repository / "wan_t2v_transformer" / "1" / "model.onnx").stat().st_size
     assert found.weights["wan_t2v_transformer"] == graph
@@ -101,24 +114,18 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         parse_size(text, "--weights-memory")
 
 
-@pytest.mark.parametrize(
-    ("script", "gpu"),
-    [
-        ("echo 'NVIDIA H100 80GB HBM3, 81559'; echo 'NVIDIA L4, 23034'", Gpu("NVIDIA H100 80GB HBM3", 81559 * 2**20)),
-        ("echo 'No devices were found'; exit 6", None),
-        ("echo Failed to initialize NVML", None),
-        ("true", None),
-    ],
-)
-def test_the_gpu_is_the_first_that_nvidia_smi_shows(
-    script: str, gpu: Gpu | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def test_where_the_cpu_is_asked_for_its_memory_counts() -> None:
+    assert not Machine.here(CPU).has_gpu
 
-    assert find_gpu() == gpu
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_on_a_gpu_half_precision_takes_half_and_no_frame_is_cut(toy: Exported, precision: str) -> None:
+    card = ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v").model_copy(update={"precision": precision})
+    on_cpu, on_gpu = (Wanted.of(card, toy.repository, on_gpu).need for on_gpu in (False, True))
+    share = 1.25 * (0.5 if precision == "bfloat16" else 1)
+    for model, size in on_cpu.calls.items():
+        assert on_gpu.calls[model] == int(share * size)  # the toy's frames are too small to be cut
+    assert on_gpu.held == on_cpu.held
 
 
 def test_a_server_does_not_start_for_what_never_fits(toy: Exported, launch: Callable[..., Launched]) -> None:
