@@ -1,6 +1,5 @@
 """Whether every model stays loaded, or models come and go: decided before any is loaded, by what memory there is."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,27 +10,19 @@ import numpy as np
 from launcher.errors import SetupError
 from pipelines.ensemble.memory import MemoryEstimate, MemoryNeed, available_bytes
 from protocol.errors import PipelineError
+from protocol.memory_size import parse_memory_size
 from protocol.model_card import ModelCard
 from protocol.placement import Device
 from protocol.repository import VERSION
 from protocol.residency import weights_bytes
 from protocol.resolve import parse, resolve
 from runtime.bands import BandPlan
-from runtime.gpu import Gpu, find_gpu
+from runtime.gpu import CONTEXT_BYTES, WORKSPACE_BYTES, Gpu, find_gpu
 from runtime.placement import sampling_device
 
 _USED_FRACTION = 0.8
 """of the memory that a machine has left; the rest is for caches, files and what nobody counted"""
 _GUIDANCE_ROWS = 2
-
-# As in export.plan. They are estimates: no GPU has been measured.
-_CONTEXT_BYTES = 512 * 2**20
-"""of a process that uses the GPU"""
-_WORKSPACE_BYTES = 512 * 2**20
-"""of kernels that compute"""
-
-_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([MGT]i?B)", re.ASCII | re.IGNORECASE)
 
 
 class Choice(StrEnum):
@@ -132,7 +123,7 @@ class Machine:
             how = f"of the {gigabytes(self._available)} that are available, {_USED_FRACTION:.0%} are used"
             return int(_USED_FRACTION * self._available), how
         contexts = 1 + max((len(one.weights) for one in wanted), default=0)
-        processes = contexts * _CONTEXT_BYTES + _WORKSPACE_BYTES
+        processes = contexts * CONTEXT_BYTES + WORKSPACE_BYTES
         total = self._gpu.memory_bytes
         how = f"{self._gpu.name} has {gigabytes(total)}, {gigabytes(processes)} for processes"
         return max(0, total - processes), how
@@ -162,9 +153,8 @@ def decide(choice: Choice, limit: int | None, wanted: Collection[Wanted], machin
 
 def parse_size(text: str, option: str) -> int:
     """Bytes, of `24GB` or `24GiB`. Raises SetupError naming the option."""
-    match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
-    if size < 1:
+    size = parse_memory_size(text)
+    if size is None or size < 1:
         raise SetupError(f"{option}: must be a size such as 24GB or 24GiB, not {text!r}.")
     return size
 

@@ -1,9 +1,17 @@
-"""The GPUs of this machine, as their driver tells of them."""
+"""The GPUs of this machine, as their driver tells of them, and what of their memory is not for tensors."""
 
 import ctypes
 from dataclasses import dataclass
 
 from runtime.engine import EngineUnusable
+
+# estimates: they have not been measured on a GPU yet
+CONTEXT_BYTES = 512 * 2**20
+"""of a process that uses the GPU: its CUDA context and the libraries' kernels"""
+WORKSPACE_BYTES = 512 * 2**20
+"""of cuBLAS, cuDNN and attention kernels in the model that computes"""
+MARGIN = 0.25
+"""of what is computed, for what allocators round up and leave between tensors"""
 
 _DRIVER = "libcuda.so.1"
 _LEAST_CUDA = 13

@@ -5,10 +5,9 @@ import re
 from dataclasses import dataclass
 
 from export.errors import PlanError
+from protocol.memory_size import parse_memory_size
 
 _MIB = 2**20
-_UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([MGT]i?B)", re.IGNORECASE)
 _NOISE = re.compile(
     r"\b(nvidia|geforce|tesla|quadro|rtx|gtx|graphics|gpu|hbm\d?e?|sxm\d?|pcie|blackwell|generation|server|workstation"
     r"|edition)\b"
@@ -105,10 +104,9 @@ def find_gpu(text: str) -> Gpu:
         PlanError: no such GPU is known, or several are, or nothing can run on it; the message says which there are.
     """
     text = text.strip()
-    size = _SIZE.fullmatch(text)
-    if size is None:
+    memory = parse_memory_size(text)
+    if memory is None:
         return _named(text)
-    memory = int(float(size[1]) * _UNITS[size[2].upper()])
     if memory < 1:
         raise PlanError(f"--gpu {text}: a GPU has more than 0 bytes of memory")
     return Gpu(text, memory, None)

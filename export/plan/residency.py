@@ -13,13 +13,8 @@ from export.options import Precision
 from export.plan.gpus import Gpu
 from export.plan.shapes import Geometry, Shapes, Size
 from export.plan.stages import Call, Precisions, Stage, stages
+from runtime.gpu import CONTEXT_BYTES, MARGIN, WORKSPACE_BYTES
 
-CONTEXT_BYTES = 512 * 2**20
-"""of a process that uses the GPU: its CUDA context and the libraries' kernels"""
-WORKSPACE_BYTES = 512 * 2**20
-"""of cuBLAS, cuDNN and attention kernels in the model that computes"""
-MARGIN = 0.25
-"""of what is computed, for what allocators round up and leave between tensors; not measured on a GPU yet"""
 HOST_BYTES = 4 * 2**30
 """of tritonserver, `generate`, the frontend and the models' processes"""
 LINKS = {"PCIe 4.0 x16": 25 * 10**9, "PCIe 5.0 x16": 50 * 10**9}

@@ -7,17 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from export.plan.recommendation import gigabytes, recommend
-from export.plan.residency import (
-    CONTEXT_BYTES,
-    HOST_BYTES,
-    LINKS,
-    MARGIN,
-    WORKSPACE_BYTES,
-    Plan,
-    Residency,
-    SizePlan,
-    Verdict,
-)
+from export.plan.residency import HOST_BYTES, LINKS, Plan, Residency, SizePlan, Verdict
+from runtime.gpu import CONTEXT_BYTES, MARGIN, WORKSPACE_BYTES
 
 _MIB = 2**20
 

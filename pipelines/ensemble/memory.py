@@ -18,6 +18,7 @@ from pipelines.latents import latents_shape
 from protocol.model_card import ModelCard
 from protocol.sampling import Spec
 from runtime.bands import BAND_BYTES, BandPlan
+from runtime.gpu import MARGIN
 
 _FLOAT = 4
 _LATENT_COPIES = 12
@@ -27,9 +28,6 @@ _FRAME_BYTES = 3 * (3 * _FLOAT + 2)
 _PLAN_MARGIN = 1.2
 _PLAN_BESIDES = 64 * 2**20
 """buffers of ONNX Runtime and gaps in the heap, which no plan knows; measured up to 85 MiB"""
-_GPU_MARGIN = 1.25
-"""as in export.plan: what is computed there is an estimate that no GPU has confirmed"""
-_HALF = ("bfloat16", "float16")
 _USED_FRACTION = 0.8
 """of what is available; the rest is for caches, files and what nobody counted"""
 
@@ -98,7 +96,7 @@ class MemoryEstimate:
         pixels = params.width * params.height * frames_under_way
         held = caches + _LATENT_COPIES * _FLOAT * prod((channels, frames, height, width)) + _FRAME_BYTES * pixels
         if self._on_gpu:
-            share = _GPU_MARGIN * (0.5 if card.precision in _HALF else 1.0)
+            share = (1 + MARGIN) * (1.0 if card.precision == "float32" else 0.5)
             calls = {model: int(share * size) for model, size in calls.items()}
         return MemoryNeed(calls, held)
 

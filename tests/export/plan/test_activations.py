@@ -12,8 +12,8 @@ from export.options import Precision
 from export.plan.activations import peak_bytes
 from export.plan.checkpoint_shapes import read_shapes
 from export.plan.meta import cast, meta_module
-from export.plan.residency import MARGIN
 from export.plan.shapes import Shapes
+from runtime.gpu import MARGIN
 from tests.conftest import Exported
 
 from .live_tensors import live_bytes

@@ -7,10 +7,7 @@ from export.options import Precision
 from export.plan.gpus import find_gpu
 from export.plan.recommendation import recommend
 from export.plan.residency import (
-    CONTEXT_BYTES,
     HOST_BYTES,
-    MARGIN,
-    WORKSPACE_BYTES,
     Plan,
     Residency,
     SizePlan,
@@ -18,6 +15,7 @@ from export.plan.residency import (
     choose_precision,
 )
 from export.plan.shapes import Size
+from runtime.gpu import CONTEXT_BYTES, MARGIN, WORKSPACE_BYTES
 
 from .conftest import Planned
 
