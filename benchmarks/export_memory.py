@@ -18,11 +18,11 @@ import torch
 import typer
 from torch import nn
 
-from benchmarks.random_weights import bytes_of, describe, write_random
+from benchmarks.random_weights import describe_module, write_random
 from export.options import Options, Precision, Target
 from export.precision import DTYPES
 from export.quiet import quiet_libraries
-from export.stored_weights import header_bytes
+from export.stored_weights import bytes_of, header_bytes
 from export.tiny import LayoutName, build
 
 
@@ -90,7 +90,7 @@ def _text_width(width: int) -> int:
 
 
 def _write(file: Path, module: nn.Module, dtype: torch.dtype) -> int:
-    entries = describe(module, dtype)
+    entries = describe_module(module, dtype)
     write_random(file, entries, header_bytes(entries, {"format": "pt"}))
     return bytes_of(entries)
 

@@ -8,25 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.stored_weights import DTYPES, header_bytes
+from export.stored_weights import DTYPES, bytes_of, describe, header_bytes
 from export.weights_file import TRANSPOSED
 
 _BLOCK = 2**22
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def describe(module: nn.Module, dtype: torch.dtype) -> dict[str, dict[str, Any]]:
+def describe_module(module: nn.Module, dtype: torch.dtype) -> dict[str, dict[str, Any]]:
     """What the header of a safetensors file says of all the module's parameters, in that dtype."""
-    entries: dict[str, dict[str, Any]] = {}
-    end = 0
-    for name, parameter in module.named_parameters():
-        start, end = end, end + parameter.numel() * dtype.itemsize
-        entries[name] = {"dtype": _NAMES[dtype], "shape": list(parameter.shape), "data_offsets": [start, end]}
-    return entries
+    return describe((name, dtype, parameter.shape) for name, parameter in module.named_parameters())
 
 
-def write_header(file: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """A file of zeros, which takes no space on the disk."""
+def write_zeros(file: Path, entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """A file that takes no space on the disk."""
     beginning = header_bytes(entries, {"format": "pt"})
     with file.open("wb") as opened:
         opened.write(beginning)
@@ -52,8 +46,3 @@ def write_random(file: Path, entries: Mapping[str, Mapping[str, Any]], beginning
             left = end - start
             while left:
                 left -= opened.write(block[:left].data)
-
-
-def bytes_of(entries: Mapping[str, Mapping[str, Any]]) -> int:
-    """Of all the tensors."""
-    return max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shutil import copyfile, rmtree
 from tempfile import mkdtemp
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +16,8 @@ from torch import Tensor, nn
 from export.errors import CheckpointError
 from export.options import Precision
 from export.precision import DTYPES
-from export.stored_weights import DTYPES as STORED_DTYPES
-from export.stored_weights import StoredWeights, header_bytes
+from export.stored_weights import StoredWeights, bytes_of, describe, header_bytes
 
-_NAMES = {dtype: name for name, dtype in STORED_DTYPES.items()}
 _MARKS = {torch.float32: torch.int32, torch.bfloat16: torch.int16, torch.float16: torch.int16}
 """integers of the size of each"""
 
@@ -84,11 +81,7 @@ def _single_file(file: Path) -> str:
 
 
 def _write_holes(file: Path, stored: StoredWeights, dtypes: Mapping[str, torch.dtype]) -> None:
-    entries: dict[str, dict[str, Any]] = {}
-    end = 0
-    for name, header in stored.headers.items():
-        start, end = end, end + header.count * dtypes[name].itemsize
-        entries[name] = {"dtype": _NAMES[dtypes[name]], "shape": header.shape, "data_offsets": [start, end]}
+    entries = describe((name, dtypes[name], header.shape) for name, header in stored.headers.items())
     beginning = header_bytes(entries, {"format": "pt"})
     with file.open("wb") as opened:
         opened.write(beginning)
@@ -98,7 +91,7 @@ def _write_holes(file: Path, stored: StoredWeights, dtypes: Mapping[str, torch.d
                 opened.write(stored[name].contiguous().view(torch.uint8).numpy().tobytes())
             elif header.count:
                 opened.write(number.to_bytes(dtypes[name].itemsize, "little"))
-        opened.truncate(len(beginning) + end)
+        opened.truncate(len(beginning) + bytes_of(entries))
 
 
 def _mark(tensor: Tensor, dtypes: Mapping[str, torch.dtype]) -> int:

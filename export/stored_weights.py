@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ DTYPES: Mapping[str, torch.dtype] = {
     "BOOL": torch.bool,
 }
 """safetensors' names"""
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 _METADATA = "__metadata__"
 _LENGTH = struct.Struct("<Q")
@@ -85,6 +86,13 @@ def read_header(file: Path) -> dict[str, dict[str, Any]]:
     return entries
 
 
+def entries_in(beginning: bytes) -> dict[str, dict[str, Any]]:
+    """What the beginning of a safetensors file, as `header_bytes` gives it, says of each tensor."""
+    entries: dict[str, dict[str, Any]] = json.loads(beginning[_LENGTH.size :])
+    entries.pop(_METADATA, None)
+    return entries
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """What is said of a safetensors file as a whole."""
     metadata: dict[str, str] = _read(file).get(_METADATA, {})
@@ -106,6 +114,25 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from None
     return entries
+
+
+def describe(tensors: Iterable[tuple[str, torch.dtype, Sequence[int]]]) -> dict[str, dict[str, Any]]:
+    """What a header says of tensors that lie one after the other.
+
+    Args:
+        tensors: name, dtype and shape of each.
+    """
+    entries: dict[str, dict[str, Any]] = {}
+    end = 0
+    for name, dtype, shape in tensors:
+        start, end = end, end + torch.Size(shape).numel() * dtype.itemsize
+        entries[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+    return entries
+
+
+def bytes_of(entries: Mapping[str, Mapping[str, Any]]) -> int:
+    """Of all the tensors."""
+    return max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
 
 
 def header_bytes(entries: Mapping[str, Mapping[str, Any]], metadata: Mapping[str, str]) -> bytes:

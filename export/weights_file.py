@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from export.errors import CheckpointError
-from export.stored_weights import DTYPES, header_bytes, read_metadata
+from export.stored_weights import describe, header_bytes, read_metadata
 
 WEIGHTS_FILE = "weights.safetensors"
 TRANSPOSED = ".transposed"
@@ -28,7 +27,6 @@ _MADE_FROM = "made_from"
 _DRAFT = ".part"
 _BLOCK = 2**24
 """elements that are converted at a time"""
-_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _GIGA = 1e9
 
 OnProgress = Callable[[str], None]
@@ -123,11 +121,7 @@ def _fingerprint(entries: Sequence[Entry], made_from: str) -> str:
 
 def layout(entries: Sequence[Entry], made_from: str) -> tuple[bytes, dict[str, Place]]:
     """The beginning of the file, and the entries' places in it, by name."""
-    described: dict[str, dict[str, Any]] = {}
-    end = 0
-    for entry in sorted(entries, key=_order):
-        start, end = end, end + entry.bytes
-        described[entry.name] = {"dtype": _NAMES[entry.dtype], "shape": entry.shape, "data_offsets": [start, end]}
+    described = describe((entry.name, entry.dtype, entry.shape) for entry in sorted(entries, key=_order))
     header = header_bytes(described, {_MADE_FROM: _fingerprint(entries, made_from)})
     places = {}
     for entry in entries:

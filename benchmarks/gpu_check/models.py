@@ -1,6 +1,5 @@
 """Models of real width with random weights: their graphs are made beforehand, their weights where they are measured."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,19 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
-from benchmarks.random_weights import describe, write_header, write_random
+from benchmarks.random_weights import describe_module, write_random, write_zeros
 from export import wan_parts
 from export.component import trace_component
 from export.graph import BuiltGraph, Graph, save
 from export.mapped_module import MappedModule
 from export.options import EXTERNAL_ABOVE, Options, Precision, Target
 from export.precision import DTYPES
+from export.stored_weights import entries_in
 from export.weights_file import WEIGHTS_FILE, layout
 
 _GRAPH = "model.onnx"
 _HEADER = "weights.header"
 """what its weights' file begins with"""
-_LENGTH_BYTES = 8
-"""of the header's length, before it"""
 _TEXT_TOKENS = 512
 
 Config = Mapping[str, Any]
@@ -117,8 +115,8 @@ def prepare_graph(model: WideTransformer, version: Path, options: Options) -> No
         with torch.device("meta"):
             module: Any = model.module()
         module.save_config(folder)
-        entries = describe(module, DTYPES[options.precision])
-        write_header(folder / "diffusion_pytorch_model.safetensors", entries)
+        entries = describe_module(module, DTYPES[options.precision])
+        write_zeros(folder / "diffusion_pytorch_model.safetensors", entries)
         form = options.form(part.precisions)
         mapped = MappedModule(part.load, folder, form.precision, Path(scratch))
         (graph,) = part.graphs(mapped.module, form)
@@ -132,9 +130,7 @@ def prepare_graph(model: WideTransformer, version: Path, options: Options) -> No
 def fill(version: Path) -> None:
     """Give a prepared graph weights."""
     beginning = (version / _HEADER).read_bytes()
-    entries = json.loads(beginning[_LENGTH_BYTES:])
-    entries.pop("__metadata__")
-    write_random(version / WEIGHTS_FILE, entries, beginning)
+    write_random(version / WEIGHTS_FILE, entries_in(beginning), beginning)
 
 
 def build_vae(config: Config, version: Path, options: Options) -> Any:
