@@ -1,6 +1,6 @@
 """A VAE's decoder or encoder on ONNX Runtime: videos chunk by chunk, large frames in bands (see `runtime.bands`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import onnxruntime as ort
@@ -93,9 +93,11 @@ class BandedVae:
         """The result for a chunk without frames."""
         return zeros((0,) * 5)
 
-    def release(self) -> None:
-        """Close the graphs of frames that are cut; a call that needs one opens it again."""
-        self._parts = {}
+    def release(self, left: Collection[VideoState]) -> None:
+        """Close the graphs of frames that are cut where no video that is left has any; a call that needs one opens it
+        again."""
+        if not any(state.is_cut for state in left):
+            self._parts = {}
 
     def _begin(self, x: ort.OrtValue, last: bool) -> VideoState:
         """Nothing, in the bands that the video will be computed in."""

@@ -49,8 +49,7 @@ class GpuMemory:
         Args:
             tensor: whatever gives DLPack, on any device that torch knows.
         """
-        ours = tensor if isinstance(tensor, torch.Tensor) else from_dlpack(tensor)
-        return ours.to(self.device).contiguous()
+        return as_torch(tensor).to(self.device).contiguous()
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, device=self.device)
@@ -64,6 +63,15 @@ class GpuMemory:
 
     def _make_stream(self) -> Any:
         return torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+
+
+def as_torch(tensor: Any) -> torch.Tensor:
+    """Where it is, in the same memory.
+
+    Args:
+        tensor: whatever gives DLPack, on any device that torch knows.
+    """
+    return tensor if isinstance(tensor, torch.Tensor) else from_dlpack(tensor)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Engines of models over TensorRT or TensorRT for RTX. **They have not been run yet**: see README.md."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,9 +14,10 @@ from pipelines.lora.targets import DOWN, UP
 from protocol.placement import Device
 from runtime.dtypes import BFLOAT16, FLOAT16, FLOAT32
 from runtime.engine import LORA_INPUT, Chunk, Engine, EngineUnusable, Inputs, Tensor
-from runtime.gpu_memory import GpuMemory, gpu_memory
+from runtime.gpu_memory import GpuMemory, as_torch, gpu_memory
 from runtime.placement import TensorRTFiles
 from runtime.tensorrt_graph import TensorRTGraph
+from runtime.tensors import to_torch
 from runtime.vae_engine import ImageEngine, StreamingEngine
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class TensorRTEngine:
         }
 
     def _place(self, array: NDArray[np.float32], dtype: str) -> torch.Tensor:
-        theirs = {name: theirs for theirs, name in _DTYPES.items()}[dtype]
-        return torch.from_numpy(np.ascontiguousarray(array)).to(theirs).to(self._memory.device)
+        placed: torch.Tensor = to_torch(array, dtype, str(self._memory.device))
+        return placed
 
 
 @dataclass(frozen=True)
@@ -134,13 +135,13 @@ class TensorRTVae:
     def frames(self, source: Tensor) -> int:
         """Of a chunk."""
         with self._memory.turn():
-            return self._memory.take(source).shape[2]
+            return as_torch(source).shape[2]
 
     def nothing(self) -> torch.Tensor:
         """The result for a chunk without frames."""
         return torch.empty((0,) * 5)
 
-    def release(self) -> None:
+    def release(self, left: Collection[VideoCaches]) -> None:
         """Nothing is kept that only some videos need."""
 
 

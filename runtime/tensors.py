@@ -48,14 +48,23 @@ def from_float32(array: NDArray[np.float32], dtype: str, device: Device = CPU) -
     Args:
         dtype: `FLOAT32`, `FLOAT16` or `BFLOAT16`.
     """
-    array = np.ascontiguousarray(array)
     if device.is_gpu:
-        torch = _torch()
-        theirs = {FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16}[dtype]
-        return _on_gpu(torch.from_numpy(array).to(theirs).to(str(device)))
+        return _on_gpu(to_torch(array, dtype, str(device)))
+    array = np.ascontiguousarray(array)
     if dtype == BFLOAT16:
         return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(_to_bfloat16(array), _ONNX_BFLOAT16)
     return to_ort_value(array.astype({FLOAT32: np.float32, FLOAT16: np.float16}[dtype], copy=False))
+
+
+def to_torch(array: NDArray[np.float32], dtype: str, device: str) -> Any:
+    """A `torch.Tensor` on a device, as torch names it.
+
+    Args:
+        dtype: `FLOAT32`, `FLOAT16` or `BFLOAT16`.
+    """
+    torch = _torch()
+    theirs = {FLOAT32: torch.float32, FLOAT16: torch.float16, BFLOAT16: torch.bfloat16}[dtype]
+    return torch.from_numpy(np.ascontiguousarray(array)).to(theirs).to(device)
 
 
 def rows(value: ort.OrtValue, start: int, end: int) -> ort.OrtValue:

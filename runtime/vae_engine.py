@@ -1,7 +1,7 @@
 """Engines of VAEs: those of videos carry caches from chunk to chunk, on the device that computed them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -29,8 +29,8 @@ class Vae(Protocol[StateT]):
     def nothing(self) -> Tensor:
         """The result for a chunk without frames."""
 
-    def release(self) -> None:
-        """Give back what only some videos need."""
+    def release(self, left: Collection[StateT]) -> None:
+        """Give back what none of the videos that are left needs."""
 
 
 class ImageEngine(Generic[StateT]):
@@ -45,7 +45,7 @@ class ImageEngine(Generic[StateT]):
         try:
             result, _ = self._vae.run(_only(inputs), None, last=True)
         finally:
-            self._vae.release()
+            self._vae.release(())
             self._heap.trim_if_grown()
         return {self._vae.result: result}
 
@@ -105,8 +105,7 @@ class StreamingEngine(Generic[StateT]):
     def _forget(self, sequence_id: int | str) -> None:
         self._states.pop(sequence_id, None)
         self._last_used.pop(sequence_id, None)
-        if not any(getattr(state, "is_cut", False) for state in self._states.values()):
-            self._vae.release()
+        self._vae.release(self._states.values())
         self._heap.trim()
 
 
