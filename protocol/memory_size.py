@@ -3,7 +3,7 @@
 import re
 
 _UNITS = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"([+-]?\d+(?:\.\d+)?)\s*([MGT]i?B)", re.ASCII | re.IGNORECASE)
+_SIZE = re.compile(r"([+-]?\d{1,12}(?:\.\d{1,12})?)\s*([MGT]i?B)", re.ASCII | re.IGNORECASE)
 
 
 def parse_memory_size(text: str) -> int | None:
