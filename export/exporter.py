@@ -74,8 +74,11 @@ def run_in_this_process(groups: Sequence[Sequence[Task]], options: Options, on_s
             try:
                 result: Exported | ExportError = export_component(task, options, on_stage, traces)
             except ExportError as error:
-                shutil.rmtree(task.version, ignore_errors=True)  # the others may need the room
                 result = error
+            except OSError as error:  # the disk is full, say
+                result = RepositoryError(f"{task.part.model}: a file cannot be written or read: {error}")
+            if isinstance(result, ExportError):
+                shutil.rmtree(task.version, ignore_errors=True)  # the others may need the room
             yield TaskDone(task, result)
 
 

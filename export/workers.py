@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from multiprocessing.process import BaseProcess
 from threading import Thread
 
 import psutil
@@ -125,22 +124,16 @@ def _work(sender: Connection, group: Sequence[Task], options: Options, threads: 
     try:
         for done in run_in_this_process([group], options, sender.send):
             sender.send(done.result)
-    except OSError:  # nobody hears it any more, or its folder is gone, where its parent was killed
-        if _parent().is_alive():
-            raise
+    except BrokenPipeError:
+        pass  # its parent was killed, and nobody hears it any more
 
 
 def _end_with_parent() -> None:
     """The fork server, which this is a child of, may outlive the process that uses it."""
-    wait([_parent().sentinel])
-    os._exit(1)
-
-
-def _parent() -> BaseProcess:
-    """The process that uses the fork server."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    return parent
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _is_large(group: Sequence[Task]) -> bool:

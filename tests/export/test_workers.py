@@ -1,5 +1,6 @@
 """Components exported in processes of their own: what they make, say, and leave when they die."""
 
+import errno
 import os
 import signal
 from collections.abc import Mapping
@@ -30,15 +31,25 @@ def load_none(folder: Path, precision: Precision) -> nn.Module:
     raise CheckpointError(f"{folder.name} is damaged")
 
 
+def load_without_room(folder: Path, precision: Precision) -> nn.Module:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def load_and_fail(folder: Path, precision: Precision) -> nn.Module:
     raise RuntimeError("a fault of ours")
 
 
 @pytest.fixture
 def tasks(tiny_checkpoint: Path, tmp_path: Path) -> Mapping[str, Task]:
-    """One that succeeds, and three that fail."""
+    """One that succeeds, and others that fail."""
     start_fork_server()
-    loads = {"good": load, "dies": load_and_die, "damaged": load_none, "wrong": load_and_fail}
+    loads = {
+        "good": load,
+        "dies": load_and_die,
+        "damaged": load_none,
+        "full": load_without_room,
+        "wrong": load_and_fail,
+    }
     folder = tiny_checkpoint / "text_encoder"
     return {
         name: Task(replace(TEXT_ENCODER, model=name, load=how), folder, tmp_path / name, "weights", "exporter")
@@ -49,11 +60,12 @@ def tasks(tiny_checkpoint: Path, tmp_path: Path) -> Mapping[str, Task]:
 def test_each_has_its_result_whatever_becomes_of_the_others(tasks: Mapping[str, Task], tmp_path: Path) -> None:
     heard: list[str] = []
     results: dict[str, Exported | ExportError] = {}
-    groups = [[tasks["dies"]], [tasks["damaged"], tasks["good"]], [tasks["wrong"]]]
+    groups = [[tasks["dies"]], [tasks["damaged"], tasks["full"], tasks["good"]], [tasks["wrong"]]]
     for done in Workers(2)(groups, Options(), heard.append):
         results[done.task.part.model] = done.result
     assert str(results["dies"]) == "exporting dies was killed; there may have been too little memory"
     assert str(results["damaged"]) == "text_encoder is damaged"
+    assert str(results["full"]) == "full: a file cannot be written or read: [Errno 28] No space left on device"
     assert str(results["wrong"]) == "exporting wrong ended with status 1"
     good = results["good"]
     assert isinstance(good, Exported)
