@@ -80,9 +80,9 @@ async def get_content(
     if variant != "video":
         raise InvalidRequest("must be video", "variant")
     product = job.spec.product
-    content = await services.jobs.content(video_id)
+    file = await services.jobs.content(video_id)
     headers = {"Content-Disposition": f'inline; filename="{video_id}.{product.suffix}"'}
-    return file_response(request, content, etag=video_id, media_type=product.media_type, headers=headers)
+    return await file_response(request, file, services.storage, headers)
 
 
 async def _create(body: VideoCreateRequest, upload: bytes | None, services: Services) -> CreatedVideo:

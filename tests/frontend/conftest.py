@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -30,6 +31,12 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     structlog.reset_defaults()
     logging.getLogger().handlers = before
+
+
+@pytest.fixture(autouse=True)
+def storage_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test stores is its own."""
+    monkeypatch.setenv("TRITONREEL_STORAGE", str(tmp_path / "storage"))
 
 
 @pytest.fixture

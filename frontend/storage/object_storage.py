@@ -1,0 +1,113 @@
+"""What a local folder and a bucket have in common: reading, listing and deleting, by `obstore`."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import NoReturn
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from frontend.errors import FileDamaged, FileMissing
+from frontend.storage.object_key import file_at, key_of
+from frontend.storage.storage import FileName, StoredFile
+
+_CHUNK_BYTES = 2 * 1024 * 1024
+FAILURES = (OSError, BaseError)
+"""what `obstore` raises when something goes wrong outside"""
+
+
+class ObjectStorage:
+    """Files as objects of `store`."""
+
+    def __init__(self, store: LocalStore | S3Store) -> None:
+        self._store = store
+
+    async def head(self, name: FileName) -> StoredFile | None:
+        """See `Storage.head`."""
+        versions = [file async for file in self.list(name.job_id) if file.name == name]
+        return max(versions, key=lambda file: (file.stored_at, file.sha256), default=None)
+
+    async def read(self, file: StoredFile, part: range | None = None) -> AsyncIterator[bytes]:
+        """See `Storage.read`."""
+        wanted = part or range(file.size)
+        chunks = self._chunks(file, wanted)
+        if wanted == range(file.size):
+            chunks = _verified(chunks, file)
+        first = await anext(chunks, b"")
+        return _with_first(first, chunks)
+
+    async def delete(self, name: FileName) -> None:
+        """See `Storage.delete`."""
+        for file in [file async for file in self.list(name.job_id) if file.name == name]:
+            await self.delete_version(file)
+
+    async def list(self, job_id: str | None = None) -> AsyncGenerator[StoredFile, None]:
+        """See `Storage.list`."""
+        prefix = None if job_id is None else FileName(job_id).job_id
+        try:
+            async for batch in obstore.list(self._store, prefix):
+                for item in batch:
+                    file = file_at(item["path"], item["size"], item["last_modified"].timestamp())
+                    if file is not None:
+                        yield file
+        except FAILURES as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> NoReturn:
+        """Raise what `error` of `obstore` is to us."""
+        raise NotImplementedError from error
+
+    async def delete_version(self, file: StoredFile) -> None:
+        """Delete this file, and not what may have come in its place."""
+        try:
+            await obstore.delete_async(self._store, key_of(file))
+        except FileNotFoundError:
+            return
+        except FAILURES as error:
+            self._failed(error)
+
+    async def _delete_others(self, kept: StoredFile) -> None:
+        """What had the name of `kept` before it."""
+        for file in [file async for file in self.list(kept.name.job_id) if file.name == kept.name]:
+            if key_of(file) != key_of(kept):
+                await self.delete_version(file)
+
+    async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
+        # Each chunk is a request of its own: a slow client holds no connection to the storage.
+        for start in range(part.start, part.stop, _CHUNK_BYTES):
+            stop = min(start + _CHUNK_BYTES, part.stop)
+            try:
+                chunk = await obstore.get_range_async(self._store, key_of(file), start=start, end=stop)
+            except FileNotFoundError:
+                raise FileMissing("the file was deleted from the storage") from None
+            except FAILURES as error:
+                self._failed(error)
+            if len(chunk) != stop - start:
+                raise _damaged(file)
+            yield bytes(chunk)
+
+
+async def _verified(chunks: AsyncIterator[bytes], file: StoredFile) -> AsyncGenerator[bytes, None]:
+    """The chunks of a whole file; the last one not before the checksum has been found right."""
+    digest = hashlib.sha256()
+    held = b""
+    async for chunk in chunks:
+        if held:
+            yield held
+        await asyncio.to_thread(digest.update, chunk)
+        held = chunk
+    if digest.hexdigest() != file.sha256:
+        raise _damaged(file)
+    yield held
+
+
+async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in rest:
+        yield chunk
+
+
+def _damaged(file: StoredFile) -> FileDamaged:
+    return FileDamaged(f"the stored {file.name.kind} is damaged: its content is not what was stored")
