@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import obstore
@@ -13,7 +14,7 @@ from frontend.errors import FileDamaged, FileMissing
 from frontend.storage.object_key import file_at, key_of
 from frontend.storage.storage import FileName, StoredFile
 
-_CHUNK_BYTES = 2 * 1024 * 1024
+CHUNK_BYTES = 2 * 1024 * 1024
 FAILURES = (OSError, BaseError)
 """what `obstore` raises when something goes wrong outside"""
 
@@ -76,17 +77,23 @@ class ObjectStorage:
 
     async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
         # Each chunk is a request of its own: a slow client holds no connection to the storage.
-        for start in range(part.start, part.stop, _CHUNK_BYTES):
-            stop = min(start + _CHUNK_BYTES, part.stop)
-            try:
+        for start in range(part.start, part.stop, CHUNK_BYTES):
+            stop = min(start + CHUNK_BYTES, part.stop)
+            with self._reading():
                 chunk = await obstore.get_range_async(self._store, key_of(file), start=start, end=stop)
-            except FileNotFoundError:
-                raise FileMissing("the file was deleted from the storage") from None
-            except FAILURES as error:
-                self._failed(error)
             if len(chunk) != stop - start:
-                raise _damaged(file)
+                raise damaged(file)
             yield bytes(chunk)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Raises what goes wrong as what it is to us."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise FileMissing("the file was deleted from the storage") from None
+        except FAILURES as error:
+            self._failed(error)
 
 
 async def _verified(chunks: AsyncIterator[bytes], file: StoredFile) -> AsyncGenerator[bytes, None]:
@@ -99,7 +106,7 @@ async def _verified(chunks: AsyncIterator[bytes], file: StoredFile) -> AsyncGene
         await asyncio.to_thread(digest.update, chunk)
         held = chunk
     if digest.hexdigest() != file.sha256:
-        raise _damaged(file)
+        raise damaged(file)
     yield held
 
 
@@ -109,5 +116,6 @@ async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncGenerato
         yield chunk
 
 
-def _damaged(file: StoredFile) -> FileDamaged:
+def damaged(file: StoredFile) -> FileDamaged:
+    """The error for content that is not what was stored."""
     return FileDamaged(f"the stored {file.name.kind} is damaged: its content is not what was stored")

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,21 +17,23 @@ from obstore.store import S3Store
 from frontend.errors import StorageFull, StorageRefused, StorageUnavailable
 from frontend.storage.location import DEFAULT_REGION, Bucket
 from frontend.storage.object_key import key_of, suffix_of
-from frontend.storage.object_storage import FAILURES, ObjectStorage
+from frontend.storage.object_storage import CHUNK_BYTES, FAILURES, ObjectStorage, damaged
 from frontend.storage.storage import FileName, StoredFile
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_PART_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 5 * 1024 * 1024
 _PARTS_AT_ONCE = 2
 """of a file that is uploaded: what it takes in memory is this times their size"""
 _LONGEST_URL_SECONDS = 7 * 24 * 3600.0
 """AWS takes no more"""
 
-_CLIENT: "ClientConfig" = {"connect_timeout": "5s", "timeout": "60s"}
+_REQUEST_TIMEOUT = "60s"
 """of one request, which carries a part of a file at most"""
+_WHOLE_FILE_TIMEOUT = "1d"
+"""of one that carries all of a file, to a client that may be slow"""
 _RETRY: "RetryConfig" = {
     "max_retries": 2,
     "retry_timeout": timedelta(seconds=10),
@@ -42,6 +44,13 @@ _RETRY: "RetryConfig" = {
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>", re.ASCII)
 _FULL_CODES = ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "EntityTooLarge")
 _KEY_CODES = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "InvalidToken")
+
+
+_NO_RANGES = "non-partial response when range requested"
+
+
+class _NoRangesError(Exception):
+    """The server sends the whole file whatever part of it is asked for."""
 
 
 class S3Bucket(ObjectStorage):
@@ -70,15 +79,18 @@ class S3Bucket(ObjectStorage):
             config["secret_access_key"] = secret_access_key
         if token := environment.get("AWS_SESSION_TOKEN"):
             config["session_token"] = token
-        store = S3Store(
-            bucket.name,
-            prefix=bucket.prefix or None,
-            config=config,
-            client_options={**_CLIENT, "allow_http": (endpoint or "").startswith("http:")},
-            retry_config=_RETRY,
-        )
-        super().__init__(store)
-        self._bucket = store
+        allow_http = (endpoint or "").startswith("http:")
+
+        def store(timeout: str) -> S3Store:
+            client: ClientConfig = {"connect_timeout": "5s", "timeout": timeout, "allow_http": allow_http}
+            return S3Store(
+                bucket.name, prefix=bucket.prefix or None, config=config, client_options=client, retry_config=_RETRY
+            )
+
+        self._bucket = store(_REQUEST_TIMEOUT)
+        self._whole_files = store(_WHOLE_FILE_TIMEOUT)
+        self._has_ranges = True
+        super().__init__(self._bucket)
 
     async def start(self) -> None:
         """See `Storage.start`."""
@@ -115,9 +127,42 @@ class S3Bucket(ObjectStorage):
         except FAILURES as error:
             self._failed(error)
 
+    async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
+        if self._has_ranges:
+            try:
+                async for chunk in super()._chunks(file, part):
+                    yield chunk
+                return
+            except _NoRangesError:  # at the first chunk, thus before any was given out
+                self._has_ranges = False
+        position = 0
+        async for chunk in self._whole_file(file):
+            start, stop = max(part.start - position, 0), min(part.stop - position, len(chunk))
+            position += len(chunk)
+            if start < stop:
+                yield chunk[start:stop]
+            if position >= part.stop:
+                return
+        if position < part.stop:
+            raise damaged(file)
+
+    async def _whole_file(self, file: StoredFile) -> AsyncGenerator[bytes, None]:
+        """In one request, of a server that sends all of a file whatever part is asked for."""
+        with self._reading():
+            content = await obstore.get_async(self._whole_files, key_of(file))
+        chunks = aiter(content.stream(min_chunk_size=CHUNK_BYTES))
+        while True:
+            with self._reading():
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                return
+            yield bytes(chunk)
+
     def _failed(self, error: Exception) -> NoReturn:
         # No more of the error's text than the server's code: it has addresses, and what a request was signed with.
         text = str(error)
+        if _NO_RANGES in text:
+            raise _NoRangesError from None
         found = _CODE.search(text)
         code = found.group(1) if found else ""
         if code == "NoSuchBucket" or (not code and isinstance(error, FileNotFoundError)):
