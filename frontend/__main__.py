@@ -9,6 +9,7 @@ from frontend.errors import StorageError
 from frontend.http.access import AccessError
 from frontend.http.server import Server
 from frontend.settings import Settings
+from frontend.storage.location import LocationError
 
 
 def main() -> None:
@@ -21,7 +22,7 @@ def main() -> None:
     settings = Settings()
     try:
         app = create_app(settings)
-    except (AccessError, StorageError) as error:
+    except (AccessError, LocationError, StorageError) as error:
         sys.exit(str(error))
     server = Server(app, settings)
     with suppress(KeyboardInterrupt):

@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         generator: Triton, as the settings say where, if None. Opened and closed by the application.
 
     Raises:
-        ValueError, StorageError: there is no such storage, or it has no keys.
+        LocationError, StorageError: there is no such storage, or no keys for it.
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
     """
     settings = settings or Settings()

@@ -14,7 +14,7 @@ def open_storage(location: str, spool: Path, environment: Mapping[str, str]) -> 
     """A local folder, or a bucket with the folder `spool` before it. `Storage.start` is to be called first.
 
     Raises:
-        ValueError: `location` is none that there is, see `frontend.storage.location`.
+        LocationError: `location` names no storage.
         StorageUnavailable, StorageRefused: a folder cannot be made, or there are no keys.
     """
     match parse_location(location):
