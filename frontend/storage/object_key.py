@@ -34,16 +34,16 @@ def key_of(file: StoredFile) -> str:
     return f"{name.job_id}/{stem}.{suffix_of(file.media_type)}"
 
 
-def file_at(key: str, size: int, stored_at: float) -> StoredFile | None:
-    """The file that is stored in the object `key` of `size` bytes; None if there is none, or not all of it."""
+def file_at(key: str, stored_at: float) -> StoredFile | None:
+    """The file that the object `key` is, if its size is right; None if it is none of ours."""
     match = _KEY.fullmatch(key)
     if match is None:
         return None
-    job_id, part, kind, whole, sha256, suffix = match.groups()
-    if int(whole) != size or suffix not in _MEDIA_TYPES:
+    job_id, part, kind, size, sha256, suffix = match.groups()
+    if suffix not in _MEDIA_TYPES:
         return None
     try:
         name = FileName(job_id, int(part), kind)
     except ValueError:
         return None
-    return StoredFile(name, _MEDIA_TYPES[suffix], size, sha256, stored_at)
+    return StoredFile(name, _MEDIA_TYPES[suffix], int(size), sha256, stored_at)

@@ -41,18 +41,23 @@ class ObjectStorage:
 
     async def delete(self, name: FileName) -> None:
         """See `Storage.delete`."""
-        for file in [file async for file in self.list(name.job_id) if file.name == name]:
+        for file in [file async for file, _ in self._objects(name.job_id) if file.name == name]:
             await self.delete_version(file)
 
     async def list(self, job_id: str | None = None) -> AsyncGenerator[StoredFile, None]:
         """See `Storage.list`."""
+        async for file, whole in self._objects(job_id):
+            if whole:
+                yield file
+
+    async def _objects(self, job_id: str | None) -> AsyncGenerator[tuple[StoredFile, bool], None]:
+        """Files, and whether all of each is there."""
         prefix = None if job_id is None else FileName(job_id).job_id
         try:
             async for batch in obstore.list(self._store, prefix):
                 for item in batch:
-                    file = file_at(item["path"], item["size"], item["last_modified"].timestamp())
-                    if file is not None:
-                        yield file
+                    if file := file_at(item["path"], item["last_modified"].timestamp()):
+                        yield file, file.size == item["size"]
         except FAILURES as error:
             self._failed(error)
 
@@ -71,7 +76,7 @@ class ObjectStorage:
 
     async def _delete_others(self, kept: StoredFile) -> None:
         """What had the name of `kept` before it."""
-        for file in [file async for file in self.list(kept.name.job_id) if file.name == kept.name]:
+        for file in [file async for file, _ in self._objects(kept.name.job_id) if file.name == kept.name]:
             if key_of(file) != key_of(kept):
                 await self.delete_version(file)
 
