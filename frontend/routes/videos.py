@@ -66,7 +66,8 @@ async def get_video(video_id: str, services: ServicesDep) -> Video:
 @router.get(
     "/{video_id}/content",
     summary="Download a finished video",
-    description="The first video of its request, or a part of it (`Range`).",
+    description="The first video of its request, or a part of it (`Range`), streamed from storage. Its `ETag` is the "
+    "SHA-256 of the whole file.",
     response_class=Response,
     responses=_ERRORS | {200: _FILE, 206: _FILE | {"description": "The bytes that `Range` asks for."}, 416: _NO_RANGE},
 )

@@ -20,7 +20,7 @@ from frontend.storage.storage import FileName, StoredFile
 _PARTIAL = ".partial"
 _ABANDONED_SECONDS = 3600.0
 """a partial file that nobody has written to for so long was left by a process that died"""
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 512 * 1024
 _ATTEMPTS = 5
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,7 +45,7 @@ class LocalFolder(ObjectStorage):
             self._partial.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             self._failed(error)
-        super().__init__(LocalStore(self.folder, automatic_cleanup=True))
+        super().__init__(LocalStore(self.folder, automatic_cleanup=True), _CHUNK_BYTES)
 
     async def start(self) -> None:
         """See `Storage.start`."""

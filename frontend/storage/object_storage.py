@@ -14,16 +14,16 @@ from frontend.errors import FileDamaged, FileMissing
 from frontend.storage.object_key import file_at, key_of
 from frontend.storage.storage import FileName, StoredFile
 
-CHUNK_BYTES = 2 * 1024 * 1024
 FAILURES = (OSError, BaseError)
 """what `obstore` raises when something goes wrong outside"""
 
 
 class ObjectStorage:
-    """Files as objects of `store`."""
+    """Files as objects of `store`, read in chunks of `chunk_bytes`: each reader takes some of them in memory."""
 
-    def __init__(self, store: LocalStore | S3Store) -> None:
+    def __init__(self, store: LocalStore | S3Store, chunk_bytes: int) -> None:
         self._store = store
+        self._chunk_bytes = chunk_bytes
 
     async def head(self, name: FileName) -> StoredFile | None:
         """See `Storage.head`."""
@@ -82,8 +82,8 @@ class ObjectStorage:
 
     async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
         # Each chunk is a request of its own: a slow client holds no connection to the storage.
-        for start in range(part.start, part.stop, CHUNK_BYTES):
-            stop = min(start + CHUNK_BYTES, part.stop)
+        for start in range(part.start, part.stop, self._chunk_bytes):
+            stop = min(start + self._chunk_bytes, part.stop)
             with self._reading():
                 chunk = await obstore.get_range_async(self._store, key_of(file), start=start, end=stop)
             if len(chunk) != stop - start:

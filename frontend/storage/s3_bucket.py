@@ -17,21 +17,24 @@ from obstore.store import S3Store
 from frontend.errors import StorageFull, StorageRefused, StorageUnavailable
 from frontend.storage.location import DEFAULT_REGION, Bucket
 from frontend.storage.object_key import key_of, suffix_of
-from frontend.storage.object_storage import CHUNK_BYTES, FAILURES, ObjectStorage, damaged
+from frontend.storage.object_storage import FAILURES, ObjectStorage, damaged
 from frontend.storage.storage import FileName, StoredFile
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_CHUNK_BYTES = 1024 * 1024
 _PART_BYTES = 5 * 1024 * 1024
 _PARTS_AT_ONCE = 2
 """of a file that is uploaded: what it takes in memory is this times their size"""
 _LONGEST_URL_SECONDS = 7 * 24 * 3600.0
 """AWS takes no more"""
 
-_REQUEST_TIMEOUT = "60s"
-"""of one request, which carries a part of a file at most"""
+_TIMEOUT = "15s"
+"""of a request that carries no more than a chunk"""
+_UPLOAD_TIMEOUT = "60s"
+"""of one that carries a part of a file"""
 _WHOLE_FILE_TIMEOUT = "1d"
 """of one that carries all of a file, to a client that may be slow"""
 _RETRY: "RetryConfig" = {
@@ -87,10 +90,11 @@ class S3Bucket(ObjectStorage):
                 bucket.name, prefix=bucket.prefix or None, config=config, client_options=client, retry_config=_RETRY
             )
 
-        self._bucket = store(_REQUEST_TIMEOUT)
+        self._bucket = store(_TIMEOUT)
+        self._uploads = store(_UPLOAD_TIMEOUT)
         self._whole_files = store(_WHOLE_FILE_TIMEOUT)
         self._has_ranges = True
-        super().__init__(self._bucket)
+        super().__init__(self._bucket, _CHUNK_BYTES)
 
     async def start(self) -> None:
         """See `Storage.start`."""
@@ -105,7 +109,7 @@ class S3Bucket(ObjectStorage):
         file = StoredFile(name, media_type, size, sha256, time.time())
         try:
             await obstore.put_async(
-                self._bucket,
+                self._uploads,
                 key_of(file),
                 content,
                 attributes={"Content-Type": media_type},
@@ -150,7 +154,7 @@ class S3Bucket(ObjectStorage):
         """In one request, of a server that sends all of a file whatever part is asked for."""
         with self._reading():
             content = await obstore.get_async(self._whole_files, key_of(file))
-        chunks = aiter(content.stream(min_chunk_size=CHUNK_BYTES))
+        chunks = aiter(content.stream(min_chunk_size=_CHUNK_BYTES))
         while True:
             with self._reading():
                 chunk = await anext(chunks, None)

@@ -69,7 +69,7 @@ class Storage(Protocol):
         ...
 
     async def read(self, file: StoredFile, part: range | None = None) -> AsyncIterator[bytes]:
-        """The content in chunks of a few MiB at most; only the bytes at the positions `part` where it is given.
+        """The content in chunks of 1 MiB or so; only the bytes at the positions `part` where it is given.
 
         The first chunk has been read when this returns. Content that is read as a whole is compared with its
         checksum before its last chunk is given out.

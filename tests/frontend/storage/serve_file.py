@@ -1,4 +1,4 @@
-"""The server of the tests with one file more: `python -m tests.frontend.storage.serve_file FOLDER MIB`.
+"""The server of the tests with one file more: `python -m tests.frontend.storage.serve_file FOLDER MIB STORAGE`.
 
 Says at which address, then serves until it is killed.
 """
@@ -22,8 +22,9 @@ from tests.frontend.fake_generator import FakeGenerator
 FILE = FileName("video_1")
 
 
-def main(folder: Path, mib: int) -> None:
-    settings = Settings(port=0, storage=str(folder / "storage"), triton_metrics_url="http://127.0.0.1:9/metrics")
+def main(folder: Path, mib: int, storage_url: str) -> None:
+    triton_metrics_url = "http://127.0.0.1:9/metrics"
+    settings = Settings(port=0, storage=storage_url, spool=folder / "spool", triton_metrics_url=triton_metrics_url)
     app = create_app(settings, FakeGenerator())
     storage = app.state.services.storage
     source = folder / "source"
@@ -48,4 +49,4 @@ def main(folder: Path, mib: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -44,7 +44,7 @@ async def test_parts_are_read(storage: Storage) -> None:
 
 async def test_chunks_are_small(storage: Storage) -> None:
     file = await storage.put(VIDEO, os.urandom(20 * MIB), "video/mp4")
-    assert max([len(chunk) async for chunk in await storage.read(file)]) <= 4 * MIB
+    assert max([len(chunk) async for chunk in await storage.read(file)]) <= 2 * MIB
 
 
 async def test_files_of_a_job_are_told_apart(storage: Storage) -> None:
