@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ from obstore.store import LocalStore
 
 from frontend.errors import StorageFull, StorageUnavailable
 from frontend.storage.object_key import key_of, suffix_of
-from frontend.storage.object_storage import ObjectStorage
+from frontend.storage.object_storage import ObjectStorage, damaged
 from frontend.storage.storage import FileName, StoredFile
 
 _PARTIAL = ".partial"
@@ -70,6 +70,19 @@ class LocalFolder(ObjectStorage):
 
     def path_of(self, file: StoredFile) -> Path:
         return self.folder / key_of(file)
+
+    async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
+        # One open file: who has begun to read goes on when it is deleted.
+        with self._reading():
+            source = await asyncio.to_thread(self.path_of(file).open, "rb", buffering=0)
+        with source:
+            for start in range(part.start, part.stop, _CHUNK_BYTES):
+                size = min(_CHUNK_BYTES, part.stop - start)
+                with self._reading():
+                    chunk = await asyncio.to_thread(os.pread, source.fileno(), size, start)
+                if len(chunk) != size:
+                    raise damaged(file)
+                yield chunk
 
     def _write(self, name: FileName, content: bytes | Path, media_type: str) -> StoredFile:
         self._partial.mkdir(0o700, parents=True, exist_ok=True)

@@ -96,6 +96,13 @@ async def test_a_file_that_is_not_all_there_is_not_there(folder: LocalFolder) ->
     assert not folder.path_of(file).exists()
 
 
+async def test_who_has_begun_to_read_goes_on_when_the_file_is_deleted(folder: LocalFolder) -> None:
+    data = os.urandom(3 * MIB)
+    chunks = await folder.read(await folder.put(VIDEO, data, "video/mp4"))
+    await folder.delete(VIDEO)
+    assert b"".join([chunk async for chunk in chunks]) == data
+
+
 async def test_what_else_is_in_the_folder_is_let_be(folder: LocalFolder) -> None:
     others = [folder.folder / name for name in ("notes.txt", "video_1/notes.txt", "video_1/0-video-5-abc.mp4")]
     (folder.folder / "video_1").mkdir()
