@@ -45,7 +45,7 @@ class LocalFolder(ObjectStorage):
             self._partial.mkdir(0o700, parents=True, exist_ok=True)
         except OSError as error:
             self._failed(error)
-        super().__init__(LocalStore(self.folder, automatic_cleanup=True), _CHUNK_BYTES)
+        super().__init__(LocalStore(self.folder, automatic_cleanup=True))
 
     async def start(self) -> None:
         """See `Storage.start`."""
@@ -57,11 +57,12 @@ class LocalFolder(ObjectStorage):
     async def put(self, name: FileName, content: bytes | Path, media_type: str) -> StoredFile:
         """See `Storage.put`."""
         suffix_of(media_type)
+        before = await self._versions(name)
         try:
             file = await asyncio.to_thread(self._write, name, content, media_type)
         except OSError as error:
             self._failed(error)
-        await self._delete_others(file)
+        await self._delete_replaced(before, file)
         return file
 
     async def signed_url(self, file: StoredFile, seconds: float) -> None:

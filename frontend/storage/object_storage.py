@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -18,12 +19,11 @@ FAILURES = (OSError, BaseError)
 """what `obstore` raises when something goes wrong outside"""
 
 
-class ObjectStorage:
-    """Files as objects of `store`, read in chunks of `chunk_bytes`: each reader takes some of them in memory."""
+class ObjectStorage(ABC):
+    """Files as objects of `store`."""
 
-    def __init__(self, store: LocalStore | S3Store, chunk_bytes: int) -> None:
+    def __init__(self, store: LocalStore | S3Store) -> None:
         self._store = store
-        self._chunk_bytes = chunk_bytes
 
     async def head(self, name: FileName) -> StoredFile | None:
         """See `Storage.head`."""
@@ -32,7 +32,7 @@ class ObjectStorage:
 
     async def read(self, file: StoredFile, part: range | None = None) -> AsyncIterator[bytes]:
         """See `Storage.read`."""
-        wanted = part or range(file.size)
+        wanted = range(file.size) if part is None else part
         chunks = self._chunks(file, wanted)
         if wanted == range(file.size):
             chunks = _verified(chunks, file)
@@ -41,7 +41,7 @@ class ObjectStorage:
 
     async def delete(self, name: FileName) -> None:
         """See `Storage.delete`."""
-        for file in [file async for file, _ in self._objects(name.job_id) if file.name == name]:
+        for file in await self._versions(name):
             await self.delete_version(file)
 
     async def list(self, job_id: str | None = None) -> AsyncGenerator[StoredFile, None]:
@@ -61,9 +61,9 @@ class ObjectStorage:
         except FAILURES as error:
             self._failed(error)
 
+    @abstractmethod
     def _failed(self, error: Exception) -> NoReturn:
         """Raise what `error` of `obstore` is to us."""
-        raise NotImplementedError from error
 
     async def delete_version(self, file: StoredFile) -> None:
         """Delete this file, and not what may have come in its place."""
@@ -74,21 +74,20 @@ class ObjectStorage:
         except FAILURES as error:
             self._failed(error)
 
-    async def _delete_others(self, kept: StoredFile) -> None:
-        """What had the name of `kept` before it."""
-        for file in [file async for file, _ in self._objects(kept.name.job_id) if file.name == kept.name]:
+    async def _versions(self, name: FileName) -> Sequence[StoredFile]:
+        """What has the name, whole or not: several files where it is being replaced."""
+        return [file async for file, _ in self._objects(name.job_id) if file.name == name]
+
+    async def _delete_replaced(self, before: Sequence[StoredFile], kept: StoredFile) -> None:
+        """Delete what had the name of `kept` before it was written: not what somebody else has written meanwhile, who
+        would delete `kept` likewise, so that nothing would be left."""
+        for file in before:
             if key_of(file) != key_of(kept):
                 await self.delete_version(file)
 
-    async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
-        # Each chunk is a request of its own: a slow client holds no connection to the storage.
-        for start in range(part.start, part.stop, self._chunk_bytes):
-            stop = min(start + self._chunk_bytes, part.stop)
-            with self._reading():
-                chunk = await obstore.get_range_async(self._store, key_of(file), start=start, end=stop)
-            if len(chunk) != stop - start:
-                raise damaged(file)
-            yield bytes(chunk)
+    @abstractmethod
+    def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
+        """The bytes at the positions `part`. Raises FileMissing, FileDamaged."""
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

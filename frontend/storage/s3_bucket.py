@@ -45,10 +45,8 @@ _RETRY: "RetryConfig" = {
 """for a connection that broke; a server that is away for longer is waited for by who uploads"""
 
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>", re.ASCII)
-_FULL_CODES = ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "EntityTooLarge")
+_FULL_CODES = ("XMinioStorageFull", "QuotaExceeded", "InsufficientStorage")
 _KEY_CODES = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "ExpiredToken", "InvalidToken")
-
-
 _NO_RANGES = "non-partial response when range requested"
 
 
@@ -94,7 +92,7 @@ class S3Bucket(ObjectStorage):
         self._uploads = store(_UPLOAD_TIMEOUT)
         self._whole_files = store(_WHOLE_FILE_TIMEOUT)
         self._has_ranges = True
-        super().__init__(self._bucket, _CHUNK_BYTES)
+        super().__init__(self._bucket)
 
     async def start(self) -> None:
         """See `Storage.start`."""
@@ -107,6 +105,7 @@ class S3Bucket(ObjectStorage):
         suffix_of(media_type)
         size, sha256 = await asyncio.to_thread(_measure, content)
         file = StoredFile(name, media_type, size, sha256, time.time())
+        before = await self._versions(name)
         try:
             await obstore.put_async(
                 self._uploads,
@@ -116,11 +115,12 @@ class S3Bucket(ObjectStorage):
                 chunk_size=_PART_BYTES,
                 max_concurrency=_PARTS_AT_ONCE,
             )
+            stored = await obstore.head_async(self._bucket, key_of(file))
         except FAILURES as error:
             self._failed(error)
-        if await self.head(name) is None:
-            raise StorageUnavailable("the storage does not have what it has just taken")
-        await self._delete_others(file)
+        if stored["size"] != size:
+            raise StorageUnavailable("the storage does not have all of what it has just taken")
+        await self._delete_replaced(before, file)
         return file
 
     async def signed_url(self, file: StoredFile, seconds: float) -> str:
@@ -134,7 +134,7 @@ class S3Bucket(ObjectStorage):
     async def _chunks(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
         if self._has_ranges:
             try:
-                async for chunk in super()._chunks(file, part):
+                async for chunk in self._ranges(file, part):
                     yield chunk
                 return
             except _NoRangesError:  # at the first chunk, thus before any was given out
@@ -149,6 +149,16 @@ class S3Bucket(ObjectStorage):
                 return
         if position < part.stop:
             raise damaged(file)
+
+    async def _ranges(self, file: StoredFile, part: range) -> AsyncGenerator[bytes, None]:
+        # Each chunk is a request of its own: a slow client holds no connection to the storage.
+        for start in range(part.start, part.stop, _CHUNK_BYTES):
+            stop = min(start + _CHUNK_BYTES, part.stop)
+            with self._reading():
+                chunk = await obstore.get_range_async(self._bucket, key_of(file), start=start, end=stop)
+            if len(chunk) != stop - start:
+                raise damaged(file)
+            yield bytes(chunk)
 
     async def _whole_file(self, file: StoredFile) -> AsyncGenerator[bytes, None]:
         """In one request, of a server that sends all of a file whatever part is asked for."""

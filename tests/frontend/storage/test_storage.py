@@ -126,6 +126,17 @@ async def test_a_sweep_deletes_what_is_older(storage: Storage) -> None:
     assert [file async for file in storage.list()] == []
 
 
+async def test_one_of_several_contents_that_are_written_at_the_same_time_is_left(storage: Storage) -> None:
+    """Whoever wrote it, it is whole; and the next one replaces it."""
+    data = [os.urandom(MIB) for _ in range(4)]
+    await asyncio.gather(*(storage.put(VIDEO, one, "video/mp4") for one in data))
+    file = await storage.head(VIDEO)
+    assert file is not None
+    assert await content(storage, file) in data
+    await storage.put(VIDEO, b"next", "video/mp4")
+    assert [(await content(storage, file)) async for file in storage.list()] == [b"next"]
+
+
 @pytest.mark.parametrize(
     ("job_id", "part", "kind"),
     [
