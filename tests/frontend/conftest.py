@@ -34,9 +34,11 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def storage_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def storage_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a test stores is its own."""
-    monkeypatch.setenv("TRITONREEL_STORAGE", str(tmp_path / "storage"))
+    folder = tmp_path_factory.mktemp("kept") / "storage"
+    monkeypatch.setenv("TRITONREEL_STORAGE", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -92,39 +92,39 @@ async def made_video(client: httpx.AsyncClient) -> str:
     return str(made.json()["id"])
 
 
-def file_of(settings_folder: Path, video_id: str) -> Path:
-    (path,) = (settings_folder / "storage" / video_id).iterdir()
+def file_of(storage_folder: Path, video_id: str) -> Path:
+    (path,) = (storage_folder / video_id).iterdir()
     return path
 
 
-async def test_the_etag_is_the_contents(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_the_etag_is_the_contents(client: httpx.AsyncClient, storage_folder: Path) -> None:
     video_id = await made_video(client)
     answer = await client.get(f"{URL}/{video_id}/content")
     assert answer.headers["ETag"] == f'"{hashlib.sha256(answer.content).hexdigest()}"'
-    assert file_of(tmp_path, video_id).read_bytes() == answer.content
+    assert file_of(storage_folder, video_id).read_bytes() == answer.content
 
 
-async def test_a_file_that_is_gone_is_404(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_file_that_is_gone_is_404(client: httpx.AsyncClient, storage_folder: Path) -> None:
     video_id = await made_video(client)
-    file_of(tmp_path, video_id).unlink()
+    file_of(storage_folder, video_id).unlink()
     answer = await client.get(f"{URL}/{video_id}/content")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "video_not_found")
 
 
-async def test_a_damaged_file_is_500_and_says_so(client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_a_damaged_file_is_500_and_says_so(client: httpx.AsyncClient, storage_folder: Path) -> None:
     video_id = await made_video(client)
-    path = file_of(tmp_path, video_id)
+    path = file_of(storage_folder, video_id)
     path.write_bytes(bytes(path.stat().st_size))
     answer = await client.get(f"{URL}/{video_id}/content")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "file_damaged")
 
 
-async def test_a_large_damaged_file_ends_before_its_end(serve: Serve, tmp_path: Path) -> None:
+async def test_a_large_damaged_file_ends_before_its_end(serve: Serve, storage_folder: Path) -> None:
     """The client can tell: less came than Content-Length says."""
     app = create_app(Settings(), FakeGenerator())
     storage: Storage = app.state.services.storage
     file = await storage.put(FileName("video_1"), os.urandom(6 * MIB), "video/mp4")
-    with file_of(tmp_path, "video_1").open("r+b") as stored:
+    with file_of(storage_folder, "video_1").open("r+b") as stored:
         stored.seek(5 * MIB)
         stored.write(b"damaged")
 
@@ -138,25 +138,25 @@ async def test_a_large_damaged_file_ends_before_its_end(serve: Serve, tmp_path: 
                 await client.get(f"{url}/file")
 
 
-async def test_a_storage_that_fails_is_told_to_the_client(generator: FakeGenerator, tmp_path: Path) -> None:
+async def test_a_storage_that_fails_is_told_to_the_client(generator: FakeGenerator, storage_folder: Path) -> None:
     app: FastAPI = create_app(Settings(), generator)
-    (tmp_path / "storage" / ".partial").rmdir()
-    (tmp_path / "storage").rmdir()
-    (tmp_path / "storage").write_text("in the way")
+    (storage_folder / ".partial").rmdir()
+    storage_folder.rmdir()
+    storage_folder.write_text("in the way")
     async with client_of(app) as client:
         answer = await client.post(URL, json={"prompt": "a red circle"})
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (503, "storage_unavailable")
     assert error["message"].startswith("the storage folder cannot be used")
-    assert str(tmp_path) not in error["message"]
+    assert str(storage_folder) not in error["message"]
 
 
-async def test_files_of_earlier_processes_are_deleted_when_they_are_too_old(serve: Serve, tmp_path: Path) -> None:
+async def test_files_of_earlier_processes_are_deleted_when_they_are_too_old(serve: Serve, storage_folder: Path) -> None:
     before = create_app(Settings(), FakeGenerator()).state.services.storage
     for job_id in ("video_old", "video_new"):
         await before.put(FileName(job_id), b"x", "video/mp4")
     long_ago = time.time() - 3700
-    os.utime(file_of(tmp_path, "video_old"), (long_ago, long_ago))
+    os.utime(file_of(storage_folder, "video_old"), (long_ago, long_ago))
     with serve(create_app(Settings(), FakeGenerator())):
         async with asyncio.timeout(10):
             while {file.name.job_id async for file in before.list()} != {"video_new"}:
