@@ -5,9 +5,11 @@ import sys
 from contextlib import suppress
 
 from frontend.app import create_app
+from frontend.errors import StorageError
 from frontend.http.access import AccessError
 from frontend.http.server import Server
 from frontend.settings import Settings
+from frontend.storage.location import LocationError
 
 
 def main() -> None:
@@ -20,7 +22,7 @@ def main() -> None:
     settings = Settings()
     try:
         app = create_app(settings)
-    except AccessError as error:
+    except (AccessError, LocationError, StorageError) as error:
         sys.exit(str(error))
     server = Server(app, settings)
     with suppress(KeyboardInterrupt):

@@ -1,5 +1,6 @@
 """The FastAPI application."""
 
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,6 +39,8 @@ from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
+from frontend.storage.opening import open_storage
+from frontend.storage.sweep import Sweeper
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
@@ -71,6 +74,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         generator: Triton, as the settings say where, if None. Opened and closed by the application.
 
     Raises:
+        LocationError, StorageError: there is no such storage, or no keys for it.
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
     """
     settings = settings or Settings()
@@ -83,6 +87,8 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         launcher_status=launcher_status,
     )
     own_metrics = Metrics()
+    storage = open_storage(settings.storage, settings.spool, os.environ)
+    sweeper = Sweeper(storage, settings.recent_videos_max_age_seconds)
     services = Services(
         settings=settings,
         generator=generator,
@@ -90,8 +96,10 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
         jobs=JobService(
             JobRunner(generator, own_metrics, settings.job_timeout_seconds),
-            MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
+            MemoryJobStore(storage, settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
+            storage,
         ),
+        storage=storage,
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
@@ -104,10 +112,14 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         _announce(access)
         async with services.http:
             await generator.open()
+            await storage.start()
+            sweeper.start()
             try:
                 yield
             finally:
                 await services.jobs.close()
+                await sweeper.close()
+                await storage.close()
                 await services.images.close()
                 await generator.close()
 

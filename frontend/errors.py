@@ -7,6 +7,12 @@ FrontendError
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
 ├── VideoNotFound, RangeNotSatisfiable
+├── StorageError                                      the files of jobs cannot be kept, or read
+│   ├── StorageUnavailable
+│   ├── StorageRefused                                waiting does not help
+│   ├── StorageFull
+│   ├── FileMissing
+│   └── FileDamaged
 ├── TooManyConnections, TooManyUploads, ServerStopping
 ├── ClientDisconnected                                nobody reads it; for the log
 ├── ModelNotReady                                     it is still being exported or loaded
@@ -94,6 +100,30 @@ class RangeNotSatisfiable(FrontendError):
     """The part of a file that is asked for begins behind its end."""
 
 
+class StorageError(FrontendError):
+    """Base of what a storage of files raises."""
+
+
+class StorageUnavailable(StorageError):
+    """The storage cannot be reached, or does not work; the message is the reason."""
+
+
+class StorageRefused(StorageError):
+    """The storage refuses this server's keys, or has no such bucket: somebody has to change its configuration."""
+
+
+class StorageFull(StorageError):
+    """There is no space for a file."""
+
+
+class FileMissing(StorageError):
+    """The file is not in the storage any more."""
+
+
+class FileDamaged(StorageError):
+    """What is in the storage is not what was put there."""
+
+
 class UnsupportedMediaType(FrontendError):
     """The body is declared as something that the route does not read."""
 
@@ -178,6 +208,11 @@ _RULES: dict[type[Exception], Rule] = {
     InvalidMultipart: Rule(400, "invalid_request_error", "invalid_multipart"),
     VideoNotFound: Rule(404, "invalid_request_error", "video_not_found"),
     RangeNotSatisfiable: Rule(416, "invalid_request_error", "range_not_satisfiable"),
+    StorageUnavailable: Rule(503, "server_error", "storage_unavailable", retry=True),
+    StorageRefused: Rule(503, "server_error", "storage_refused"),
+    StorageFull: Rule(507, "server_error", "storage_full"),
+    FileMissing: Rule(404, "invalid_request_error", "video_not_found"),
+    FileDamaged: Rule(500, "server_error", "file_damaged"),
     UnsupportedMediaType: Rule(415, "invalid_request_error", "unsupported_media_type"),
     UnsupportedContentEncoding: Rule(
         415,

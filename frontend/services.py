@@ -13,6 +13,7 @@ from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
+from frontend.storage.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Services:
     launcher_status: LauncherStatus
     catalog: ModelCatalog
     jobs: JobService
+    storage: Storage
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

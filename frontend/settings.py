@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     model_aliases: Annotated[dict[str, str], NoDecode, BeforeValidator(parse_aliases)] = {}
     """other names of served models, for clients that know only theirs: `sora-2=wan2.2-t2v-a14b gpt-image-1=qwen`"""
 
+    storage: str = "storage"
+    """where finished videos are kept: a folder, or s3://BUCKET/PREFIX, see `frontend.storage.location`; its keys are in
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"""
+    spool: Path = Path("spool")
+    """the folder from which files are uploaded to S3; what cannot be uploaded stays there until it can"""
+
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["console", "json"] = "console"
 
@@ -88,5 +94,5 @@ class Settings(BaseSettings):
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 
     recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
-    """finished videos are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""
+    """finished videos are kept in the storage for `GET /v1/videos/{id}`, the newest that fit"""
     recent_videos_max_age_seconds: PositiveInt = 3600

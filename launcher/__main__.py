@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from frontend.storage.location import parse_location
 from launcher import ports as port_choice
 from launcher.access import hosts_of, origins_of
 from launcher.errors import LauncherError, in_words
@@ -152,6 +153,18 @@ def serve(
             help="Of the frontend; debug also makes Triton verbose.",
         ),
     ] = LogLevel.INFO,
+    storage: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            envvar="TRITONREEL_STORAGE",
+            callback=_checked(parse_location),
+            help="Where finished videos are kept: a folder, or s3://BUCKET/PREFIX, with ?endpoint=URL&region=NAME&"
+            "path_style=true behind it for servers other than AWS. The keys of S3 are read from AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY.",
+            show_default="storage in the run folder",
+        ),
+    ] = "",
     run_dir: Annotated[
         Path | None,
         typer.Option(
@@ -240,6 +253,7 @@ def serve(
             keys_file=keys_file,
             no_auth=no_auth,
             ports=ports,
+            storage=storage,
             log_level=log_level.value,
             with_frontend=frontend,
             shm_region_mib=shm_region_mib,

@@ -1,6 +1,5 @@
 """The whole server as a child process on free ports, for programs that need one for a while: benchmarks and tests."""
 
-import os
 import re
 import signal
 import subprocess
@@ -13,6 +12,7 @@ from typing import Self
 import httpx
 import psutil
 
+from launcher.child_environment import without_secrets
 from launcher.ports import resolve
 from launcher.settings import PROJECT_ROOT, Ports
 
@@ -39,7 +39,7 @@ class BackgroundServer:
             *("--keys-file", str(run_dir / "keys.json")),  # not the user's: its clients have no key
             *options,
         ]
-        self._environment = {name: value for name, value in os.environ.items() if name != "TRITONREEL_API_KEY"}
+        self._environment = without_secrets()
         self._output = run_dir / "launcher.out"
 
     def __enter__(self) -> Self:

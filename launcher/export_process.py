@@ -11,6 +11,7 @@ from threading import Thread
 
 from pydantic import ValidationError
 
+from launcher.child_environment import without_secrets
 from launcher.child_process import prepare_child
 from launcher.errors import SetupError, StartError, in_words
 from launcher.log_file import LogFile
@@ -69,7 +70,7 @@ class ExportProcess:
                 self._process = subprocess.Popen(
                     [*command, *map(str, self._checkpoints)],
                     cwd=PROJECT_ROOT,
-                    env={name: value for name, value in os.environ.items() if name != "TRITONREEL_API_KEY"},
+                    env=without_secrets(),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=log,

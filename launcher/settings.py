@@ -52,6 +52,8 @@ class Settings:
     no_auth: bool = False
     """ask for no API key, whoever can reach the frontend"""
     ports: Ports = Ports()
+    storage: str = ""
+    """where finished videos are kept: a folder, or an S3 URL; a folder in `run_dir` if empty"""
     log_level: str = "info"
     with_frontend: bool = True
     shm_region_mib: int = 16
@@ -68,6 +70,18 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.run_dir / "logs"
+
+    @property
+    def storage_location(self) -> str:
+        """Where finished videos are kept, wherever who reads it was started."""
+        if "://" in self.storage:
+            return self.storage
+        return str((Path(self.storage) if self.storage else self.run_dir / "storage").resolve())
+
+    @property
+    def spool(self) -> Path:
+        """Files wait there for their upload to S3."""
+        return self.run_dir / "spool"
 
     @property
     def status_file(self) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from launcher.child_environment import without_secrets
 from launcher.errors import SetupError, in_words
 from launcher.private_files import OTHERS
 
@@ -35,7 +36,7 @@ class TritonInstall:
         if given := os.environ.get("LD_LIBRARY_PATH"):
             libraries.append(given)
         path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-        inherited = {name: value for name, value in os.environ.items() if name != "TRITONREEL_API_KEY"}  # not theirs
+        inherited = without_secrets()
         return inherited | {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PATH": os.pathsep.join(path)}
 
     def assemble_backends(self, project_backends: Path, into: Path) -> None:

@@ -2,6 +2,13 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HEAD_ONLY = "tritonreel.head_only"
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether nobody reads the content, which then need not be fetched from anywhere."""
+    return _HEAD_ONLY in scope
+
 
 class HeadMiddleware:
     """Asks the application for a GET and sends nothing but the headers of what it answers."""
@@ -17,4 +24,4 @@ class HeadMiddleware:
         async def send_without_content(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_content)
+        await self._app({**scope, "method": "GET", _HEAD_ONLY: True}, receive, send_without_content)

@@ -8,38 +8,41 @@ import re
 from collections.abc import Mapping
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from frontend.errors import RangeNotSatisfiable
 from frontend.http.errors import error_response
+from frontend.http.head import is_head
+from frontend.storage.storage import Storage, StoredFile
 
 _ONE_RANGE = re.compile(r"bytes=(?:(\d{1,100})-(\d{0,100})|-(\d{1,100}))", re.ASCII)
 
 
-def file_response(
-    request: Request, content: bytes, *, etag: str, media_type: str, headers: Mapping[str, str]
-) -> Response:
+async def file_response(request: Request, file: StoredFile, storage: Storage, headers: Mapping[str, str]) -> Response:
     """The file, or the part of it that the request asks for; 416 where that begins behind the end, 304 where the client
-    has it already.
+    has it already. It is read from `storage` while it is sent.
 
-    Args:
-        etag: names the content: another content must have another one.
+    Raises:
+        StorageError: see `Storage.read`.
     """
-    quoted = f'"{etag}"'
+    quoted = f'"{file.sha256}"'
     headers = {**headers, "Accept-Ranges": "bytes", "ETag": quoted}
     if _names(request.headers.get("If-None-Match", ""), quoted):
         return Response(status_code=304, headers=headers)
     part = None
     if request.headers.get("If-Range", quoted) == quoted:
-        part = _part(request.headers.get("Range", ""), len(content))
+        part = _part(request.headers.get("Range", ""), file.size)
     if part == range(0):
-        response = error_response(RangeNotSatisfiable(f"begins behind the {len(content):,} bytes of the file", "Range"))
-        response.headers["Content-Range"] = f"bytes */{len(content)}"
+        response = error_response(RangeNotSatisfiable(f"begins behind the {file.size:,} bytes of the file", "Range"))
+        response.headers["Content-Range"] = f"bytes */{file.size}"
         return response
-    if part is None:
-        return Response(content, media_type=media_type, headers=headers)
-    headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{len(content)}"
-    return Response(content[part.start : part.stop], status_code=206, media_type=media_type, headers=headers)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{file.size}"
+    headers["Content-Length"] = str(file.size if part is None else len(part))
+    status = 200 if part is None else 206
+    if is_head(request.scope):
+        return Response(status_code=status, media_type=file.media_type, headers=headers)
+    return StreamingResponse(await storage.read(file, part), status, headers, file.media_type)
 
 
 def _part(header: str, size: int) -> range | None:

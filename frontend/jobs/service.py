@@ -11,17 +11,19 @@ from frontend.jobs.runner import JobRunner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, percent_done
 from frontend.jobs.store import JobStore
+from frontend.storage.storage import Storage, StoredFile
 from protocol.errors import Cancelled
 from protocol.events import Progress
 from protocol.printable import quoted
 
 
 class JobService:
-    """Runs jobs and keeps them in `store`."""
+    """Runs jobs and keeps them in `store`, which has their files in `storage`."""
 
-    def __init__(self, runner: JobRunner, store: JobStore) -> None:
+    def __init__(self, runner: JobRunner, store: JobStore, storage: Storage) -> None:
         self._runner = runner
         self._store = store
+        self._storage = storage
         self._runs: dict[str, _Run] = {}
         """the jobs that run here, by id"""
 
@@ -37,11 +39,12 @@ class JobService:
 
         Raises:
             VideoNotFound: the job is not found or has expired.
-            PipelineError, EngineUnavailable, EngineFailed: as the job failed.
+            PipelineError, EngineUnavailable, EngineFailed, StorageError: as the job failed.
         """
         run = self._runs.get(job_id)
         if run is None:
-            return FinishedJob(await self.get(job_id), (await self.content(job_id),))
+            chunks = await self._storage.read(await self.content(job_id))
+            return FinishedJob(await self.get(job_id), (b"".join([chunk async for chunk in chunks]),))
         return await run.wait()
 
     async def get(self, job_id: str) -> Job:
@@ -51,7 +54,7 @@ class JobService:
             raise _not_found(job_id)
         return job
 
-    async def content(self, job_id: str) -> bytes:
+    async def content(self, job_id: str) -> StoredFile:
         """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
         content = await self._store.content(job_id)
         if content is None:
@@ -87,7 +90,7 @@ class _Run:
         self._progress: dict[int, Progress] = {}
         self._outcome: FinishedJob | Exception | None = None
         self.broadcast.publish(Queued())
-        self._work = asyncio.create_task(runner.run(job.spec, self._hear))
+        self._work = asyncio.create_task(self._make(runner))
         # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
         self.ended = asyncio.create_task(self._follow())
 
@@ -120,10 +123,19 @@ class _Run:
             self._job = self._job.with_state(state)
             await self._store.update(self._job)
 
+    async def _make(self, runner: JobRunner) -> FinishedJob:
+        """The job as it is kept, and its files."""
+        made = await runner.run(self._job.spec, self._hear)
+        files = tuple(file for file, _ in made)
+        outputs = tuple(output for _, output in made)
+        completed = self._job.state.completed(time.time())
+        job = self._job.model_copy(update={"state": completed, "outputs": outputs})
+        return FinishedJob(await self._store.finish(job, files), files)
+
     async def _follow(self) -> None:
         """Wait for the job's end, and tell it."""
         try:
-            made = await self._work
+            self._outcome = finished = await self._work
         except asyncio.CancelledError:
             await self._end(self._job.with_state(self._job.state.cancelled(time.time())))
             self._outcome = Cancelled("the job was cancelled")
@@ -132,19 +144,14 @@ class _Run:
             await self._end(self._job.with_state(failed))
             self._outcome = error
         else:
-            files = tuple(file for file, _ in made)
-            state = self._job.state.completed(time.time())
-            outputs = tuple(output for _, output in made)
-            job = self._job.model_copy(update={"state": state, "outputs": outputs})
-            self._outcome = FinishedJob(await self._end(job, files), files)
+            self.broadcast.publish(Ended(finished.job))
 
-    async def _end(self, job: Job, files: tuple[bytes, ...] = ()) -> Job:
-        """Keep the finished job, and tell the listeners. The job as it is kept."""
+    async def _end(self, job: Job) -> None:
+        """Keep a job that was not completed, and tell the listeners."""
         try:
-            job = await self._store.finish(job, files)
+            await self._store.finish(job, ())
         finally:
             self.broadcast.publish(Ended(job))
-        return job
 
 
 def _told(error: Exception, spec: JobSpec) -> JobError:

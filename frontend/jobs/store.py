@@ -1,11 +1,15 @@
 """Where jobs and their files are kept."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
+from frontend.errors import StorageError
 from frontend.jobs.state import Job
+from frontend.storage.storage import FileName, Storage, StoredFile
 
 
 class JobStore(Protocol):
@@ -24,6 +28,9 @@ class JobStore(Protocol):
 
         Returns:
             The job as it is kept, with its expiry.
+
+        Raises:
+            StorageError: its files cannot be kept; it still runs, as before.
         """
         ...
 
@@ -31,26 +38,35 @@ class JobStore(Protocol):
         """None where it is not found or has expired."""
         ...
 
-    async def content(self, job_id: str) -> bytes | None:
+    async def content(self, job_id: str) -> StoredFile | None:
         """The first file of a completed job; None where it is not found or has expired."""
         ...
 
 
 class MemoryJobStore:
-    """Keeps jobs in this process.
+    """Keeps jobs in this process, and their files in `storage`.
 
     Of finished jobs those whose spec says so, if completed: the newest whose first files fit into `max_bytes`, each
     for `max_age_seconds` at most. The others are forgotten: whoever waited for them has had the answer.
     """
 
-    def __init__(self, max_bytes: int, max_age_seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        max_bytes: int,
+        max_age_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage = storage
         self._max_bytes = max_bytes
         self._max_age_seconds = max_age_seconds
         self._clock = clock
         self._running: dict[str, Job] = {}
-        self._kept: OrderedDict[str, tuple[float, Job, bytes]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Job, StoredFile]] = OrderedDict()
         """by id, the oldest first, with the time at which each came"""
         self._bytes = 0
+        self._deletions: set[asyncio.Task[None]] = set()
 
     async def create(self, job: Job) -> None:
         self._running[job.spec.id] = job
@@ -59,15 +75,18 @@ class MemoryJobStore:
         self._running[job.spec.id] = job
 
     async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
-        self._running.pop(job.spec.id, None)
-        if not (job.spec.keep and files and job.state.finished_at):
+        if not (job.spec.keep and files and job.state.finished_at and len(files[0]) <= self._max_bytes):
+            self._running.pop(job.spec.id, None)
             return job
+        name = FileName(job.spec.id, kind=job.spec.product.kind)
+        file = await self._storage.put(name, files[0], job.spec.product.media_type)
+        self._running.pop(job.spec.id, None)
         expiry = {"expires_at": job.state.finished_at + self._max_age_seconds}
         job = job.with_state(job.state.model_copy(update=expiry))
         # Nobody asks for the image that it started from any more, and that would be megabytes beside the file.
         kept = job.model_copy(update={"spec": job.spec.model_copy(update={"image": None})})
-        self._kept[job.spec.id] = self._clock(), kept, files[0]
-        self._bytes += len(files[0])
+        self._kept[job.spec.id] = self._clock(), kept, file
+        self._bytes += file.size
         self._drop_old()
         return job
 
@@ -77,7 +96,7 @@ class MemoryJobStore:
         self._drop_old()
         return self._kept[job_id][1] if job_id in self._kept else None
 
-    async def content(self, job_id: str) -> bytes | None:
+    async def content(self, job_id: str) -> StoredFile | None:
         self._drop_old()
         return self._kept[job_id][2] if job_id in self._kept else None
 
@@ -87,4 +106,12 @@ class MemoryJobStore:
             if self._bytes <= self._max_bytes and self._clock() - added <= self._max_age_seconds:
                 return
             self._kept.popitem(last=False)
-            self._bytes -= len(file)
+            self._bytes -= file.size
+            # Nobody waits for that, least of all where the storage is away; a sweep deletes what stays.
+            deletion = asyncio.create_task(self._delete(file.name))
+            self._deletions.add(deletion)
+            deletion.add_done_callback(self._deletions.discard)
+
+    async def _delete(self, name: FileName) -> None:
+        with suppress(StorageError):
+            await self._storage.delete(name)

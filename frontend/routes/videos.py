@@ -66,7 +66,8 @@ async def get_video(video_id: str, services: ServicesDep) -> Video:
 @router.get(
     "/{video_id}/content",
     summary="Download a finished video",
-    description="The first video of its request, or a part of it (`Range`).",
+    description="The first video of its request, or a part of it (`Range`), streamed from storage. Its `ETag` is the "
+    "SHA-256 of the whole file.",
     response_class=Response,
     responses=_ERRORS | {200: _FILE, 206: _FILE | {"description": "The bytes that `Range` asks for."}, 416: _NO_RANGE},
 )
@@ -80,9 +81,9 @@ async def get_content(
     if variant != "video":
         raise InvalidRequest("must be video", "variant")
     product = job.spec.product
-    content = await services.jobs.content(video_id)
+    file = await services.jobs.content(video_id)
     headers = {"Content-Disposition": f'inline; filename="{video_id}.{product.suffix}"'}
-    return file_response(request, content, etag=video_id, media_type=product.media_type, headers=headers)
+    return await file_response(request, file, services.storage, headers)
 
 
 async def _create(body: VideoCreateRequest, upload: bytes | None, services: Services) -> CreatedVideo:

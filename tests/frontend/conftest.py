@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -30,6 +31,14 @@ def logs(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     structlog.reset_defaults()
     logging.getLogger().handlers = before
+
+
+@pytest.fixture(autouse=True)
+def storage_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a test stores is its own."""
+    folder = tmp_path_factory.mktemp("kept") / "storage"
+    monkeypatch.setenv("TRITONREEL_STORAGE", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -55,8 +55,9 @@ def test_triton_alone_needs_no_key(launch: Callable[..., Launched], repository: 
     launched.wait_for("ready in")
 
 
-def test_tritonserver_does_not_get_the_key(launch: Callable[..., Launched], repository: Path) -> None:
-    launched = launch(repository, "--no-frontend", env={"TRITONREEL_API_KEY": "a-key-for-a-container"})
+def test_tritonserver_does_not_get_the_keys(launch: Callable[..., Launched], repository: Path) -> None:
+    keys = dict.fromkeys(("TRITONREEL_API_KEY", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "a-key-for-a-container")
+    launched = launch(repository, "--no-frontend", env=keys)
     launched.wait_for("ready in")
     for process in launched.descendants():
-        assert "TRITONREEL_API_KEY" not in process.environ()
+        assert not keys.keys() & process.environ().keys()

@@ -32,10 +32,11 @@ def test_stop_ends_the_server_of_a_run_folder(launch: Callable[..., Launched], r
     ("option", "message"),
     [
         (("--device", "gpu"), "device must be auto, cpu or cuda:N with the number of a GPU, not 'gpu'"),
+        (("--storage", "gs://bucket"), "the storage must be a folder, file:///FOLDER, or s3://BUCKET/PREFIX"),
         (("--engine", "trt"), "engine must be auto, onnxruntime, tensorrt, not 'trt'"),
     ],
 )
-def test_engines_and_devices_that_there_are_none_of(option: tuple[str, str], message: str) -> None:
+def test_engines_devices_and_storages_that_there_are_none_of(option: tuple[str, str], message: str) -> None:
     done = run(*option)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split())

@@ -1,12 +1,15 @@
 """Jobs from their submission to their end, as the routes and those who listen see them."""
 
 import asyncio
+import hashlib
+import shutil
 from collections.abc import Callable
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
-from frontend.errors import EngineUnavailable, VideoNotFound
+from frontend.errors import EngineUnavailable, StorageUnavailable, VideoNotFound
 from frontend.generators.generator import Frames
 from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued
 from frontend.jobs.runner import JobRunner
@@ -14,6 +17,7 @@ from frontend.jobs.service import JobService
 from frontend.jobs.state import Job
 from frontend.jobs.store import MemoryJobStore
 from frontend.metrics import Metrics
+from frontend.storage.local_folder import LocalFolder
 from protocol.errors import Cancelled, InvalidRequest
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
@@ -23,8 +27,8 @@ from tests.frontend.jobs.specs import video_spec
 class Diary(MemoryJobStore):
     """Writes down each state that a job is told to be in."""
 
-    def __init__(self) -> None:
-        super().__init__(max_bytes=1_000_000, max_age_seconds=60)
+    def __init__(self, storage: LocalFolder) -> None:
+        super().__init__(storage, max_bytes=1_000_000, max_age_seconds=60)
         self.jobs: list[Job] = []
 
     async def create(self, job: Job) -> None:
@@ -50,13 +54,18 @@ def generator() -> FakeGenerator:
 
 
 @pytest.fixture
-def store() -> Diary:
-    return Diary()
+def storage(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "storage")
 
 
 @pytest.fixture
-def jobs(generator: FakeGenerator, store: Diary) -> JobService:
-    return JobService(JobRunner(generator, Metrics(), timeout_seconds=60), store)
+def store(storage: LocalFolder) -> Diary:
+    return Diary(storage)
+
+
+@pytest.fixture
+def jobs(generator: FakeGenerator, store: Diary, storage: LocalFolder) -> JobService:
+    return JobService(JobRunner(generator, Metrics(), timeout_seconds=60), store, storage)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -87,8 +96,24 @@ async def test_a_kept_job_can_be_fetched_afterwards(jobs: JobService) -> None:
     await jobs.submit(video_spec(2, keep=True))
     finished = await jobs.wait("video_1")
     assert await jobs.get("video_1") == finished.job
-    assert await jobs.content("video_1") == finished.files[0]
-    assert (await jobs.wait("video_1")).job == finished.job
+    assert (await jobs.content("video_1")).sha256 == hashlib.sha256(finished.files[0]).hexdigest()
+    again = await jobs.wait("video_1")
+    assert (again.job, again.files) == (finished.job, finished.files[:1])
+
+
+async def test_a_job_whose_files_cannot_be_stored_fails_with_the_reason(jobs: JobService, storage: LocalFolder) -> None:
+    shutil.rmtree(storage.folder)
+    storage.folder.write_bytes(b"in the way")
+    await jobs.submit(video_spec(keep=True))
+    events, error = await asyncio.gather(heard(jobs), jobs.wait("video_1"), return_exceptions=True)
+    assert isinstance(error, StorageUnavailable)
+    assert error.message.startswith("the storage folder cannot be used")
+    assert isinstance(events, list)
+    last = events[-1]
+    assert isinstance(last, Ended)
+    assert last.job.state.status == "failed"
+    assert last.job.state.error is not None
+    assert last.job.state.error.code == "storage_unavailable"
 
 
 async def test_a_job_that_is_not_kept_is_gone(jobs: JobService) -> None:

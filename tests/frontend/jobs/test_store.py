@@ -1,9 +1,26 @@
+import asyncio
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from frontend.errors import StorageUnavailable
 from frontend.jobs.state import Job, JobError
 from frontend.jobs.store import MemoryJobStore
+from frontend.storage.local_folder import LocalFolder
 from tests.frontend.jobs.specs import completed, video_spec
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalFolder:
+    return LocalFolder(tmp_path / "storage")
+
+
+async def content(store: MemoryJobStore, storage: LocalFolder, job_id: str) -> bytes:
+    file = await store.content(job_id)
+    assert file is not None
+    return b"".join([chunk async for chunk in await storage.read(file)])
 
 
 async def finish(store: MemoryJobStore, job_id: str, size: int = 10, keep: bool = True) -> Job:
@@ -20,8 +37,8 @@ async def kept(store: MemoryJobStore, ids: str) -> str:
     return "".join(there)
 
 
-async def test_the_newest_that_fit_are_kept() -> None:
-    store = MemoryJobStore(max_bytes=25, max_age_seconds=60)
+async def test_the_newest_that_fit_are_kept(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=25, max_age_seconds=60)
     for job_id in "abcd":
         await finish(store, job_id)
     assert await kept(store, "abcd") == "cd"
@@ -30,15 +47,15 @@ async def test_the_newest_that_fit_are_kept() -> None:
 
 
 @pytest.mark.parametrize("max_bytes", [0, 9])
-async def test_one_that_does_not_fit_alone_is_not_kept(max_bytes: int) -> None:
-    store = MemoryJobStore(max_bytes, max_age_seconds=60)
+async def test_one_that_does_not_fit_alone_is_not_kept(storage: LocalFolder, max_bytes: int) -> None:
+    store = MemoryJobStore(storage, max_bytes, max_age_seconds=60)
     await finish(store, "a")
     assert await kept(store, "a") == ""
 
 
-async def test_they_are_kept_for_a_while() -> None:
+async def test_they_are_kept_for_a_while(storage: LocalFolder) -> None:
     now = 0.0
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60, clock=lambda: now)
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60, clock=lambda: now)
     await finish(store, "a")
     now = 50.0
     await finish(store, "b")
@@ -50,22 +67,22 @@ async def test_they_are_kept_for_a_while() -> None:
     assert await kept(store, "ab") == ""
 
 
-async def test_what_is_kept_is_the_finished_job_and_its_first_file() -> None:
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60)
+async def test_what_is_kept_is_the_finished_job_and_its_first_file(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60)
     job = await store.finish(completed(video_spec(2, "a", keep=True)), (b"first", b"second"))
     assert job.state.expires_at == 1010.0 + 60
     assert await store.get("a") == job
-    assert await store.content("a") == b"first"
+    assert await content(store, storage, "a") == b"first"
 
 
-async def test_only_the_first_file_counts() -> None:
-    store = MemoryJobStore(max_bytes=10, max_age_seconds=60)
+async def test_only_the_first_file_counts(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=10, max_age_seconds=60)
     await store.finish(completed(video_spec(2, "a", keep=True)), (b"x" * 10, b"x" * 10))
     assert await kept(store, "a") == "a"
 
 
-async def test_the_image_that_a_job_started_from_is_let_go() -> None:
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60)
+async def test_the_image_that_a_job_started_from_is_let_go(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60)
     spec = video_spec(job_id="a", keep=True).starting_from(np.zeros((16, 32, 3), np.uint8))
     await store.finish(completed(spec), (b"x",))
     stored = await store.get("a")
@@ -73,9 +90,9 @@ async def test_the_image_that_a_job_started_from_is_let_go() -> None:
     assert stored.spec.image is None
 
 
-async def test_a_running_job_is_there_as_it_is_whatever_its_age() -> None:
+async def test_a_running_job_is_there_as_it_is_whatever_its_age(storage: LocalFolder) -> None:
     now = 0.0
-    store = MemoryJobStore(max_bytes=0, max_age_seconds=60, clock=lambda: now)
+    store = MemoryJobStore(storage, max_bytes=0, max_age_seconds=60, clock=lambda: now)
     job = Job(spec=video_spec(job_id="a"))
     await store.create(job)
     assert await store.get("a") == job
@@ -85,14 +102,14 @@ async def test_a_running_job_is_there_as_it_is_whatever_its_age() -> None:
     assert await store.content("a") is None
 
 
-async def test_a_job_whose_answer_was_its_result_is_forgotten() -> None:
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60)
+async def test_a_job_whose_answer_was_its_result_is_forgotten(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60)
     assert (await finish(store, "a", keep=False)).state.expires_at is None
     assert await kept(store, "a") == ""
 
 
-async def test_a_job_that_did_not_end_well_is_forgotten() -> None:
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60)
+async def test_a_job_that_did_not_end_well_is_forgotten(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60)
     for job_id, end in (("a", "failed"), ("b", "cancelled")):
         job = Job(spec=video_spec(job_id=job_id, keep=True))
         await store.create(job)
@@ -102,7 +119,27 @@ async def test_a_job_that_did_not_end_well_is_forgotten() -> None:
     assert await kept(store, "ab") == ""
 
 
-async def test_an_unknown_job_is_none() -> None:
-    store = MemoryJobStore(max_bytes=100, max_age_seconds=60)
+async def test_an_unknown_job_is_none(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=100, max_age_seconds=60)
     assert await store.get("a") is None
     assert await store.content("a") is None
+
+
+async def test_what_made_room_is_deleted_from_the_storage(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=25, max_age_seconds=60)
+    for job_id in "abcd":
+        await finish(store, job_id)
+    async with asyncio.timeout(10):
+        while {file.name.job_id async for file in storage.list()} != {"c", "d"}:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_whose_file_cannot_be_stored_still_runs(storage: LocalFolder) -> None:
+    store = MemoryJobStore(storage, max_bytes=25, max_age_seconds=60)
+    job = Job(spec=video_spec(job_id="a", keep=True))
+    await store.create(job)
+    shutil.rmtree(storage.folder)
+    storage.folder.write_bytes(b"in the way")
+    with pytest.raises(StorageUnavailable, match="cannot be used"):
+        await store.finish(completed(job.spec), (b"x",))
+    assert await store.get("a") == job

@@ -1,0 +1,1 @@
+"""Storage: where the files of jobs are kept, a local folder or an S3 bucket."""
