@@ -7,6 +7,7 @@ from contextlib import suppress
 from frontend.app import create_app
 from frontend.http.access import AccessError
 from frontend.http.server import Server
+from frontend.jobs.errors import JobsError
 from frontend.settings import Settings
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     settings = Settings()
     try:
         app = create_app(settings)
-    except AccessError as error:
+    except (AccessError, JobsError) as error:
         sys.exit(str(error))
     server = Server(app, settings)
     with suppress(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import httpx
 import structlog
@@ -39,6 +40,9 @@ from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 
+if TYPE_CHECKING:
+    from frontend.jobs.durable import DurableJobService
+
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
 )
@@ -72,6 +76,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
 
     Raises:
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
+        JobsError: jobs cannot be kept as the settings say.
     """
     settings = settings or Settings()
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -83,15 +88,13 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         launcher_status=launcher_status,
     )
     own_metrics = Metrics()
+    stop = Stop()
     services = Services(
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
-        jobs=JobService(
-            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
-            MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
-        ),
+        jobs=_jobs(settings, JobRunner(generator, own_metrics, settings.job_timeout_seconds), stop),
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
@@ -105,9 +108,12 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         async with services.http:
             await generator.open()
             try:
-                yield
+                await services.jobs.open()
+                try:
+                    yield
+                finally:
+                    await services.jobs.close()
             finally:
-                await services.jobs.close()
                 await services.images.close()
                 await generator.close()
 
@@ -119,7 +125,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.stop = Stop()
+    app.state.stop = stop
     for routes in (videos_generations, videos, images_generations, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
@@ -142,6 +148,17 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
     return app
+
+
+def _jobs(settings: Settings, runner: JobRunner, stop: Stop) -> "JobService | DurableJobService":
+    """What keeps and runs jobs, as the settings say. Raises JobsError."""
+    if settings.jobs is None:
+        return JobService(
+            runner, MemoryJobStore(settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds)
+        )
+    from frontend.jobs.setup import durable_jobs  # most of a second to import, where it is not used
+
+    return durable_jobs(settings, runner, lambda: stop.begun)
 
 
 def _announce(access: Access) -> None:

@@ -1,7 +1,7 @@
 """What the routes work with, made once by `create_app`."""
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import httpx
 from fastapi import Depends, Request
@@ -14,6 +14,9 @@ from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
 
+if TYPE_CHECKING:
+    from frontend.jobs.durable import DurableJobService  # most of a second to import, where it is not used
+
 
 @dataclass(frozen=True)
 class Services:
@@ -23,7 +26,7 @@ class Services:
     generator: Generator
     launcher_status: LauncherStatus
     catalog: ModelCatalog
-    jobs: JobService
+    jobs: "JobService | DurableJobService"
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

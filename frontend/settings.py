@@ -87,6 +87,16 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 
+    jobs: SecretStr | None = None
+    """where jobs are kept so that they survive the process: sqlite:///FILE for one frontend, or
+    postgresql://USER:PASSWORD@HOST/DATABASE for several; in memory alone if None"""
+    job_files: Path | None = None
+    """folder of their videos and images, which all frontends share; beside the SQLite file if None"""
+    keep_jobs_seconds: PositiveInt = 24 * 3600
+    """for which the record and the files of a job are kept after its end"""
+    max_running_jobs: PositiveInt = 64
+    """of this frontend, those that wait in `generate` included; further ones wait in the queue"""
+
     recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
-    """finished videos are kept in memory for `GET /v1/videos/{id}`, the newest that fit"""
+    """where jobs are kept in memory alone, finished videos stay for `GET /v1/videos/{id}`, the newest that fit"""
     recent_videos_max_age_seconds: PositiveInt = 3600

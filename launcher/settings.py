@@ -1,6 +1,6 @@
 """What one launch is asked to do, parsed once by the command line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.residency import Choice
@@ -51,6 +51,8 @@ class Settings:
     """hashes of the API keys; the user's own if None"""
     no_auth: bool = False
     """ask for no API key, whoever can reach the frontend"""
+    jobs: str | None = field(default=None, repr=False)
+    """where jobs are kept, which may hold a password; in this instance's run folder if None"""
     ports: Ports = Ports()
     log_level: str = "info"
     with_frontend: bool = True
@@ -68,6 +70,16 @@ class Settings:
     @property
     def logs(self) -> Path:
         return self.run_dir / "logs"
+
+    @property
+    def jobs_url(self) -> str:
+        """Where the frontend keeps jobs."""
+        return self.jobs or f"sqlite:///{self.run_dir.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def job_files(self) -> Path:
+        """Where it keeps their videos and images, unless it is told otherwise."""
+        return self.run_dir.resolve() / "jobs"
 
     @property
     def status_file(self) -> Path:

@@ -1,35 +1,34 @@
 """What the routes know of jobs: submit, wait, get, content."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 
-from frontend.errors import INTERNAL, VideoNotFound, internal_message, rule_of
-from frontend.generators.generator import Frames
-from frontend.jobs.events import Broadcast, Ended, JobEvent, PartEvent, Queued
-from frontend.jobs.runner import JobRunner
+from frontend.errors import VideoNotFound
+from frontend.jobs.events import Ended, JobEvent
+from frontend.jobs.run import Run, Runner
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob, Job, JobError, percent_done
+from frontend.jobs.state import FinishedJob, Job
 from frontend.jobs.store import JobStore
-from protocol.errors import Cancelled
-from protocol.events import Progress
 from protocol.printable import quoted
 
 
 class JobService:
-    """Runs jobs and keeps them in `store`."""
+    """Runs jobs in this process, all at once, and keeps them in `store`. Those that run end with the process."""
 
-    def __init__(self, runner: JobRunner, store: JobStore) -> None:
+    def __init__(self, runner: Runner, store: JobStore) -> None:
         self._runner = runner
         self._store = store
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
         """the jobs that run here, by id"""
 
-    async def submit(self, spec: JobSpec) -> None:
-        """Start a job."""
-        job = Job(spec=spec)
+    async def open(self) -> None:
+        """Get ready for jobs."""
+
+    async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
+        """Start a job. `owner` and `request_hash`: see `Job`."""
+        job = Job(spec=spec, owner=owner, request_hash=request_hash)
         await self._store.create(job)
-        run = self._runs[spec.id] = _Run(job, self._runner, self._store)
+        run = self._runs[spec.id] = Run(job, self._runner, self._store)
         run.ended.add_done_callback(lambda _: self._runs.pop(spec.id))
 
     async def wait(self, job_id: str) -> FinishedJob:
@@ -42,20 +41,25 @@ class JobService:
         run = self._runs.get(job_id)
         if run is None:
             return FinishedJob(await self.get(job_id), (await self.content(job_id),))
-        return await run.wait()
+        try:
+            await asyncio.shield(run.ended)
+        except asyncio.CancelledError:
+            await run.cancel()
+            raise
+        return result_of(run.outcome)
 
     async def get(self, job_id: str) -> Job:
         """Raises VideoNotFound: the job is not found or has expired."""
         job = await self._store.get(job_id)
         if job is None:
-            raise _not_found(job_id)
+            raise not_found(job_id)
         return job
 
     async def content(self, job_id: str) -> bytes:
         """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
         content = await self._store.content(job_id)
         if content is None:
-            raise _not_found(job_id)
+            raise not_found(job_id)
         return content
 
     async def listen(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
@@ -77,84 +81,12 @@ class JobService:
         await asyncio.gather(*(run.cancel() for run in list(self._runs.values())))
 
 
-class _Run:
-    """A job that runs in this process: tells its state to the store, and its events to listeners."""
-
-    def __init__(self, job: Job, runner: JobRunner, store: JobStore) -> None:
-        self.broadcast = Broadcast()
-        self._job = job
-        self._store = store
-        self._progress: dict[int, Progress] = {}
-        self._outcome: FinishedJob | Exception | None = None
-        self.broadcast.publish(Queued())
-        self._work = asyncio.create_task(runner.run(job.spec, self._hear))
-        # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
-        self.ended = asyncio.create_task(self._follow())
-
-    async def wait(self) -> FinishedJob:
-        """See `JobService.wait`."""
-        try:
-            await asyncio.shield(self.ended)
-        except asyncio.CancelledError:
-            await self.cancel()
-            raise
-        if isinstance(self._outcome, FinishedJob):
-            return self._outcome
-        raise self._outcome or RuntimeError("a job has ended without an outcome")
-
-    async def cancel(self) -> None:
-        """See `JobService.cancel`."""
-        self._work.cancel()
-        await asyncio.wait((self.ended,))
-
-    async def _hear(self, event: PartEvent) -> None:
-        self.broadcast.publish(event)
-        if isinstance(event.event, Frames):
-            return  # `Progress` counts them too
-        self._progress[event.part] = event.event
-        if event.event.steps_done == 0:
-            return  # said while it waits in the generator's queue, too
-        percent = percent_done(self._progress.values(), len(self._job.spec.samples))
-        state = self._job.state.advanced(percent, time.time())
-        if state != self._job.state:
-            self._job = self._job.with_state(state)
-            await self._store.update(self._job)
-
-    async def _follow(self) -> None:
-        """Wait for the job's end, and tell it."""
-        try:
-            made = await self._work
-        except asyncio.CancelledError:
-            await self._end(self._job.with_state(self._job.state.cancelled(time.time())))
-            self._outcome = Cancelled("the job was cancelled")
-        except Exception as error:
-            failed = self._job.state.failed(_told(error, self._job.spec), time.time())
-            await self._end(self._job.with_state(failed))
-            self._outcome = error
-        else:
-            files = tuple(file for file, _ in made)
-            state = self._job.state.completed(time.time())
-            outputs = tuple(output for _, output in made)
-            job = self._job.model_copy(update={"state": state, "outputs": outputs})
-            self._outcome = FinishedJob(await self._end(job, files), files)
-
-    async def _end(self, job: Job, files: tuple[bytes, ...] = ()) -> Job:
-        """Keep the finished job, and tell the listeners. The job as it is kept."""
-        try:
-            job = await self._store.finish(job, files)
-        finally:
-            self.broadcast.publish(Ended(job))
-        return job
+def result_of(outcome: FinishedJob | Exception | None) -> FinishedJob:
+    """What `Run.outcome` says; raised where it is an error."""
+    if isinstance(outcome, FinishedJob):
+        return outcome
+    raise outcome or RuntimeError("a job has ended without an outcome")
 
 
-def _told(error: Exception, spec: JobSpec) -> JobError:
-    """What the client is told of `error`; of a fault of ours no more than where to find it."""
-    rule = rule_of(error)
-    if rule is INTERNAL:
-        return JobError(code=rule.code, message=internal_message(spec.request_id))
-    message = getattr(error, "message", str(error))
-    return JobError(code=rule.code, message=message, field=getattr(error, "field", None))
-
-
-def _not_found(job_id: str) -> VideoNotFound:
+def not_found(job_id: str) -> VideoNotFound:
     return VideoNotFound(f"video {quoted(job_id, 100)} not found or expired", "video_id")

@@ -8,6 +8,10 @@ from typing import Protocol
 from frontend.jobs.state import Job
 
 
+class JobLost(Exception):
+    """The job was cancelled, or another run of it has begun: this one has nothing to say any more."""
+
+
 class JobStore(Protocol):
     """Keeps jobs: running ones until they end, finished ones as long as it has room and time for them."""
 
@@ -24,6 +28,9 @@ class JobStore(Protocol):
 
         Returns:
             The job as it is kept, with its expiry.
+
+        Raises:
+            JobLost: nothing was kept.
         """
         ...
 

@@ -1,0 +1,269 @@
+"""Jobs that outlive this process: what the routes know of them, on a table and a durable queue."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, error_of
+from frontend.jobs.events import Ended, Interrupted, JobEvent
+from frontend.jobs.lock import FileLock
+from frontend.jobs.patience import PatientRunner
+from frontend.jobs.queue import JobQueue, Work
+from frontend.jobs.run import Run, Runner
+from frontend.jobs.service import not_found, result_of
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import FinishedJob, Job, JobError, JobState
+from frontend.jobs.sweep import Sweep
+from frontend.jobs.table import Claim
+from frontend.jobs.table_store import TableJobStore
+from frontend.jobs.waiters import Outcome, Waiters
+from protocol.errors import Cancelled
+
+BEAT_SECONDS = 1.0
+"""how often what runs here is written down, and asked whether it should run at all"""
+MAX_ATTEMPTS = 20
+"""runs of a job that ended with their process; the job itself may be the reason"""
+_POLL_SECONDS = 1.0
+_PARK_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
+
+
+class DurableJobService:
+    """Keeps jobs in `store`, and runs those that come out of the queue, here or in another process on the same URL.
+
+    Args:
+        make_queue: the queue that calls its argument for each job.
+        executor: name of this process among those that share the queue.
+        lock: held while jobs run here, where no other process may run any.
+        is_stopping: whether the server was told to stop: jobs whose clients are sent away then go on later.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        store: TableJobStore,
+        make_queue: Callable[[Work], JobQueue],
+        executor: str,
+        *,
+        lock: FileLock | None = None,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._lock = lock
+        self._is_stopping = is_stopping
+        self._waiters = Waiters()
+        self._runner = PatientRunner(runner, self._waiters.is_awaited)
+        self._queue = make_queue(self._work)
+        self._sweep = Sweep(store, self._queue, executor)
+        self._runs: dict[str, Run] = {}
+        self._calls: set[asyncio.Task[Any]] = set()
+        """that the queue makes"""
+        self._chores: list[asyncio.Task[None]] = []
+        self._is_parking = False
+
+    async def open(self) -> None:
+        """Continue the jobs that wait.
+
+        Raises:
+            JobsError: another process runs them.
+            OSError, SQLAlchemyError, or an error of DBOS: the database cannot be used.
+        """
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            await self._store.open()
+            await self._store.beat(self._executor)  # an entry that it takes must not look like a dead process's
+            await self._queue.open()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+        self._chores = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep.run())]
+
+    async def close(self) -> None:
+        """Park the jobs that run: they go on at the next start, or in another process."""
+        self._is_parking = True
+        self._queue.stop()
+        await _stop(self._chores, _PARK_SECONDS)
+        await _stop(list(self._calls), _PARK_SECONDS)
+        try:
+            await self._store.leave(self._executor)
+        except SQLAlchemyError as error:
+            _log.warning("the database of jobs does not answer", reason=str(error))
+        await self._queue.close()
+        await self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
+        """Keep a job, and have it run. It is safe on return.
+
+        Raises:
+            JobsUnavailable: it could not be kept.
+        """
+        try:
+            await self._store.create(Job(spec=spec, owner=owner, request_hash=request_hash))
+        except (SQLAlchemyError, OSError) as error:
+            _log.error("a job could not be kept", job=spec.id, exc_info=error)
+            raise JobsUnavailable("The server cannot keep jobs now; its log says why") from None
+        try:
+            await self._queue.put(spec.id)
+        except SQLAlchemyError as error:
+            _log.warning("a job is kept, and queued by the next sweep", job=spec.id, reason=str(error))
+
+    async def wait(self, job_id: str) -> FinishedJob:
+        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping.
+
+        Raises:
+            VideoNotFound: the job is not found or has expired.
+            PipelineError, EngineUnavailable, EngineFailed: as the job failed.
+        """
+        try:
+            with self._waiters.waiting(job_id) as ended_here:
+                while not ended_here.done():
+                    outcome = await self._outcome(job_id)
+                    if outcome is not None:
+                        return result_of(outcome)
+                    await asyncio.wait((ended_here,), timeout=_POLL_SECONDS)
+            return result_of(ended_here.result())
+        except asyncio.CancelledError:
+            if not self._is_stopping():
+                await self.cancel(job_id)
+            raise
+
+    async def get(self, job_id: str) -> Job:
+        """Raises VideoNotFound: the job is not found or has expired."""
+        job = await self._store.get(job_id)
+        if job is None or (job.state.is_finished and not job.spec.keep):
+            raise not_found(job_id)
+        return job
+
+    async def content(self, job_id: str) -> bytes:
+        """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
+        content = await self._store.content(job_id)
+        if content is None:
+            raise not_found(job_id)
+        return content
+
+    async def listen(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
+        """What happens to a job, see `Broadcast.listen`. Of one that runs elsewhere the end alone.
+
+        Raises:
+            VideoNotFound: the job is not found or has expired.
+        """
+        while not (job := await self.get(job_id)).state.is_finished:
+            run = self._runs.get(job_id)
+            if run is None:
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
+            async for event in run.broadcast.listen():
+                if isinstance(event, Interrupted):
+                    break
+                yield event
+                if isinstance(event, Ended):
+                    return
+        yield Ended(job)
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop a job wherever it runs; if here, return when it has stopped. Without effect on one that has ended."""
+        if run := self._runs.get(job_id):
+            await run.cancel()
+            return
+        job = await self._store.get(job_id)
+        if job is None or job.state.is_finished:
+            return
+        if await self._store.end(job_id, job.state.cancelled(time.time()), keep=job.spec.keep):
+            self._waiters.tell(job_id, Cancelled("the job was cancelled"))
+
+    async def _outcome(self, job_id: str) -> Outcome | None:
+        """What a job has come to by its record; None where it has not ended. Raises VideoNotFound."""
+        job = await self._store.get(job_id)
+        if job is None:
+            raise not_found(job_id)
+        match job.state.status:
+            case "completed":
+                files = await self._store.contents(job_id)
+                return not_found(job_id) if files is None else FinishedJob(job, files)
+            case "cancelled":
+                return Cancelled("the job was cancelled")
+            case "failed":
+                error = job.state.error
+                return error_of(error.code, error.message, error.field) if error else EngineFailed("the job failed")
+        return None
+
+    # Called by the queue
+
+    async def _work(self, job_id: str) -> None:
+        """Run a job to its end. Raises CancelledError where it has to go on later."""
+        call = asyncio.current_task()
+        assert call is not None
+        self._calls.add(call)
+        try:
+            if self._is_parking:
+                raise asyncio.CancelledError
+            try:
+                claim = await self._store.claim(job_id)
+            except (OSError, ValueError) as error:
+                await self._refuse(job_id, error)
+                return
+            if claim is not None:
+                await self._run(claim)
+        finally:
+            self._calls.discard(call)
+
+    async def _run(self, claim: Claim) -> None:
+        job_id = claim.job.spec.id
+        runner = self._runner if claim.attempts <= MAX_ATTEMPTS else _Refusal(claim.attempts - 1)
+        run = self._runs[job_id] = Run(claim.job, runner, self._store)
+        try:
+            await asyncio.shield(run.ended)
+        except asyncio.CancelledError:
+            await run.give_up()
+            raise
+        finally:
+            if self._runs.get(job_id) is run:
+                del self._runs[job_id]
+            if run.outcome is None:
+                await self._store.release(claim.job)
+        if run.outcome is not None:
+            self._waiters.tell(job_id, run.outcome)
+
+    async def _refuse(self, job_id: str, reason: Exception) -> None:
+        """Fail a job whose record cannot be read."""
+        _log.error("a job cannot be read", job=job_id, exc_info=reason)
+        error = JobError(code=INTERNAL.code, message="The job cannot be read: the server's log says why.")
+        await self._store.end(job_id, JobState().failed(error, time.time()), keep=True)
+
+    async def _beat(self) -> None:
+        """Say that this process lives, and stop what runs here and should not."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._store.beat(self._executor)
+                lost = await self._store.flush()
+            except SQLAlchemyError as error:
+                _log.warning("the database of jobs does not answer", reason=str(error))
+                continue
+            await asyncio.gather(*(self._runs[job_id].give_up() for job_id in lost if job_id in self._runs))
+
+
+class _Refusal:
+    """Fails a job that has been begun too often."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+
+    async def run(self, *_: object) -> Any:
+        raise EngineFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
+
+
+async def _stop(tasks: list[asyncio.Task[Any]], seconds: float) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
