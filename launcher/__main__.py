@@ -146,7 +146,8 @@ def serve(
         typer.Option(
             envvar="TRITONREEL_JOBS",
             help="Where jobs are kept, so that they survive a restart: sqlite:///FILE, or "
-            "postgresql://USER:PASSWORD@HOST/DATABASE for several servers with one queue.",
+            "postgresql://USER:PASSWORD@HOST/DATABASE for several servers with one queue, whose videos are then in the "
+            "folder TRITONREEL_JOB_FILES.",
             show_default="jobs.sqlite in the run folder",
         ),
     ] = None,

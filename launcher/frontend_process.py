@@ -112,7 +112,6 @@ class FrontendProcess:
             "TRITONREEL_NO_AUTH": str(self._settings.no_auth).lower(),
             **({"TRITONREEL_KEYS_FILE": str(keys_file.absolute())} if keys_file else {}),
             "TRITONREEL_JOBS": self._settings.jobs_url,
-            "TRITONREEL_JOB_FILES": os.environ.get("TRITONREEL_JOB_FILES") or str(self._settings.job_files),
             "TRITONREEL_LAUNCHER_STATUS": str(self._settings.status_file.resolve()),
             "TRITONREEL_LOG_LEVEL": self._settings.log_level,
             "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": str(_SHUTDOWN_SECONDS),

@@ -77,11 +77,6 @@ class Settings:
         return self.jobs or f"sqlite:///{self.run_dir.resolve() / 'jobs.sqlite'}"
 
     @property
-    def job_files(self) -> Path:
-        """Where it keeps their videos and images, unless it is told otherwise."""
-        return self.run_dir.resolve() / "jobs"
-
-    @property
     def status_file(self) -> Path:
         """Written for the frontend: what is away and what is to come, and why."""
         return self.run_dir / "status.json"

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from frontend.jobs.queue import JobQueue
 from frontend.jobs.table_store import TableJobStore
 
-SWEEP_SECONDS = 10.0
+SWEEP_SECONDS = 5.0
 LEASE_SECONDS = 10.0
 """a process that has not written for so long is dead"""
 _SETTLED_SECONDS = 5.0
