@@ -25,20 +25,31 @@ def postgres() -> Iterator[str]:
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed")
-    user = {"user": "nobody"} if os.geteuid() == 0 else {}
+    user = "nobody" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))
     try:
-        if user:
-            os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
-        data, port = folder / "data", _free_port()
+        if user is not None:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        data, port = folder / "data", free_port()
+        made = ["--auth=trust", "--username=test", "--no-sync", "--locale=C", "--encoding=UTF8"]
         subprocess.run(
-            [programs / "initdb", "--pgdata", data, "--auth=trust", "--username=test", "--no-sync", "--locale=C", "--encoding=UTF8"],
-            check=True, capture_output=True, cwd=folder, **user,
-        )  # fmt: skip
-        options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+            [programs / "initdb", "--pgdata", data, *made], check=True, capture_output=True, cwd=folder, user=user
+        )
+        options = [
+            "-D",
+            str(data),
+            "-p",
+            str(port),
+            "-k",
+            str(folder),
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            "fsync=off",
+        ]
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
-                [programs / "postgres", "-D", data, *options], stdout=log, stderr=log, cwd=folder, **user
+                [str(programs / "postgres"), *options], stdout=log, stderr=log, cwd=folder, user=user
             )
         try:
             _wait_until_up(programs, port)
@@ -50,7 +61,7 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
