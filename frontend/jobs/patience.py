@@ -12,9 +12,10 @@ from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from protocol.errors import ModelFailed, QueueFull
+from protocol.events import Progress
 
 MAX_LOSSES = 5
-"""runs of one job in which the engine was lost after the first step; the job itself may be the reason"""
+"""runs of one job in which a model failed, or the engine was lost after the first step: it may be for the job"""
 _OUTAGES = (EngineUnavailable, QueueFull, ModelFailed)
 _log = structlog.get_logger(__name__)
 
@@ -49,14 +50,15 @@ class PatientRunner:
 
             async def hear(event: PartEvent) -> None:
                 nonlocal begun
-                begun = True
+                waits = isinstance(event.event, Progress) and event.event.steps_done == 0
+                begun = begun or not waits
                 await tell(event)
 
             try:
                 return await self._runner.run(spec, hear)
             except _OUTAGES as error:
-                losses += begun
-                if self._is_awaited(spec.id) or losses >= MAX_LOSSES or (isinstance(error, ModelFailed) and not begun):
+                losses += begun or isinstance(error, ModelFailed)
+                if self._is_awaited(spec.id) or losses >= MAX_LOSSES:
                     raise
                 _log.warning("a job waits for the engine", job=spec.id, reason=error.message, seconds=pause)
             await asyncio.sleep(pause)
