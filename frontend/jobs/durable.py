@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +23,8 @@ from frontend.jobs.table import Claim
 from frontend.jobs.table_store import TableJobStore
 from frontend.jobs.waiters import Outcome, Waiters
 from protocol.errors import Cancelled
+
+T = TypeVar("T")
 
 BEAT_SECONDS = 1.0
 """how often what runs here is written down, and asked whether it should run at all"""
@@ -77,7 +80,7 @@ class DurableJobService:
             self._lock.acquire()
         try:
             await self._store.open()
-            await self._store.beat(self._executor)  # an entry that it takes must not look like a dead process's
+            await self._say_alive()  # an entry that it takes must not look like a dead process's
             await self._queue.open()
         except BaseException:
             if self._lock is not None:
@@ -110,7 +113,7 @@ class DurableJobService:
             await self._store.create(Job(spec=spec, owner=owner, request_hash=request_hash))
         except (SQLAlchemyError, OSError) as error:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
-            raise JobsUnavailable("The server cannot keep jobs now; its log says why") from None
+            raise _unavailable() from None
         try:
             await self._queue.put(spec.id)
         except SQLAlchemyError as error:
@@ -126,9 +129,10 @@ class DurableJobService:
         try:
             with self._waiters.waiting(job_id) as ended_here:
                 while not ended_here.done():
-                    outcome = await self._outcome(job_id)
-                    if outcome is not None:
-                        return result_of(outcome)
+                    with suppress(JobsUnavailable):  # the job may go on, so this waits too
+                        outcome = await self._outcome(job_id)
+                        if outcome is not None:
+                            return result_of(outcome)
                     await asyncio.wait((ended_here,), timeout=_POLL_SECONDS)
             return result_of(ended_here.result())
         except asyncio.CancelledError:
@@ -137,15 +141,15 @@ class DurableJobService:
             raise
 
     async def get(self, job_id: str) -> Job:
-        """Raises VideoNotFound: the job is not found or has expired."""
-        job = await self._store.get(job_id)
+        """Raises VideoNotFound: the job is not found or has expired. Raises JobsUnavailable."""
+        job = await _asked(self._store.get(job_id))
         if job is None or (job.state.is_finished and not job.spec.keep):
             raise not_found(job_id)
         return job
 
     async def content(self, job_id: str) -> bytes:
-        """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
-        content = await self._store.content(job_id)
+        """The first file of a completed job. Raises VideoNotFound: it is not found or has expired; JobsUnavailable."""
+        content = await _asked(self._store.content(job_id))
         if content is None:
             raise not_found(job_id)
         return content
@@ -174,20 +178,20 @@ class DurableJobService:
         if run := self._runs.get(job_id):
             await run.cancel()
             return
-        job = await self._store.get(job_id)
+        job = await _asked(self._store.get(job_id))
         if job is None or job.state.is_finished:
             return
-        if await self._store.end(job_id, job.state.cancelled(time.time()), keep=job.spec.keep):
+        if await _asked(self._store.end(job_id, job.state.cancelled(time.time()), keep=job.spec.keep)):
             self._waiters.tell(job_id, Cancelled("the job was cancelled"))
 
     async def _outcome(self, job_id: str) -> Outcome | None:
-        """What a job has come to by its record; None where it has not ended. Raises VideoNotFound."""
-        job = await self._store.get(job_id)
+        """What a job has come to by its record; None where it has not ended. Raises VideoNotFound, JobsUnavailable."""
+        job = await _asked(self._store.get(job_id))
         if job is None:
             raise not_found(job_id)
         match job.state.status:
             case "completed":
-                files = await self._store.contents(job_id)
+                files = await _asked(self._store.contents(job_id))
                 return not_found(job_id) if files is None else FinishedJob(job, files)
             case "cancelled":
                 return Cancelled("the job was cancelled")
@@ -208,7 +212,7 @@ class DurableJobService:
                 raise asyncio.CancelledError
             try:
                 claim = await self._store.claim(job_id)
-            except (OSError, ValueError) as error:
+            except ValueError as error:
                 await self._refuse(job_id, error)
                 return
             if claim is not None:
@@ -239,12 +243,16 @@ class DurableJobService:
         error = JobError(code=INTERNAL.code, message="The job cannot be read: the server's log says why.")
         await self._store.end(job_id, JobState().failed(error, time.time()), keep=True)
 
+    async def _say_alive(self) -> None:
+        if self._lock is None:  # nobody else asks
+            await self._store.beat(self._executor)
+
     async def _beat(self) -> None:
         """Say that this process lives, and stop what runs here and should not."""
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
-                await self._store.beat(self._executor)
+                await self._say_alive()
                 lost = await self._store.flush()
             except SQLAlchemyError as error:
                 _log.warning("the database of jobs does not answer", reason=str(error))
@@ -260,6 +268,19 @@ class _Refusal:
 
     async def run(self, *_: object) -> Any:
         raise EngineFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
+
+
+async def _asked(answer: Awaitable[T]) -> T:
+    """The answer of the store. Raises JobsUnavailable where it has none."""
+    try:
+        return await answer
+    except (SQLAlchemyError, OSError) as error:
+        _log.warning("jobs cannot be looked up", reason=str(error))
+        raise _unavailable() from None
+
+
+def _unavailable() -> JobsUnavailable:
+    return JobsUnavailable("The server cannot reach the place where it keeps jobs; its log says why")
 
 
 async def _stop(tasks: list[asyncio.Task[Any]], seconds: float) -> None:

@@ -33,7 +33,7 @@ class PatientRunner:
         runner: Runner,
         is_awaited: Callable[[str], bool],
         *,
-        pause_seconds: float = 1.0,
+        pause_seconds: float = 0.1,
         max_pause_seconds: float = 30.0,
     ) -> None:
         self._runner = runner

@@ -17,12 +17,14 @@ from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
 from dbos import _dbos as dbos_internals
 from dbos._core import execute_dequeued_workflow
 from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 
 _NAME = "tritonreel"
 _QUEUE = "video_jobs"
 _APPLICATION_VERSION = "1"
 """constant: DBOS hands entries of one version to no process of another, so a new one would orphan those that wait"""
 _POLL_SECONDS = 0.1
+_log = logging.getLogger(__name__)
 _LIVE = ("ENQUEUED", "PENDING", "DELAYED")
 
 Work = Callable[[str], Awaitable[None]]
@@ -42,6 +44,11 @@ async def _run(job_id: str) -> None:
 async def video_job_v1(job_id: str) -> None:
     """Frozen: entries of an earlier release are continued by it. Other steps need a workflow of another name."""
     await _run(job_id)
+
+
+def _is_no_parking(record: logging.LogRecord) -> bool:
+    """DBOS warns twice of each job that is parked, which is no fault."""
+    return not record.getMessage().startswith("Asyncio task cancelled")
 
 
 class JobQueue:
@@ -68,7 +75,7 @@ class JobQueue:
         _work = self._work
         logger = logging.getLogger("dbos")
         logger.handlers = [logging.NullHandler()]  # DBOS adds its own format where there is none
-        logger.propagate = True
+        logger.filters = [_is_no_parking]
         DBOS(
             config={
                 "name": _NAME,
@@ -151,5 +158,8 @@ class JobQueue:
         _work = None
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor())  # DBOS made its own the default, and shuts it down
-        await asyncio.to_thread(DBOS._recover_pending_workflows, [self._executor])
+        try:
+            await asyncio.to_thread(DBOS._recover_pending_workflows, [self._executor])
+        except SQLAlchemyError:
+            _log.warning("jobs that were parked wait until another process finds this one gone")
         await asyncio.to_thread(DBOS.destroy)

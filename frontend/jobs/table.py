@@ -48,6 +48,7 @@ _JOBS = Table(
     Column("owner", Text),
     Column("request_hash", String(64)),
     Column("spec", Text, nullable=False),  # JSON, without its image
+    Column("input", Text),  # name of the file with its image
     Column("kept", Boolean, nullable=False),  # whether it can be fetched, and is listed, after it was answered
     Column("status", String(16), nullable=False),
     Column("progress", Integer, nullable=False),  # per cent
@@ -85,6 +86,8 @@ class Claim:
     job: Job
     attempts: int
     """runs of it until now, with this one"""
+    input: str | None
+    """name of the file with the image that it starts from"""
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,15 @@ class JobTable:
 
     # One job
 
-    def create(self, job: Job) -> None:
-        """Keep a new job."""
+    def create(self, job: Job, input: str | None = None) -> None:
+        """Keep a new job, whose image is in the file `input`."""
         row = {
             "id": job.spec.id,
             "created_us": round(job.spec.created_at * 1e6),
             "owner": job.owner,
             "request_hash": job.request_hash,
             "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
+            "input": input,
             "kept": job.spec.keep,
             "fence": 0,
             "attempts": 0,
@@ -136,7 +140,7 @@ class JobTable:
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else Claim(_job(row), row.attempts)
+        return None if row is None else Claim(_job(row), row.attempts, row.input)
 
     def release(self, job: Job) -> None:
         """End a run before its job's end, which is no fault of the job."""

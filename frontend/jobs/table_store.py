@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -58,23 +59,31 @@ class TableJobStore:
 
     async def create(self, job: Job) -> None:
         """Keep a new job. It is safe on return. Raises SQLAlchemyError, OSError: it is not kept."""
+        name = None
         if job.spec.image is not None:
-            png = await asyncio.to_thread(ImageEncoder("png").encode, job.spec.image)
-            await self._files.put(_name(job.spec.id, _INPUT), png)
-        await self._in_thread(lambda: self._table.create(job))
+            name = _name(job.spec.id, _INPUT)
+            await self._files.put(name, await asyncio.to_thread(ImageEncoder("png").encode, job.spec.image))
+        await self._in_thread(lambda: self._table.create(job, name))
 
     async def claim(self, job_id: str) -> Claim | None:
-        """See `JobTable.claim`."""
+        """See `JobTable.claim`; with the image that it starts from.
+
+        Raises:
+            ValueError: what is kept of it cannot be read, or is gone.
+            OSError: its image cannot be read now.
+        """
         claim = await self._persist(lambda: self._table.claim(job_id))
         if claim is None:
             return None
         job = claim.job
-        image = await self._files.get(_name(job_id, _INPUT))
-        if image is not None:
+        if claim.input is not None:
+            image = await self._files.get(claim.input)
+            if image is None:
+                raise ValueError(f"{claim.input} is not found")
             pixels = await asyncio.to_thread(lambda: np.asarray(Image.open(io.BytesIO(image))))
             job = job.model_copy(update={"spec": job.spec.starting_from(pixels)})
         self._running[job_id] = job
-        return Claim(job, claim.attempts)
+        return replace(claim, job=job)
 
     async def release(self, job: Job) -> None:
         """See `JobTable.release`; what is known of its progress is kept."""
