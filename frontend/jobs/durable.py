@@ -18,11 +18,11 @@ from frontend.jobs.run import Run, Runner
 from frontend.jobs.service import not_found, result_of
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, JobState
-from frontend.jobs.sweep import Sweep
+from frontend.jobs.sweep import LEASE_SECONDS, Sweep
 from frontend.jobs.table import Claim
 from frontend.jobs.table_store import TableJobStore
 from frontend.jobs.waiters import Outcome, Waiters
-from protocol.errors import Cancelled
+from protocol.errors import Cancelled, ModelFailed
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class DurableJobService:
         self._waiters = Waiters()
         self._runner = PatientRunner(runner, self._waiters.is_awaited)
         self._queue = make_queue(self._work)
-        self._sweep = Sweep(store, self._queue, executor)
+        self._sweep = Sweep(store, self._queue, executor, is_lone=lock is not None)
         self._runs: dict[str, Run] = {}
         self._calls: set[asyncio.Task[Any]] = set()
         """that the queue makes"""
@@ -110,7 +110,7 @@ class DurableJobService:
             JobsUnavailable: it could not be kept.
         """
         try:
-            await self._store.create(Job(spec=spec, owner=owner, request_hash=request_hash))
+            await self._store.create(Job(spec=spec, owner=owner, request_hash=request_hash), self._executor)
         except (SQLAlchemyError, OSError) as error:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
             raise _unavailable() from None
@@ -216,7 +216,7 @@ class DurableJobService:
                 await self._refuse(job_id, error)
                 return
             if claim is not None:
-                await self._run(claim)
+                await (self._drop(claim) if await self._is_for_nobody(claim) else self._run(claim))
         finally:
             self._calls.discard(call)
 
@@ -236,6 +236,17 @@ class DurableJobService:
                 await self._store.release(claim.job)
         if run.outcome is not None:
             self._waiters.tell(job_id, run.outcome)
+
+    async def _is_for_nobody(self, claim: Claim) -> bool:
+        """Whether the only client that could have had the result was one of a process that is gone."""
+        if claim.job.spec.keep or claim.creator == self._executor:
+            return False
+        return self._lock is not None or bool(await self._store.dead({claim.creator}, LEASE_SECONDS))
+
+    async def _drop(self, claim: Claim) -> None:
+        job = claim.job
+        await self._store.release(job)
+        await self._store.end(job.spec.id, job.state.cancelled(time.time()), keep=False)
 
     async def _refuse(self, job_id: str, reason: Exception) -> None:
         """Fail a job whose record cannot be read."""
@@ -267,7 +278,7 @@ class _Refusal:
         self._attempts = attempts
 
     async def run(self, *_: object) -> Any:
-        raise EngineFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
+        raise ModelFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
 
 
 async def _asked(answer: Awaitable[T]) -> T:

@@ -52,11 +52,11 @@ def _is_no_parking(record: logging.LogRecord) -> bool:
 
 
 class JobQueue:
-    """Calls `work` for each entry in the event loop that opened it, once more for those that a process left behind.
+    """Calls `work` for each entry in the event loop that opened it.
 
     Args:
         url: SQLite or PostgreSQL, where DBOS makes tables of its own.
-        executor: name of this process among those that use `url` now.
+        executor: name of this process, which no other has, nor has had: `take_over` what earlier ones have begun.
         max_running: calls at the same time.
     """
 

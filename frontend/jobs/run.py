@@ -10,7 +10,7 @@ from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queue
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, Output, percent_done
-from frontend.jobs.store import JobLost, JobStore
+from frontend.jobs.store import JobLost, RunStore
 from protocol.errors import Cancelled
 from protocol.events import Progress
 
@@ -26,7 +26,7 @@ class Runner(Protocol):
 class Run:
     """Tells a job's state to the store, and its events to listeners. Begins at once."""
 
-    def __init__(self, job: Job, runner: Runner, store: JobStore) -> None:
+    def __init__(self, job: Job, runner: Runner, store: RunStore) -> None:
         self.broadcast = Broadcast()
         self.outcome: FinishedJob | Exception | None = None
         """of a run that has ended; None of one that was given up, whose job another run ends"""

@@ -18,8 +18,6 @@ from frontend.jobs.table import JobTable
 from frontend.jobs.table_store import TableJobStore
 from frontend.settings import Settings
 
-_LONE_EXECUTOR = "frontend"
-"""on SQLite there is one: what a killed one ran is continued by the next"""
 _FORMS = "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
@@ -31,10 +29,11 @@ def durable_jobs(settings: Settings, runner: Runner, is_stopping: Callable[[], b
     """
     assert settings.jobs is not None
     url = _parse(settings.jobs.get_secret_value())
-    files, executor, lock = settings.job_files, f"{socket.gethostname()[:30]}-{uuid.uuid4().hex[:16]}", None
+    files, lock = settings.job_files, None
+    executor = f"{socket.gethostname()[:30]}-{uuid.uuid4().hex[:16]}"  # two that live must not have the same
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).absolute()
-        url, executor, lock = url.set(database=str(file)), _LONE_EXECUTOR, FileLock(file.with_name(f"{file.name}.lock"))
+        url, lock = url.set(database=str(file)), FileLock(file.with_name(f"{file.name}.lock"))
         files = files or file.with_suffix(".files")
     if files is None:
         raise JobsError("TRITONREEL_JOB_FILES has to name the folder for videos, which all frontends share.")

@@ -12,12 +12,8 @@ class JobLost(Exception):
     """The job was cancelled, or another run of it has begun: this one has nothing to say any more."""
 
 
-class JobStore(Protocol):
-    """Keeps jobs: running ones until they end, finished ones as long as it has room and time for them."""
-
-    async def create(self, job: Job) -> None:
-        """Keep a new job."""
-        ...
+class RunStore(Protocol):
+    """What a job that runs needs of the place where it is kept."""
 
     async def update(self, job: Job) -> None:
         """Keep what has changed of a job that runs."""
@@ -32,6 +28,14 @@ class JobStore(Protocol):
         Raises:
             JobLost: nothing was kept.
         """
+        ...
+
+
+class JobStore(RunStore, Protocol):
+    """Keeps jobs: running ones until they end, finished ones as long as it has room and time for them."""
+
+    async def create(self, job: Job) -> None:
+        """Keep a new job."""
         ...
 
     async def get(self, job_id: str) -> Job | None:

@@ -21,12 +21,17 @@ class Sweep:
     """Takes over what dead processes ran, queues jobs that fell out of the queue, and removes those that expired.
 
     Several processes may do so at the same time.
+
+    Args:
+        executor: name of this process.
+        is_lone: whether all others are gone.
     """
 
-    def __init__(self, store: TableJobStore, queue: JobQueue, executor: str) -> None:
+    def __init__(self, store: TableJobStore, queue: JobQueue, executor: str, *, is_lone: bool) -> None:
         self._store = store
         self._queue = queue
         self._executor = executor
+        self._is_lone = is_lone
 
     async def run(self) -> None:
         """Now, and again and again."""
@@ -46,7 +51,7 @@ class Sweep:
 
     async def _take_over(self) -> None:
         others = await self._queue.executors() - {self._executor}
-        if dead := await self._store.dead(others, LEASE_SECONDS):
+        if dead := others if self._is_lone else await self._store.dead(others, LEASE_SECONDS):
             _log.warning("taking over the jobs of processes that are gone", executors=sorted(dead))
             await self._queue.take_over(dead)
 

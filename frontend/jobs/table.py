@@ -49,6 +49,7 @@ _JOBS = Table(
     Column("request_hash", String(64)),
     Column("spec", Text, nullable=False),  # JSON, without its image
     Column("input", Text),  # name of the file with its image
+    Column("creator", String(64), nullable=False),  # the process whose client asked for it
     Column("kept", Boolean, nullable=False),  # whether it can be fetched, and is listed, after it was answered
     Column("status", String(16), nullable=False),
     Column("progress", Integer, nullable=False),  # per cent
@@ -88,6 +89,8 @@ class Claim:
     """runs of it until now, with this one"""
     input: str | None
     """name of the file with the image that it starts from"""
+    creator: str
+    """the process whose client asked for it"""
 
 
 @dataclass(frozen=True)
@@ -113,8 +116,8 @@ class JobTable:
 
     # One job
 
-    def create(self, job: Job, input: str | None = None) -> None:
-        """Keep a new job, whose image is in the file `input`."""
+    def create(self, job: Job, creator: str, input: str | None = None) -> None:
+        """Keep a new job that a client of the process `creator` asked for; its image is in the file `input`."""
         row = {
             "id": job.spec.id,
             "created_us": round(job.spec.created_at * 1e6),
@@ -122,6 +125,7 @@ class JobTable:
             "request_hash": job.request_hash,
             "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
             "input": input,
+            "creator": creator,
             "kept": job.spec.keep,
             "fence": 0,
             "attempts": 0,
@@ -140,7 +144,7 @@ class JobTable:
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else Claim(_job(row), row.attempts, row.input)
+        return None if row is None else Claim(_job(row), row.attempts, row.input, row.creator)
 
     def release(self, job: Job) -> None:
         """End a run before its job's end, which is no fault of the job."""

@@ -30,7 +30,7 @@ _log = structlog.get_logger(__name__)
 
 
 class TableJobStore:
-    """A `JobStore` that outlives the process, for several processes.
+    """Keeps jobs beyond the end of the process, for several processes; a `RunStore` for those that run.
 
     `update` returns at once: `flush`, which has to be called every second or so, writes what has come meanwhile. What
     must not be lost is tried until it is written, however long the database is away.
@@ -57,13 +57,17 @@ class TableJobStore:
         await self._in_thread(self._table.close)
         self._threads.shutdown()
 
-    async def create(self, job: Job) -> None:
-        """Keep a new job. It is safe on return. Raises SQLAlchemyError, OSError: it is not kept."""
+    async def create(self, job: Job, creator: str) -> None:
+        """Keep a new job of a client of the process `creator`. It is safe on return.
+
+        Raises:
+            SQLAlchemyError, OSError: it is not kept.
+        """
         name = None
         if job.spec.image is not None:
             name = _name(job.spec.id, _INPUT)
             await self._files.put(name, await asyncio.to_thread(ImageEncoder("png").encode, job.spec.image))
-        await self._in_thread(lambda: self._table.create(job, name))
+        await self._in_thread(lambda: self._table.create(job, creator, name))
 
     async def claim(self, job_id: str) -> Claim | None:
         """See `JobTable.claim`; with the image that it starts from.

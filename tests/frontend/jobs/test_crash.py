@@ -211,5 +211,27 @@ def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(
     shared_place.assert_files()
 
 
+def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
+    triton = Scripted(tmp_path / "triton")
+    frontend = Frontend(tmp_path, triton, place.url)
+    names = [f"both-{number}" for number in range(4)]
+    try:
+        triton.server.start()
+        frontend.start()
+        for name in names:
+            frontend.ask(name)
+        until(lambda: place.count("in_progress") == len(names))
+        frontend.kill()
+        triton.server.kill()
+        frontend.start()
+        until(lambda: all(job.fence == 2 for job in place.jobs().values()))
+        triton.server.start()
+        until(lambda: place.count("completed") == len(names))
+    finally:
+        frontend.kill()
+        triton.server.kill()
+    place.assert_files()
+
+
 def triton_runs(triton: Scripted, request_id: str) -> int:
     return sum(line.get("request_id") == request_id for line in triton.log())

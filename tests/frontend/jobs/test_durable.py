@@ -20,7 +20,7 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job
 from frontend.metrics import Metrics
 from frontend.settings import Settings
-from protocol.errors import Cancelled, InvalidRequest
+from protocol.errors import Cancelled, InvalidRequest, ModelFailed
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
 
@@ -199,6 +199,20 @@ async def test_clients_that_a_stopping_server_sends_away_lose_no_job(server: Ser
         assert (await jobs.wait("video_1")).job.state.status == "completed"
 
 
+async def test_a_job_whose_answer_nobody_can_fetch_ends_with_the_process_of_its_client(
+    server: Server, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    async with server.started() as jobs:
+        await jobs.submit(video_spec())
+        await until(lambda: "r" in generator.jobs)
+    generator.jobs.clear()
+    async with server.started() as jobs:
+        with pytest.raises(Cancelled):
+            await jobs.wait("video_1")
+    assert generator.jobs == {}
+
+
 async def test_one_file_serves_one_process(server: Server) -> None:
     async with server.started():
         with pytest.raises(JobsError, match="each SQLite file serves one"):
@@ -290,14 +304,14 @@ async def test_a_job_that_ended_its_server_again_and_again_fails(
 ) -> None:
     monkeypatch.setattr(durable, "MAX_ATTEMPTS", 2)
     async with server.started() as jobs:
-        await jobs._store.create(Job(spec=kept()))
+        await jobs._store.create(Job(spec=kept()), "p")
         for _ in range(2):
             claim = await jobs._store.claim("video_1")
             assert claim is not None
             jobs._store._forget(claim.job)
         await jobs._queue.put("video_1")
         await until(lambda: not jobs._calls)
-        with pytest.raises(Exception, match="begun 2 times"):
+        with pytest.raises(ModelFailed, match="begun 2 times"):
             await jobs.wait("video_1")
     assert generator.jobs == {}
 
@@ -310,7 +324,7 @@ async def test_a_job_that_was_kept_and_not_queued_is_queued(
 ) -> None:
     monkeypatch.setattr(sweep, "_SETTLED_SECONDS", 0)
     async with server.started() as jobs:
-        await jobs._store.create(Job(spec=kept()))
+        await jobs._store.create(Job(spec=kept()), "p")
         await jobs._sweep.once()
         await jobs.wait("video_1")
 

@@ -32,7 +32,7 @@ def made(
     table: JobTable, job_id: str, *, created_at: float = 1000.0, owner: str | None = None, keep: bool = True
 ) -> Job:
     job = Job(spec=video_spec(job_id=job_id, created_at=created_at, keep=keep), owner=owner)
-    table.create(job)
+    table.create(job, "p")
     return job
 
 
@@ -58,8 +58,8 @@ def ids(table: JobTable, **options: object) -> str:
 
 def test_a_job_is_kept_with_everything_but_its_image(table: JobTable) -> None:
     job = Job(spec=video_spec(2, "a"), owner="ann", request_hash="f" * 64)
-    table.create(job)
-    table.create(Job(spec=image_spec()))
+    table.create(job, "p")
+    table.create(Job(spec=image_spec()), "p")
     assert table.get("a") == job
     assert table.get("image_1") == Job(spec=image_spec())
     assert table.get("b") is None
@@ -136,6 +136,13 @@ def test_runs_are_counted_but_for_those_that_were_parked(table: JobTable) -> Non
         if parked:
             table.release(claim.job)
     assert attempts == [1, 2, 2]
+
+
+def test_whoever_claims_a_job_is_told_whose_it_is_and_what_it_starts_from(table: JobTable) -> None:
+    table.create(Job(spec=video_spec(job_id="a")), "creator", "a/input.png")
+    claim = table.claim("a")
+    assert claim is not None
+    assert (claim.creator, claim.input, claim.attempts) == ("creator", "a/input.png", 1)
 
 
 # Lists
