@@ -41,6 +41,7 @@ class DurableJobService:
     Args:
         make_queue: the queue that calls its argument for each job.
         executor: name of this process among those that share the queue.
+        max_running: jobs that run here at the same time.
         lock: held while jobs run here, where no other process may run any.
         is_stopping: whether the server was told to stop: jobs whose clients are sent away then go on later.
     """
@@ -51,6 +52,7 @@ class DurableJobService:
         store: TableJobStore,
         make_queue: Callable[[Work], JobQueue],
         executor: str,
+        max_running: int,
         *,
         lock: FileLock | None = None,
         is_stopping: Callable[[], bool],
@@ -64,8 +66,13 @@ class DurableJobService:
         self._queue = make_queue(self._work)
         self._sweep = Sweep(store, self._queue, executor, is_lone=lock is not None)
         self._runs: dict[str, Run] = {}
+        self._places = asyncio.Semaphore(max_running)
+        self._begun: dict[str, asyncio.Task[None]] = {}
+        """jobs that began here when they came, before the queue had them"""
         self._calls: set[asyncio.Task[Any]] = set()
-        """that the queue makes"""
+        """that the queue makes, or that `_begun` has, and that end when they are cancelled"""
+        self._entries: set[asyncio.Task[None]] = set()
+        """jobs on their way into the queue"""
         self._chores: list[asyncio.Task[None]] = []
         self._is_parking = False
 
@@ -93,6 +100,8 @@ class DurableJobService:
         self._is_parking = True
         self._queue.stop()
         await _stop(self._chores, _PARK_SECONDS)
+        if self._entries:
+            await asyncio.wait(self._entries, timeout=_PARK_SECONDS)
         await _stop(list(self._calls), _PARK_SECONDS)
         try:
             await self._store.leave(self._executor)
@@ -104,20 +113,28 @@ class DurableJobService:
             self._lock.release()
 
     async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
-        """Keep a job, and have it run. It is safe on return.
+        """Keep a job, and have it run: at once and here where there is room. It is safe on return.
 
         Raises:
             JobsUnavailable: it could not be kept.
         """
+        begins = not self._places.locked() and not self._is_parking
+        job = Job(spec=spec, owner=owner, request_hash=request_hash, fence=int(begins))
+        if begins:
+            await self._places.acquire()
         try:
-            await self._store.create(Job(spec=spec, owner=owner, request_hash=request_hash), self._executor)
+            await self._store.create(job, self._executor)
         except (SQLAlchemyError, OSError) as error:
+            if begins:
+                self._places.release()
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
             raise _unavailable() from None
-        try:
-            await self._queue.put(spec.id)
-        except SQLAlchemyError as error:
-            _log.warning("a job is kept, and queued by the next sweep", job=spec.id, reason=str(error))
+        if begins:
+            self._begin(job)
+        # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
+        entry = asyncio.create_task(self._enter(spec.id, begins))
+        self._entries.add(entry)
+        entry.add_done_callback(self._entries.discard)
 
     async def wait(self, job_id: str) -> FinishedJob:
         """The job when it is completed. Cancelling this cancels the job, unless the server is stopping.
@@ -200,6 +217,26 @@ class DurableJobService:
                 return error_of(error.code, error.message, error.field) if error else EngineFailed("the job failed")
         return None
 
+    def _begin(self, job: Job) -> None:
+        """Run a new job in the place that was taken for it."""
+
+        async def run() -> None:
+            try:
+                await self._run(Claim(job, attempts=1, input=None, creator=self._executor))
+            finally:
+                self._places.release()
+                del self._begun[job.spec.id]
+
+        call = self._begun[job.spec.id] = asyncio.create_task(run())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _enter(self, job_id: str, begun: bool) -> None:
+        try:
+            await (self._queue.begin(job_id) if begun else self._queue.put(job_id))
+        except Exception as error:  # of DBOS, or of the database
+            _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
+
     # Called by the queue
 
     async def _work(self, job_id: str) -> None:
@@ -210,15 +247,22 @@ class DurableJobService:
         try:
             if self._is_parking:
                 raise asyncio.CancelledError
-            try:
-                claim = await self._store.claim(job_id)
-            except ValueError as error:
-                await self._refuse(job_id, error)
+            if begun := self._begun.get(job_id):
+                await asyncio.shield(begun)
                 return
-            if claim is not None:
-                await (self._drop(claim) if await self._is_for_nobody(claim) else self._run(claim))
+            async with self._places:
+                await self._claim_and_run(job_id)
         finally:
             self._calls.discard(call)
+
+    async def _claim_and_run(self, job_id: str) -> None:
+        try:
+            claim = await self._store.claim(job_id)
+        except ValueError as error:
+            await self._refuse(job_id, error)
+            return
+        if claim is not None:
+            await (self._drop(claim) if await self._is_for_nobody(claim) else self._run(claim))
 
     async def _run(self, claim: Claim) -> None:
         job_id = claim.job.spec.id

@@ -3,19 +3,17 @@
 A job's entry is a workflow of one step. DBOS keeps it until the step has returned, whatever dies meanwhile: it begins
 the step again when this process comes back, or in another process that is told that this one is dead.
 
-Of DBOS these names are not public, and are tested with the release that is installed: `_recover_pending_workflows`, an
-instance's `background_thread_stop_events`, and what `_begin_waiting` uses.
+Of DBOS these names are not public, and are tested with the release that is installed: `_recover_pending_workflows`, and
+an instance's `background_thread_stop_events`.
 """
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
 from dbos import _dbos as dbos_internals
-from dbos._core import execute_dequeued_workflow
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -64,8 +62,7 @@ class JobQueue:
         self._url = url
         self._executor = executor
         self._max_running = max_running
-        self._places = asyncio.Semaphore(max_running)
-        self._call = work
+        self._work = work
 
     async def open(self) -> None:
         """Continue what waits. Raises an error of DBOS or SQLAlchemy where the database cannot be used."""
@@ -99,11 +96,11 @@ class JobQueue:
         """Add a job, once: without effect on one that was added before."""
         with SetWorkflowID(job_id):
             await DBOS.enqueue_workflow_async(_QUEUE, video_job_v1, job_id)
-        await asyncio.get_running_loop().run_in_executor(None, self._begin_waiting)
 
-    async def _work(self, job_id: str) -> None:
-        async with self._places:
-            await self._call(job_id)
+    async def begin(self, job_id: str) -> None:
+        """Add a job as `put` does, and call for it here and now."""
+        with SetWorkflowID(job_id):
+            await DBOS.start_workflow_async(video_job_v1, job_id)
 
     async def missing(self, job_ids: Iterable[str]) -> list[str]:
         """Those of the jobs that no entry will run: they were never added, or DBOS has given their entries up."""
@@ -128,23 +125,6 @@ class JobQueue:
     async def take_over(self, executors: Iterable[str]) -> None:
         """Have the entries begun again that dead processes had begun."""
         await asyncio.to_thread(DBOS._recover_pending_workflows, sorted(executors))
-
-    def _begin_waiting(self) -> None:
-        """What the queue's own thread does at each poll, so that a job does not wait for the next one.
-
-        An entry that this begins beside one that the thread begins waits in `_work` for its place.
-        """
-        instance = dbos_internals._get_dbos_instance()
-        queue = instance._sys_db.get_queue(_QUEUE)
-        if queue is None:
-            return
-        running = instance._active_workflows_set.count_for_queue(_QUEUE)
-        token = uuid.uuid4().hex
-        ids, _ = instance._sys_db.start_queued_workflows(
-            queue, self._executor, _APPLICATION_VERSION, None, running, owner_xid=token
-        )
-        for status in instance._sys_db.get_workflow_statuses(ids):
-            execute_dequeued_workflow(instance, status, token)
 
     def stop(self) -> None:
         """Begin no further entry."""

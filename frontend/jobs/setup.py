@@ -42,6 +42,7 @@ def durable_jobs(settings: Settings, runner: Runner, is_stopping: Callable[[], b
         TableJobStore(JobTable(url), FolderFiles(files), settings.keep_jobs_seconds),
         lambda work: JobQueue(url, executor, settings.max_running_jobs, work),
         executor,
+        settings.max_running_jobs,
         lock=lock,
         is_stopping=is_stopping,
     )

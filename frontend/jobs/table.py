@@ -117,7 +117,10 @@ class JobTable:
     # One job
 
     def create(self, job: Job, creator: str, input: str | None = None) -> None:
-        """Keep a new job that a client of the process `creator` asked for; its image is in the file `input`."""
+        """Keep a new job that a client of the process `creator` asked for; its image is in the file `input`.
+
+        With the fence 1 the creator has claimed it already.
+        """
         row = {
             "id": job.spec.id,
             "created_us": round(job.spec.created_at * 1e6),
@@ -127,8 +130,8 @@ class JobTable:
             "input": input,
             "creator": creator,
             "kept": job.spec.keep,
-            "fence": 0,
-            "attempts": 0,
+            "fence": job.fence,
+            "attempts": job.fence,
             **_state_columns(job),
         }
         with self._engine.begin() as connection:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 import structlog
 from PIL import Image
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from frontend.jobs.files import Files
 from frontend.jobs.state import Job, JobState
@@ -58,7 +58,7 @@ class TableJobStore:
         self._threads.shutdown()
 
     async def create(self, job: Job, creator: str) -> None:
-        """Keep a new job of a client of the process `creator`. It is safe on return.
+        """Keep a new job of a client of the process `creator`, see `JobTable.create`. It is safe on return.
 
         Raises:
             SQLAlchemyError, OSError: it is not kept.
@@ -67,7 +67,14 @@ class TableJobStore:
         if job.spec.image is not None:
             name = _name(job.spec.id, _INPUT)
             await self._files.put(name, await asyncio.to_thread(ImageEncoder("png").encode, job.spec.image))
-        await self._in_thread(lambda: self._table.create(job, creator, name))
+        try:
+            await self._in_thread(lambda: self._table.create(job, creator, name))
+        except SQLAlchemyError:
+            if name is not None:
+                await self._files.remove(job.spec.id)
+            raise
+        if job.fence:
+            self._running[job.spec.id] = job
 
     async def claim(self, job_id: str) -> Claim | None:
         """See `JobTable.claim`; with the image that it starts from.
@@ -144,15 +151,15 @@ class TableJobStore:
         return job
 
     async def content(self, job_id: str) -> bytes | None:
-        files = await self.contents(job_id)
+        files = await self.contents(job_id, most=1)
         return files[0] if files else None
 
-    async def contents(self, job_id: str) -> tuple[bytes, ...] | None:
-        """All files of a completed job; None where it is not found or has expired."""
+    async def contents(self, job_id: str, most: int | None = None) -> tuple[bytes, ...] | None:
+        """The first `most` files of a completed job; None where it is not found or has expired."""
         names = await self._in_thread(lambda: self._table.files(job_id))
         if names is None or await self.get(job_id) is None:
             return None
-        files = [await self._files.get(name) for name in names]
+        files = [await self._files.get(name) for name in names[:most]]
         return None if None in files else tuple(file for file in files if file is not None)
 
     async def page(self, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page | None:
