@@ -31,8 +31,10 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     or_,
     select,
+    text,
     update,
 )
 
@@ -74,6 +76,8 @@ _EXECUTORS = Table(
     Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
 )
 _NOT_ENDED = _JOBS.c.status.in_(("queued", "in_progress"))
+_MAKING = 7_301_526
+"""PostgreSQL's advisory lock of whoever makes the tables"""
 _BUSY_SECONDS = 30
 """that a connection to SQLite waits for another one's transaction"""
 
@@ -108,8 +112,22 @@ class JobTable:
         self._engine = _engine(url)
 
     def open(self) -> None:
-        """Make what is missing. Raises SQLAlchemyError where the database cannot be used."""
-        _METADATA.create_all(self._engine)
+        """Make what is missing, also of a table that an earlier release made.
+
+        Columns that come later have to be nullable.
+
+        Raises:
+            SQLAlchemyError: the database cannot be used.
+        """
+        with self._engine.begin() as connection:
+            if self._is_shared:  # by frontends that start at the same time
+                connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+            _METADATA.create_all(connection)
+            there = {column["name"] for column in inspect(connection).get_columns(_JOBS.name)}
+            for column in _JOBS.columns:
+                if column.name not in there:
+                    kind = column.type.compile(connection.dialect)
+                    connection.execute(text(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {kind}"))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -281,9 +299,13 @@ class JobTable:
 
     def _now(self) -> Any:
         """By one clock, where several machines share the database."""
-        if self._engine.dialect.name == "postgresql":
+        if self._is_shared:
             return func.extract("epoch", func.clock_timestamp())
         return time.time()
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
 
     def _change(self, job: Job, values: dict[str, Any]) -> bool:
         with self._engine.begin() as connection:

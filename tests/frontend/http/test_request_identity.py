@@ -13,7 +13,14 @@ from frontend.schemas.videos_generations import VideoGenerationRequest
 def identity(
     *, path: str = "/v1/videos", owner: str | None = None, upload: bytes | None = None, **fields: Any
 ) -> RequestIdentity:
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b"", KEY_NAME: owner}
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "headers": [],
+        "query_string": b"",
+        KEY_NAME: owner,
+    }
     scope |= {"server": ("127.0.0.1", 8000), "scheme": "http"}
     return identity_of(Request(scope), VideoGenerationRequest(**{"prompt": "a fox", **fields}), upload)
 

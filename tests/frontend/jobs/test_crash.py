@@ -185,9 +185,9 @@ def test_a_frontend_that_is_told_to_stop_parks_its_jobs(tmp_path: Path, triton: 
         assert {job.state.status for job in left.values()} == {"in_progress"}
         frontend.start()
         until(lambda: all(job.fence > left[name].fence for name, job in place.jobs().items()))
+        until(lambda: all(triton_runs(triton, name) == 2 for name in left))
     finally:
         frontend.kill()
-    assert triton_runs(triton, "parked-0") == 2
 
 
 def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(

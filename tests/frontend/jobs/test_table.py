@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from frontend.jobs.state import Job, JobError, JobState
 from frontend.jobs.table import JobTable
@@ -143,6 +143,14 @@ def test_whoever_claims_a_job_is_told_whose_it_is_and_what_it_starts_from(table:
     claim = table.claim("a")
     assert claim is not None
     assert (claim.creator, claim.input, claim.attempts) == ("creator", "a/input.png", 1)
+
+
+def test_a_table_of_an_earlier_release_gets_the_columns_that_it_lacks(table: JobTable) -> None:
+    made(table, "a")
+    with table._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE tritonreel_jobs DROP COLUMN checkpoint"))
+    table.open()
+    assert table.finish(done(claimed(table, "a")), ["a/1-0.mp4"])
 
 
 # Lists
