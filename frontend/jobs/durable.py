@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -64,7 +65,9 @@ class DurableJobService:
         self._waiters = Waiters()
         self._runner = PatientRunner(runner, self._waiters.is_awaited)
         self._queue = make_queue(self._work)
-        self._sweep = Sweep(store, self._queue, executor, is_lone=lock is not None)
+        self._working: Counter[str] = Counter()
+        """calls that the queue makes for each job now, those that wait for a place too"""
+        self._sweep = Sweep(store, self._queue, executor, self._working, is_lone=lock is not None)
         self._runs: dict[str, Run] = {}
         self._places = asyncio.Semaphore(max_running)
         self._begun: dict[str, asyncio.Task[None]] = {}
@@ -244,6 +247,7 @@ class DurableJobService:
         call = asyncio.current_task()
         assert call is not None
         self._calls.add(call)
+        self._working[job_id] += 1
         try:
             if self._is_parking:
                 raise asyncio.CancelledError
@@ -254,6 +258,7 @@ class DurableJobService:
                 await self._claim_and_run(job_id)
         finally:
             self._calls.discard(call)
+            self._working -= Counter((job_id,))  # which drops what is zero
 
     async def _claim_and_run(self, job_id: str) -> None:
         try:

@@ -103,14 +103,19 @@ class JobQueue:
             await DBOS.start_workflow_async(video_job_v1, job_id)
 
     async def missing(self, job_ids: Iterable[str]) -> list[str]:
-        """Those of the jobs that no entry will run: they were never added, or DBOS has given their entries up."""
+        """Those of the jobs that no entry will run, nor one that this process has begun.
+
+        They were never added, or DBOS has given their entries up, or has begun them without a call.
+        """
         asked = list(job_ids)
         if not asked:
             return []
         entries = await DBOS.list_workflows_async(
             workflow_ids=asked, status=list(_LIVE), load_input=False, load_output=False
         )
-        live = {entry.workflow_id for entry in entries}
+        live = {
+            entry.workflow_id for entry in entries if entry.status != "PENDING" or entry.executor_id != self._executor
+        }
         return [job_id for job_id in asked if job_id not in live]
 
     async def remove(self, job_ids: Iterable[str]) -> None:

@@ -1,6 +1,7 @@
 """What has to be looked after now and then, by each process that runs jobs."""
 
 import asyncio
+from collections.abc import Container
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,14 +25,20 @@ class Sweep:
 
     Args:
         executor: name of this process.
+        here: ids of the jobs that the queue has called for here, and that have not ended.
         is_lone: whether all others are gone.
     """
 
-    def __init__(self, store: TableJobStore, queue: JobQueue, executor: str, *, is_lone: bool) -> None:
+    def __init__(
+        self, store: TableJobStore, queue: JobQueue, executor: str, here: Container[str], *, is_lone: bool
+    ) -> None:
         self._store = store
         self._queue = queue
         self._executor = executor
+        self._here = here
         self._is_lone = is_lone
+        self._suspects: set[str] = set()
+        """jobs that were in no queue the last time, perhaps because they were on their way"""
 
     async def run(self) -> None:
         """Now, and again and again."""
@@ -56,9 +63,12 @@ class Sweep:
             await self._queue.take_over(dead)
 
     async def _queue_again(self) -> None:
-        missing = await self._queue.missing(await self._store.unfinished(_SETTLED_SECONDS))
-        await self._queue.remove(missing)
-        for job_id in missing:
+        unfinished = [job_id for job_id in await self._store.unfinished(_SETTLED_SECONDS) if job_id not in self._here]
+        missing = set(await self._queue.missing(unfinished))
+        fallen = sorted(missing & self._suspects)
+        self._suspects = missing.difference(fallen)
+        await self._queue.remove(fallen)
+        for job_id in fallen:
             _log.warning("a job had fallen out of the queue", job=job_id)
             await self._queue.put(job_id)
 
