@@ -34,7 +34,7 @@ class PatientRunner:
         is_awaited: Callable[[str], bool],
         *,
         pause_seconds: float = 0.1,
-        max_pause_seconds: float = 30.0,
+        max_pause_seconds: float = 5.0,
     ) -> None:
         self._runner = runner
         self._is_awaited = is_awaited

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ DEADLINE_SECONDS = 90
 class Frontend:
     """`python -m frontend`, started as often as wanted."""
 
-    def __init__(self, folder: Path, triton: Scripted, jobs: str) -> None:
+    def __init__(self, folder: Path, triton: Scripted, jobs: str, **environment: str) -> None:
         self._folder = folder
         self._port = 0
         self._environment = os.environ | {
@@ -37,6 +38,7 @@ class Frontend:
             "TRITONREEL_JOB_FILES": str(folder / "files"),
             "TRITONREEL_KEYS_FILE": str(folder / "keys.json"),
             "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": "1",
+            **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -230,6 +232,37 @@ def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: 
     finally:
         frontend.kill()
         triton.server.kill()
+    place.assert_files()
+
+
+def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
+    triton = Scripted(tmp_path / "triton")
+    frontend = Frontend(tmp_path, triton, place.url, TRITONREEL_MAX_RUNNING_JOBS="3")
+    names = [f"random-{number}" for number in range(30)]
+    chance = random.Random(15)
+    try:
+        triton.server.start()
+        frontend.start()
+        for name in names:
+            frontend.ask(name)
+        until(lambda: len(place.jobs()) == len(names))
+        frontend.kill()  # a client that still waits would be told of tritonserver's death, and its job would fail
+        frontend.start()
+        ids = {name: job.spec.id for name, job in place.jobs().items()}
+        for victim in chance.choices(("frontend", "tritonserver", "both"), weights=(3, 1, 1), k=6):
+            time.sleep(chance.uniform(0.2, 2.5))
+            if victim != "tritonserver":
+                frontend.kill()
+            if victim != "frontend":
+                triton.server.kill()
+                triton.server.start()
+            if victim != "tritonserver":
+                frontend.start()
+        until(lambda: place.count("completed") == len(names))
+    finally:
+        frontend.kill()
+        triton.server.kill()
+    assert {name: job.spec.id for name, job in place.jobs().items()} == ids
     place.assert_files()
 
 
