@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 import structlog
@@ -106,6 +106,7 @@ class DurableJobService:
         if self._entries:
             await asyncio.wait(self._entries, timeout=_PARK_SECONDS)
         await _stop(list(self._calls), _PARK_SECONDS)
+        await asyncio.gather(*(run.give_up() for run in list(self._runs.values())))
         try:
             await self._store.leave(self._executor)
         except SQLAlchemyError as error:
@@ -118,24 +119,38 @@ class DurableJobService:
     async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
         """Keep a job, and have it run: at once and here where there is room. It is safe on return.
 
+        Cancelling this cancels the job, unless the server is stopping.
+
         Raises:
             JobsUnavailable: it could not be kept.
         """
-        begins = not self._places.locked() and not self._is_parking
-        job = Job(spec=spec, owner=owner, request_hash=request_hash, fence=int(begins))
-        if begins:
-            await self._places.acquire()
+        submission = asyncio.create_task(self._submit(Job(spec=spec, owner=owner, request_hash=request_hash)))
         try:
-            await self._store.create(job, self._executor)
+            await asyncio.shield(submission)
+        except asyncio.CancelledError:
+            await asyncio.wait((submission,))
+            if submission.exception() is None and not self._is_stopping():
+                await self.cancel(spec.id)
+            raise
         except (SQLAlchemyError, OSError) as error:
-            if begins:
-                self._places.release()
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
             raise _unavailable() from None
+
+    async def _submit(self, job: Job) -> None:
+        begins = not self._places.locked() and not self._is_parking
+        if begins:
+            await self._places.acquire()
+            job = job.model_copy(update={"fence": 1})
+        try:
+            await self._store.create(job, self._executor)
+        except BaseException:
+            if begins:
+                self._places.release()
+            raise
         if begins:
             self._begin(job)
         # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
-        entry = asyncio.create_task(self._enter(spec.id, begins))
+        entry = asyncio.create_task(self._enter(job.spec.id, begins))
         self._entries.add(entry)
         entry.add_done_callback(self._entries.discard)
 
@@ -185,12 +200,13 @@ class DurableJobService:
             if run is None:
                 await asyncio.sleep(_POLL_SECONDS)
                 continue
-            async for event in run.broadcast.listen():
-                if isinstance(event, Interrupted):
-                    break
-                yield event
-                if isinstance(event, Ended):
-                    return
+            async with aclosing(run.broadcast.listen()) as events:
+                async for event in events:
+                    if isinstance(event, Interrupted):
+                        break
+                    yield event
+                    if isinstance(event, Ended):
+                        return
         yield Ended(job)
 
     async def cancel(self, job_id: str) -> None:
@@ -223,16 +239,15 @@ class DurableJobService:
     def _begin(self, job: Job) -> None:
         """Run a new job in the place that was taken for it."""
 
-        async def run() -> None:
-            try:
-                await self._run(Claim(job, attempts=1, input=None, creator=self._executor))
-            finally:
-                self._places.release()
-                del self._begun[job.spec.id]
+        def end(call: asyncio.Task[None]) -> None:
+            self._places.release()
+            del self._begun[job.spec.id]
+            self._calls.discard(call)
 
-        call = self._begun[job.spec.id] = asyncio.create_task(run())
+        run = self._start(Claim(job, attempts=1, input=None, creator=self._executor))
+        call = self._begun[job.spec.id] = asyncio.create_task(self._follow(job, run))
         self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        call.add_done_callback(end)
 
     async def _enter(self, job_id: str, begun: bool) -> None:
         try:
@@ -267,12 +282,19 @@ class DurableJobService:
             await self._refuse(job_id, error)
             return
         if claim is not None:
-            await (self._drop(claim) if await self._is_for_nobody(claim) else self._run(claim))
+            if await self._is_for_nobody(claim):
+                await self._drop(claim)
+            else:
+                await self._follow(claim.job, self._start(claim))
 
-    async def _run(self, claim: Claim) -> None:
-        job_id = claim.job.spec.id
+    def _start(self, claim: Claim) -> Run:
         runner = self._runner if claim.attempts <= MAX_ATTEMPTS else _Refusal(claim.attempts - 1)
-        run = self._runs[job_id] = Run(claim.job, runner, self._store)
+        run = self._runs[claim.job.spec.id] = Run(claim.job, runner, self._store)
+        return run
+
+    async def _follow(self, job: Job, run: Run) -> None:
+        """Wait for the end of a run. Cancelling this gives it up."""
+        job_id = job.spec.id
         try:
             await asyncio.shield(run.ended)
         except asyncio.CancelledError:
@@ -282,7 +304,7 @@ class DurableJobService:
             if self._runs.get(job_id) is run:
                 del self._runs[job_id]
             if run.outcome is None:
-                await self._store.release(claim.job)
+                await self._store.release(job)
         if run.outcome is not None:
             self._waiters.tell(job_id, run.outcome)
 
