@@ -8,6 +8,7 @@ from frontend.app import create_app
 from frontend.errors import StorageError
 from frontend.http.access import AccessError
 from frontend.http.server import Server
+from frontend.jobs.errors import JobsError
 from frontend.settings import Settings
 from frontend.storage.location import LocationError
 
@@ -22,7 +23,7 @@ def main() -> None:
     settings = Settings()
     try:
         app = create_app(settings)
-    except (AccessError, LocationError, StorageError) as error:
+    except (AccessError, JobsError, LocationError, StorageError) as error:
         sys.exit(str(error))
     server = Server(app, settings)
     with suppress(KeyboardInterrupt):

@@ -27,9 +27,8 @@ from frontend.http.origins import OriginMiddleware
 from frontend.http.request_id import RequestIdMiddleware
 from frontend.http.request_log import RequestLogMiddleware
 from frontend.http.stop import Stop, StopMiddleware
+from frontend.jobs.opening import open_jobs
 from frontend.jobs.runner import JobRunner
-from frontend.jobs.service import JobService
-from frontend.jobs.store import MemoryJobStore
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
@@ -40,7 +39,6 @@ from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.storage.opening import open_storage
-from frontend.storage.sweep import Sweeper
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
@@ -76,6 +74,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     Raises:
         LocationError, StorageError: there is no such storage, or no keys for it.
         AccessError: it would be open to the network, and the settings do not say so; or the API keys cannot be read.
+        JobsError: jobs cannot be kept as the settings say.
     """
     settings = settings or Settings()
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -88,16 +87,17 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     )
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
-    sweeper = Sweeper(storage, settings.recent_videos_max_age_seconds)
+    stop = Stop()
     services = Services(
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
-        jobs=JobService(
+        jobs=open_jobs(
+            settings,
             JobRunner(generator, own_metrics, settings.job_timeout_seconds),
-            MemoryJobStore(storage, settings.recent_videos_max_bytes, settings.recent_videos_max_age_seconds),
             storage,
+            lambda: stop.begun,
         ),
         storage=storage,
         images=ImageDecoder(),
@@ -113,12 +113,13 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         async with services.http:
             await generator.open()
             await storage.start()
-            sweeper.start()
             try:
-                yield
+                await services.jobs.open()
+                try:
+                    yield
+                finally:
+                    await services.jobs.close()
             finally:
-                await services.jobs.close()
-                await sweeper.close()
                 await storage.close()
                 await services.images.close()
                 await generator.close()
@@ -131,7 +132,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         lifespan=lifespan,
     )
     app.state.services = services
-    app.state.stop = Stop()
+    app.state.stop = stop
     for routes in (videos_generations, videos, images_generations, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)

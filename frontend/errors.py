@@ -13,7 +13,7 @@ FrontendError
 │   ├── StorageFull
 │   ├── FileMissing
 │   └── FileDamaged
-├── TooManyConnections, TooManyUploads, ServerStopping
+├── TooManyConnections, TooManyUploads, JobsUnavailable, ServerStopping
 ├── ClientDisconnected                                nobody reads it; for the log
 ├── ModelNotReady                                     it is still being exported or loaded
 ├── EngineUnavailable
@@ -35,6 +35,7 @@ from protocol.errors import (
     InvalidRequest,
     ModelFailed,
     ModelNotFound,
+    PipelineError,
     QueueFull,
 )
 
@@ -168,6 +169,10 @@ class ClientDisconnected(FrontendError):
     """The client left before its answer was ready."""
 
 
+class JobsUnavailable(FrontendError):
+    """The server cannot keep a job, so it does not take it."""
+
+
 class ModelNotReady(FrontendError):
     """The model is being exported or loaded."""
 
@@ -227,6 +232,7 @@ _RULES: dict[type[Exception], Rule] = {
     RequestTimeout: Rule(408, "invalid_request_error", "request_timeout"),
     TooManyConnections: Rule(503, "server_error", "too_many_connections", retry=True),
     TooManyUploads: Rule(503, "server_error", "too_many_uploads", retry=True),
+    JobsUnavailable: Rule(503, "server_error", "jobs_unavailable", retry=True),
     ServerStopping: Rule(503, "server_error", "server_stopping", retry=True),
     ClientDisconnected: Rule(CLIENT_CLOSED_REQUEST, "invalid_request_error", "client_disconnected"),
     ModelNotReady: Rule(503, "server_error", "model_not_ready", retry=True),
@@ -239,11 +245,18 @@ _RULES: dict[type[Exception], Rule] = {
     Cancelled: Rule(503, "server_error", "cancelled", retry=True),
     ModelFailed: Rule(503, "server_error", "model_failed", retry=True),
 }
+_BY_CODE = {rule.code: kind for kind, rule in _RULES.items() if issubclass(kind, FrontendError | PipelineError)}
 
 
 def rule_of(error: Exception) -> Rule:
     """What `error` is over HTTP. `INTERNAL` for what no client could have caused: its message is for the log alone."""
     return _RULES.get(type(error), INTERNAL)
+
+
+def error_of(code: str, message: str, field: str | None) -> Exception:
+    """The error that a job's record tells of, to be answered as when it came up."""
+    kind = _BY_CODE.get(code, EngineFailed)
+    return kind(message, field)
 
 
 def internal_message(request_id: str) -> str:

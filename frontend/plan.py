@@ -55,7 +55,7 @@ def check_supported(request: VideoRequest | ImageGenerationRequest, *, refuse_un
 
 
 def plan_video(
-    request: VideoRequest, card: ModelCard, created_at: float, image: ReferenceImage | None = None, *, keep: bool
+    request: VideoRequest, card: ModelCard, created_at: float, image: ReferenceImage | None = None
 ) -> JobSpec:
     """The job for the request's videos.
 
@@ -63,7 +63,6 @@ def plan_video(
         created_at: unix time at which the request came.
         image: what the videos start from. The job does not have it yet: it is fitted to the size that they turn out
             to have, see `JobSpec.starting_from`.
-        keep: whether the result can be fetched after it was answered.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
@@ -85,7 +84,7 @@ def plan_video(
     asked, made = options.values.get("num_frames"), samples[0].num_frames
     if asked not in (None, made):
         warnings.append(f"num_frames: {asked} is not {card.latents.temporal_stride}k+1, {made} were made")
-    return _spec(card, VideoProduct(fps=fps), samples, warnings, created_at, keep=keep)
+    return _spec(card, VideoProduct(fps=fps), samples, warnings, created_at)
 
 
 def plan_image(request: ImageGenerationRequest, card: ModelCard, created_at: float) -> JobSpec:
@@ -100,7 +99,7 @@ def plan_image(request: ImageGenerationRequest, card: ModelCard, created_at: flo
     longest = max(samples[0].width, samples[0].height)
     if product.format == "webp" and longest > WEBP_MAX_SIDE:
         raise InvalidRequest(f"webp has sides of at most {WEBP_MAX_SIDE} pixels, got {longest}", "output_format")
-    return _spec(card, product, samples, warnings, created_at, keep=False)
+    return _spec(card, product, samples, warnings, created_at)
 
 
 def exact_fps(fps: float) -> Fraction:
@@ -175,8 +174,6 @@ def _spec(
     samples: tuple[AnySpec, ...],
     warnings: list[str],
     created_at: float,
-    *,
-    keep: bool,
 ) -> JobSpec:
     return JobSpec(
         id=new_job_id(product.kind),
@@ -184,7 +181,6 @@ def _spec(
         model=card.id,
         samples=samples,
         warnings=tuple(warnings),
-        keep=keep,
         request_id=current_request_id(),
         created_at=created_at,
     )

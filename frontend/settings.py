@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from frontend.http.authority import parse_hosts, parse_origins
@@ -93,6 +93,10 @@ class Settings(BaseSettings):
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 
-    recent_videos_max_bytes: NonNegativeInt = 256 * 1024 * 1024
-    """finished videos are kept in the storage for `GET /v1/videos/{id}`, the newest that fit"""
-    recent_videos_max_age_seconds: PositiveInt = 3600
+    jobs: SecretStr | None = None
+    """where jobs are kept so that they survive the process: sqlite:///FILE for one frontend, or
+    postgresql://USER:PASSWORD@HOST/DATABASE for several, which share `storage` too; in memory alone if None"""
+    keep_jobs_seconds: PositiveInt = 24 * 3600
+    """for which the record and the files of a job are kept after its end"""
+    max_running_jobs: PositiveInt = 64
+    """of this frontend, those that wait in `generate` included; further ones wait in the queue"""

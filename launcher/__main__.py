@@ -142,6 +142,15 @@ def serve(
             help="Ask nobody for an API key, even where others can reach the HTTP API.",
         ),
     ] = False,
+    jobs: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TRITONREEL_JOBS",
+            help="Where jobs are kept, so that they survive a restart: sqlite:///FILE, or "
+            "postgresql://USER:PASSWORD@HOST/DATABASE for several servers with one queue, which need one storage, too.",
+            show_default="jobs.sqlite in the run folder",
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
@@ -252,6 +261,7 @@ def serve(
             allowed_origins=origins_of(allowed_origin),
             keys_file=keys_file,
             no_auth=no_auth,
+            jobs=jobs,
             ports=ports,
             storage=storage,
             log_level=log_level.value,

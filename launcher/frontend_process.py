@@ -113,6 +113,7 @@ class FrontendProcess:
             **({"TRITONREEL_KEYS_FILE": str(keys_file.absolute())} if keys_file else {}),
             "TRITONREEL_STORAGE": self._settings.storage_location,
             "TRITONREEL_SPOOL": str(self._settings.spool.resolve()),
+            "TRITONREEL_JOBS": self._settings.jobs_url,
             "TRITONREEL_LAUNCHER_STATUS": str(self._settings.status_file.resolve()),
             "TRITONREEL_LOG_LEVEL": self._settings.log_level,
             "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": str(_SHUTDOWN_SECONDS),

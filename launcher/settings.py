@@ -1,6 +1,6 @@
 """What one launch is asked to do, parsed once by the command line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from launcher.residency import Choice
@@ -51,6 +51,8 @@ class Settings:
     """hashes of the API keys; the user's own if None"""
     no_auth: bool = False
     """ask for no API key, whoever can reach the frontend"""
+    jobs: str | None = field(default=None, repr=False)
+    """where jobs are kept, which may hold a password; in this instance's run folder if None"""
     ports: Ports = Ports()
     storage: str = ""
     """where finished videos are kept: a folder, or an S3 URL; a folder in `run_dir` if empty"""
@@ -82,6 +84,11 @@ class Settings:
     def spool(self) -> Path:
         """Files wait there for their upload to S3."""
         return self.run_dir / "spool"
+
+    @property
+    def jobs_url(self) -> str:
+        """Where the frontend keeps jobs."""
+        return self.jobs or f"sqlite:///{self.run_dir.resolve() / 'jobs.sqlite'}"
 
     @property
     def status_file(self) -> Path:

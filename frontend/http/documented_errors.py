@@ -43,7 +43,9 @@ _TABLE = (
     _Documented(500, "a fault of ours; the message has the request's id", _Where.GENERATION),
     _Documented(503, "Triton or a model is away, or died during the job; see `Retry-After`", _Where.GENERATION),
     _Documented(503, "the API keys cannot be read; see `Retry-After`", _Where.BEHIND_A_KEY),
-    _Documented(503, "the server stops, or has as many connections or uploads as it can", _Where.NONE),
+    _Documented(
+        503, "the server stops, cannot keep jobs, or has as many connections or uploads as it can", _Where.NONE
+    ),
     _Documented(503, "the storage is away, or refuses the server; the message has the reason", _Where.GENERATION),
     _Documented(504, "the job was not done in its time", _Where.GENERATION),
     _Documented(507, "the disk of the storage is full", _Where.GENERATION),

@@ -34,7 +34,12 @@ class Ended:
     job: Job
 
 
-JobEvent = Queued | PartEvent | Ended
+@dataclass(frozen=True)
+class Interrupted:
+    """The last event here: the job goes on later, or in another process."""
+
+
+JobEvent = Queued | PartEvent | Ended | Interrupted
 
 
 class Broadcast:
@@ -51,20 +56,20 @@ class Broadcast:
                 self._so_far[None] = event
             case PartEvent(part, Progress()):
                 self._so_far[part] = event
-            case Ended():
+            case Ended() | Interrupted():
                 self._so_far = {None: event}
         for listener in self._listeners:
             listener.put(event)
 
     async def listen(self) -> AsyncGenerator[JobEvent, None]:
-        """The events from now on; `Ended` is the last. A listener that is too slow misses some of the others."""
+        """The events from now on; `Ended` or `Interrupted` is the last. A slow listener misses some of the others."""
         backlog = _Backlog(self._so_far.values())
         self._listeners.add(backlog)
         try:
             ended = False
             while not ended:
                 event = await backlog.get()
-                ended = isinstance(event, Ended)
+                ended = isinstance(event, Ended | Interrupted)
                 yield event
         finally:
             self._listeners.discard(backlog)

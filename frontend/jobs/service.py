@@ -1,167 +1,401 @@
-"""What the routes know of jobs: submit, wait, get, content."""
+"""What the routes know of jobs: submit, wait, get, list, cancel."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
 
-from frontend.errors import INTERNAL, VideoNotFound, internal_message, rule_of
-from frontend.generators.generator import Frames
-from frontend.jobs.events import Broadcast, Ended, JobEvent, PartEvent, Queued
-from frontend.jobs.runner import JobRunner
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, StorageError, VideoNotFound, error_of
+from frontend.jobs.events import Ended, Interrupted, JobEvent
+from frontend.jobs.lock import FileLock
+from frontend.jobs.patience import PatientRunner
+from frontend.jobs.queue import JobQueue, Work
+from frontend.jobs.run import Run, Runner
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob, Job, JobError, percent_done
+from frontend.jobs.state import FinishedJob, Job, JobError, JobState
 from frontend.jobs.store import JobStore
-from frontend.storage.storage import Storage, StoredFile
-from protocol.errors import Cancelled
-from protocol.events import Progress
+from frontend.jobs.sweep import Sweep
+from frontend.jobs.table import Claim, Order, Page
+from frontend.jobs.waiters import Outcome, Waiters
+from frontend.storage.storage import StoredFile
+from protocol.errors import Cancelled, ModelFailed
 from protocol.printable import quoted
+
+T = TypeVar("T")
+
+BEAT_SECONDS = 1.0
+"""how often what runs here is written down, and asked whether it should run at all"""
+MAX_ATTEMPTS = 20
+"""runs of a job that ended with their process; the job itself may be the reason"""
+_POLL_SECONDS = 1.0
+_ENTRY_SECONDS = 1.0
+"""a job that has begun here is entered in the queue when it is older; until then the sweep alone would find it"""
+_PARK_SECONDS = 2.0
+_log = structlog.get_logger(__name__)
 
 
 class JobService:
-    """Runs jobs and keeps them in `store`, which has their files in `storage`."""
+    """Keeps jobs in `store`, and runs those that come out of the queue, here or in another process on the same URL.
 
-    def __init__(self, runner: JobRunner, store: JobStore, storage: Storage) -> None:
-        self._runner = runner
+    Args:
+        make_queue: the queue that calls its argument for each job.
+        executor: name of this process among those that share the queue.
+        max_running: jobs that run here at the same time.
+        lock: held while jobs run here, where no other process may use the same database.
+        is_lone: whether no other process uses it.
+        is_stopping: whether the server was told to stop: jobs whose clients are sent away then go on later.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        store: JobStore,
+        make_queue: Callable[[Work], JobQueue],
+        executor: str,
+        max_running: int,
+        *,
+        lock: FileLock | None = None,
+        is_lone: bool,
+        is_stopping: Callable[[], bool],
+    ) -> None:
         self._store = store
-        self._storage = storage
-        self._runs: dict[str, _Run] = {}
-        """the jobs that run here, by id"""
+        self._executor = executor
+        self._lock = lock
+        self._is_lone = is_lone
+        self._is_stopping = is_stopping
+        self._waiters = Waiters()
+        self._runner = PatientRunner(runner, self._waiters.is_awaited)
+        self._queue = make_queue(self._work)
+        self._working: Counter[str] = Counter()
+        """calls that the queue makes for each job now, those that wait for a place too"""
+        self._sweep = Sweep(store, self._queue, executor, self._working, is_lone=is_lone)
+        self._runs: dict[str, Run] = {}
+        self._places = asyncio.Semaphore(max_running)
+        self._begun: dict[str, asyncio.Task[None]] = {}
+        """jobs that began here when they came, before the queue had them"""
+        self._calls: set[asyncio.Task[Any]] = set()
+        """that the queue makes, or that `_begun` has, and that end when they are cancelled"""
+        self._entries: set[asyncio.Task[None]] = set()
+        """jobs on their way into the queue"""
+        self._chores: list[asyncio.Task[None]] = []
+        self._parking = asyncio.Event()
 
-    async def submit(self, spec: JobSpec) -> None:
-        """Start a job."""
-        job = Job(spec=spec)
-        await self._store.create(job)
-        run = self._runs[spec.id] = _Run(job, self._runner, self._store)
-        run.ended.add_done_callback(lambda _: self._runs.pop(spec.id))
+    async def open(self) -> None:
+        """Continue the jobs that wait.
+
+        Raises:
+            JobsError: another process runs them.
+            OSError, SQLAlchemyError, or an error of DBOS: the database cannot be used.
+        """
+        if self._lock is not None:
+            self._lock.acquire()
+        try:
+            await self._store.open()
+            await self._say_alive()  # an entry that it takes must not look like a dead process's
+            await self._queue.open()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.release()
+            raise
+        self._chores = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep.run())]
+
+    async def close(self) -> None:
+        """Park the jobs that run: they go on at the next start, or in another process."""
+        self._parking.set()
+        self._queue.stop()
+        await _stop(self._chores, _PARK_SECONDS)
+        await _stop(list(self._calls), _PARK_SECONDS)
+        await asyncio.gather(*(run.give_up() for run in list(self._runs.values())))
+        if self._entries:
+            await asyncio.wait(self._entries, timeout=_PARK_SECONDS)
+        try:
+            await self._store.leave(self._executor)
+        except SQLAlchemyError as error:
+            _log.warning("the database of jobs does not answer", reason=str(error))
+        await self._queue.close()
+        await self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
+        """Keep a job, and have it run: at once and here where there is room. It is safe on return.
+
+        Cancelling this cancels the job, unless the server is stopping.
+
+        Raises:
+            JobsUnavailable, StorageError: it could not be kept.
+        """
+        submission = asyncio.create_task(self._submit(Job(spec=spec, owner=owner, request_hash=request_hash)))
+        try:
+            await asyncio.shield(submission)
+        except asyncio.CancelledError:
+            await asyncio.wait((submission,))
+            if submission.exception() is None and not self._is_stopping():
+                await self.cancel(spec.id)
+            raise
+        except SQLAlchemyError as error:
+            _log.error("a job could not be kept", job=spec.id, exc_info=error)
+            raise _unavailable() from None
+
+    async def _submit(self, job: Job) -> None:
+        begins = not self._places.locked() and not self._parking.is_set()
+        if begins:
+            await self._places.acquire()
+            job = job.model_copy(update={"fence": 1})
+        try:
+            await self._store.create(job)
+        except BaseException:
+            if begins:
+                self._places.release()
+            raise
+        if begins:
+            self._begin(job)
+        # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
+        entry = asyncio.create_task(self._enter(job.spec.id))
+        self._entries.add(entry)
+        entry.add_done_callback(self._entries.discard)
 
     async def wait(self, job_id: str) -> FinishedJob:
-        """The job when it is completed. Cancelling this cancels the job: nobody else waits for its result.
+        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping.
 
         Raises:
             VideoNotFound: the job is not found or has expired.
-            PipelineError, EngineUnavailable, EngineFailed, StorageError: as the job failed.
+            PipelineError, EngineUnavailable, EngineFailed: as the job failed.
         """
-        run = self._runs.get(job_id)
-        if run is None:
-            chunks = await self._storage.read(await self.content(job_id))
-            return FinishedJob(await self.get(job_id), (b"".join([chunk async for chunk in chunks]),))
-        return await run.wait()
+        try:
+            with self._waiters.waiting(job_id) as ended_here:
+                while not ended_here.done():
+                    with suppress(JobsUnavailable):  # the job may go on, so this waits too
+                        outcome = await self._outcome(job_id)
+                        if outcome is not None:
+                            return result_of(outcome)
+                    await asyncio.wait((ended_here,), timeout=_POLL_SECONDS)
+            return result_of(ended_here.result())
+        except asyncio.CancelledError:
+            if not self._is_stopping():
+                await self.cancel(job_id)
+            raise
 
     async def get(self, job_id: str) -> Job:
-        """Raises VideoNotFound: the job is not found or has expired."""
-        job = await self._store.get(job_id)
+        """Raises VideoNotFound: the job is not found or has expired. Raises JobsUnavailable."""
+        job = await _asked(self._store.get(job_id))
         if job is None:
-            raise _not_found(job_id)
+            raise not_found(job_id)
         return job
 
-    async def content(self, job_id: str) -> StoredFile:
-        """The first file of a completed job. Raises VideoNotFound: it is not found or has expired."""
-        content = await self._store.content(job_id)
-        if content is None:
-            raise _not_found(job_id)
-        return content
+    async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page:
+        """See `JobTable.page`. Raises VideoNotFound where no job is called `after`; JobsUnavailable."""
+        page = await _asked(self._store.page(kind, owner=owner, after=after, limit=limit, order=order))
+        if page is None:
+            raise not_found(str(after), "after")
+        return page
+
+    async def file(self, job: Job, part: int = 0) -> StoredFile:
+        """A file of a completed job. Raises VideoNotFound: there is none, or no more; StorageError."""
+        file = await self._store.file(job, part)
+        if file is None:
+            raise not_found(job.spec.id)
+        return file
 
     async def listen(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
-        """What happens to a job, see `Broadcast.listen`. Raises VideoNotFound."""
-        run = self._runs.get(job_id)
-        if run is None:
-            yield Ended(await self.get(job_id))
-            return
-        async for event in run.broadcast.listen():
-            yield event
+        """What happens to a job, see `Broadcast.listen`. Of one that runs elsewhere the end alone.
+
+        Raises:
+            VideoNotFound: the job is not found or has expired.
+        """
+        while not (job := await self.get(job_id)).state.is_finished:
+            run = self._runs.get(job_id)
+            if run is None:
+                await asyncio.sleep(_POLL_SECONDS)
+                continue
+            async with aclosing(run.broadcast.listen()) as events:
+                async for event in events:
+                    if isinstance(event, Interrupted):
+                        break
+                    yield event
+                    if isinstance(event, Ended):
+                        return
+        yield Ended(job)
 
     async def cancel(self, job_id: str) -> None:
-        """Stop a job, and return when it has stopped. Without effect on one that has finished."""
+        """Stop a job wherever it runs; if here, return when it has stopped. Without effect on one that has ended."""
         if run := self._runs.get(job_id):
             await run.cancel()
+            return
+        job = await _asked(self._store.get(job_id))
+        if job is None or job.state.is_finished:
+            return
+        if await _asked(self._store.end(job_id, job.state.cancelled(time.time()))):
+            self._waiters.tell(job_id, Cancelled("the job was cancelled"))
 
-    async def close(self) -> None:
-        """Stop all jobs."""
-        await asyncio.gather(*(run.cancel() for run in list(self._runs.values())))
+    async def _outcome(self, job_id: str) -> Outcome | None:
+        """What a job has come to by its record; None where it has not ended. Raises VideoNotFound, JobsUnavailable."""
+        job = await _asked(self._store.get(job_id))
+        if job is None:
+            raise not_found(job_id)
+        match job.state.status:
+            case "completed":
+                files = await self._store.contents(job)
+                return not_found(job_id) if files is None else FinishedJob(job, files)
+            case "cancelled":
+                return Cancelled("the job was cancelled")
+            case "failed":
+                error = job.state.error
+                return error_of(error.code, error.message, error.field) if error else EngineFailed("the job failed")
+        return None
 
+    def _begin(self, job: Job) -> None:
+        """Run a new job in the place that was taken for it."""
 
-class _Run:
-    """A job that runs in this process: tells its state to the store, and its events to listeners."""
+        def end(call: asyncio.Task[None]) -> None:
+            self._places.release()
+            del self._begun[job.spec.id]
+            self._calls.discard(call)
 
-    def __init__(self, job: Job, runner: JobRunner, store: JobStore) -> None:
-        self.broadcast = Broadcast()
-        self._job = job
-        self._store = store
-        self._progress: dict[int, Progress] = {}
-        self._outcome: FinishedJob | Exception | None = None
-        self.broadcast.publish(Queued())
-        self._work = asyncio.create_task(self._make(runner))
-        # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
-        self.ended = asyncio.create_task(self._follow())
+        run = self._start(Claim(job, attempts=1, has_image=job.spec.image is not None))
+        call = self._begun[job.spec.id] = asyncio.create_task(self._follow(job, run))
+        self._calls.add(call)
+        call.add_done_callback(end)
 
-    async def wait(self) -> FinishedJob:
-        """See `JobService.wait`."""
+    async def _enter(self, job_id: str) -> None:
+        """Put a job into the queue, if it has begun only where it does not end soon."""
+        call = self._begun.get(job_id)
         try:
-            await asyncio.shield(self.ended)
-        except asyncio.CancelledError:
-            await self.cancel()
-            raise
-        if isinstance(self._outcome, FinishedJob):
-            return self._outcome
-        raise self._outcome or RuntimeError("a job has ended without an outcome")
+            if call is None:
+                await self._queue.put(job_id)
+                return
+            await self._ended_or_parked(call)
+            if not call.done():
+                await self._queue.begin(job_id)
+            elif call.cancelled():
+                await self._queue.put(job_id)
+        except Exception as error:  # of DBOS, or of the database
+            _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
 
-    async def cancel(self) -> None:
-        """See `JobService.cancel`."""
-        self._work.cancel()
-        await asyncio.wait((self.ended,))
+    async def _ended_or_parked(self, call: asyncio.Task[None]) -> None:
+        parking = asyncio.create_task(self._parking.wait())
+        await asyncio.wait((call, parking), timeout=_ENTRY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        parking.cancel()
+        if self._parking.is_set():
+            await asyncio.wait((call,))
 
-    async def _hear(self, event: PartEvent) -> None:
-        self.broadcast.publish(event)
-        if isinstance(event.event, Frames):
-            return  # `Progress` counts them too
-        self._progress[event.part] = event.event
-        if event.event.steps_done == 0:
-            return  # said while it waits in the generator's queue, too
-        percent = percent_done(self._progress.values(), len(self._job.spec.samples))
-        state = self._job.state.advanced(percent, time.time())
-        if state != self._job.state:
-            self._job = self._job.with_state(state)
-            await self._store.update(self._job)
+    # Called by the queue
 
-    async def _make(self, runner: JobRunner) -> FinishedJob:
-        """The job as it is kept, and its files."""
-        made = await runner.run(self._job.spec, self._hear)
-        files = tuple(file for file, _ in made)
-        outputs = tuple(output for _, output in made)
-        completed = self._job.state.completed(time.time())
-        job = self._job.model_copy(update={"state": completed, "outputs": outputs})
-        return FinishedJob(await self._store.finish(job, files), files)
-
-    async def _follow(self) -> None:
-        """Wait for the job's end, and tell it."""
+    async def _work(self, job_id: str) -> None:
+        """Run a job to its end. Raises CancelledError where it has to go on later."""
+        call = asyncio.current_task()
+        assert call is not None
+        self._calls.add(call)
+        self._working[job_id] += 1
         try:
-            self._outcome = finished = await self._work
-        except asyncio.CancelledError:
-            await self._end(self._job.with_state(self._job.state.cancelled(time.time())))
-            self._outcome = Cancelled("the job was cancelled")
-        except Exception as error:
-            failed = self._job.state.failed(_told(error, self._job.spec), time.time())
-            await self._end(self._job.with_state(failed))
-            self._outcome = error
-        else:
-            self.broadcast.publish(Ended(finished.job))
-
-    async def _end(self, job: Job) -> None:
-        """Keep a job that was not completed, and tell the listeners."""
-        try:
-            await self._store.finish(job, ())
+            if self._parking.is_set():
+                raise asyncio.CancelledError
+            if begun := self._begun.get(job_id):
+                await asyncio.shield(begun)
+                return
+            async with self._places:
+                await self._claim_and_run(job_id)
         finally:
-            self.broadcast.publish(Ended(job))
+            self._calls.discard(call)
+            self._working -= Counter((job_id,))  # which drops what is zero
+
+    async def _claim_and_run(self, job_id: str) -> None:
+        try:
+            claim = await self._store.claim(job_id)
+        except ValueError as error:
+            await self._refuse(job_id, error)
+        except StorageError as error:
+            _log.warning("a job waits for the next sweep", job=job_id, reason=error.message)
+        else:
+            if claim is not None:
+                await self._follow(claim.job, self._start(claim))
+
+    def _start(self, claim: Claim) -> Run:
+        runner = self._runner if claim.attempts <= MAX_ATTEMPTS else _Refusal(claim.attempts - 1)
+        run = self._runs[claim.job.spec.id] = Run(claim.job, runner, self._store)
+        return run
+
+    async def _follow(self, job: Job, run: Run) -> None:
+        """Wait for the end of a run. Cancelling this gives it up."""
+        job_id = job.spec.id
+        try:
+            await asyncio.shield(run.ended)
+        except asyncio.CancelledError:
+            await run.give_up()
+            raise
+        finally:
+            if self._runs.get(job_id) is run:
+                del self._runs[job_id]
+            if run.outcome is None:
+                await self._store.release(job)
+        if run.outcome is not None:
+            self._waiters.tell(job_id, run.outcome)
+
+    async def _refuse(self, job_id: str, reason: Exception) -> None:
+        """Fail a job whose record cannot be read."""
+        _log.error("a job cannot be read", job=job_id, exc_info=reason)
+        error = JobError(code=INTERNAL.code, message="The job cannot be read: the server's log says why.")
+        await self._store.end(job_id, JobState().failed(error, time.time()))
+
+    async def _say_alive(self) -> None:
+        if not self._is_lone:  # nobody else asks
+            await self._store.beat(self._executor)
+
+    async def _beat(self) -> None:
+        """Say that this process lives, and stop what runs here and should not."""
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await self._say_alive()
+                lost = await self._store.flush()
+            except SQLAlchemyError as error:
+                _log.warning("the database of jobs does not answer", reason=str(error))
+                continue
+            await asyncio.gather(*(self._runs[job_id].give_up() for job_id in lost if job_id in self._runs))
 
 
-def _told(error: Exception, spec: JobSpec) -> JobError:
-    """What the client is told of `error`; of a fault of ours no more than where to find it."""
-    rule = rule_of(error)
-    if rule is INTERNAL:
-        return JobError(code=rule.code, message=internal_message(spec.request_id))
-    message = getattr(error, "message", str(error))
-    return JobError(code=rule.code, message=message, field=getattr(error, "field", None))
+class _Refusal:
+    """Fails a job that has been begun too often."""
+
+    def __init__(self, attempts: int) -> None:
+        self._attempts = attempts
+
+    async def run(self, *_: object) -> Any:
+        raise ModelFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
 
 
-def _not_found(job_id: str) -> VideoNotFound:
-    return VideoNotFound(f"video {quoted(job_id, 100)} not found or expired", "video_id")
+async def _asked(answer: Awaitable[T]) -> T:
+    """The answer of the store. Raises JobsUnavailable where it has none."""
+    try:
+        return await answer
+    except SQLAlchemyError as error:
+        _log.warning("jobs cannot be looked up", reason=str(error))
+        raise _unavailable() from None
+
+
+def _unavailable() -> JobsUnavailable:
+    return JobsUnavailable("The server cannot reach the place where it keeps jobs; its log says why")
+
+
+def result_of(outcome: Outcome) -> FinishedJob:
+    """The outcome; raised where it is an error."""
+    if isinstance(outcome, FinishedJob):
+        return outcome
+    raise outcome
+
+
+def not_found(job_id: str, field: str = "video_id") -> VideoNotFound:
+    """The error for a job that is not there."""
+    return VideoNotFound(f"video {quoted(job_id, 100)} not found or expired", field)
+
+
+async def _stop(tasks: list[asyncio.Task[Any]], seconds: float) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)

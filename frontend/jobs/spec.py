@@ -44,8 +44,6 @@ class JobSpec(BaseModel):
     """what they start from: uint8 [height, width, RGB] of their size; None where they start from a text alone"""
     warnings: tuple[str, ...] = ()
     """what of the request was not done as written"""
-    keep: bool = False
-    """whether the result can be fetched after it was answered"""
     request_id: str
     created_at: float
     """unix time of the request"""

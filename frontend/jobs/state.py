@@ -88,6 +88,12 @@ class Job(BaseModel):
     state: JobState = JobState()
     outputs: tuple[Output, ...] = ()
     """of a completed job, in the order of `spec.samples`"""
+    owner: str | None = None
+    """name of the API key that it was made with"""
+    request_hash: str | None = None
+    """equal for equal requests"""
+    fence: int = 0
+    """number of its run, from 1: a durable store takes nothing from a run that a later one has replaced"""
 
     def with_state(self, state: JobState) -> "Job":
         return self.model_copy(update={"state": state})

@@ -1,117 +1,263 @@
-"""Where jobs and their files are kept."""
+"""Keeps jobs in a table, and their files in a storage."""
 
 import asyncio
+import io
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Protocol
+from typing import TypeVar
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+from PIL import Image
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from frontend.errors import StorageError
-from frontend.jobs.state import Job
+from frontend.jobs.run import JobLost
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Job, JobState
+from frontend.jobs.table import Claim, JobTable, Order, Page
+from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile
 
+T = TypeVar("T")
+_MAX_PAUSE_SECONDS = 5.0
+_log = structlog.get_logger(__name__)
 
-class JobStore(Protocol):
-    """Keeps jobs: running ones until they end, finished ones as long as it has room and time for them."""
+
+class JobStore:
+    """Keeps jobs; a `RunStore` for those that run here.
+
+    `update` returns at once: `flush`, which has to be called every second or so, writes what has come meanwhile. What
+    must not be lost is tried until it is written, however long the database is away.
+
+    Args:
+        max_age_seconds: for which jobs that have ended are kept.
+        threads: that may use the table at the same time.
+    """
+
+    def __init__(self, table: JobTable, storage: Storage, max_age_seconds: float, threads: int = 4) -> None:
+        self._table = table
+        self._storage = storage
+        self._max_age_seconds = max_age_seconds
+        self._running: dict[str, Job] = {}
+        """those that were claimed here, as they are now"""
+        self._changed: set[str] = set()
+        """of them those whose rows are behind"""
+        self._threads = ThreadPoolExecutor(threads, "jobs-table")
+
+    async def open(self) -> None:
+        """Raises SQLAlchemyError where the database cannot be used."""
+        await self._in_thread(self._table.open)
+
+    async def close(self) -> None:
+        await self._in_thread(self._table.close)
+        self._threads.shutdown()
 
     async def create(self, job: Job) -> None:
-        """Keep a new job."""
-        ...
-
-    async def update(self, job: Job) -> None:
-        """Keep what has changed of a job that runs."""
-        ...
-
-    async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
-        """Keep a finished job and its files, of which there are none unless it is completed.
-
-        Returns:
-            The job as it is kept, with its expiry.
+        """Keep a new job, see `JobTable.create`. It is safe on return.
 
         Raises:
-            StorageError: its files cannot be kept; it still runs, as before.
+            SQLAlchemyError, StorageError: it is not kept.
         """
-        ...
+        image = job.spec.image
+        if image is not None:
+            file = await asyncio.to_thread(ImageEncoder("png").encode, image)
+            await self._storage.put(_input(job.spec.id), file, "image/png")
+        try:
+            await self._in_thread(lambda: self._table.create(job))
+        except SQLAlchemyError:
+            if image is not None:
+                await self._delete_input(job.spec.id)
+            raise
+        if job.fence:
+            self._running[job.spec.id] = job
+
+    async def claim(self, job_id: str) -> Claim | None:
+        """See `JobTable.claim`; with the image that it starts from.
+
+        Raises:
+            ValueError: what is kept of it cannot be read, or is gone.
+            StorageError: its image cannot be read now.
+        """
+        claim = await self._persist(lambda: self._table.claim(job_id))
+        if claim is None:
+            return None
+        job = claim.job
+        if claim.has_image:
+            try:
+                job = job.model_copy(update={"spec": job.spec.starting_from(await self._image(job_id))})
+            except StorageError:
+                await self._persist(lambda: self._table.release(claim.job))
+                raise
+        self._running[job_id] = job
+        return Claim(job, claim.attempts, claim.has_image)
+
+    async def release(self, job: Job) -> None:
+        """See `JobTable.release`; what is known of its progress is kept."""
+        latest = self._running.get(job.spec.id, job)
+        self._forget(job)
+        await self._persist(lambda: self._table.update([latest]))
+        await self._persist(lambda: self._table.release(job))
+
+    async def update(self, job: Job) -> None:
+        if self._runs(job):
+            self._running[job.spec.id] = job
+            self._changed.add(job.spec.id)
+
+    async def flush(self) -> set[str]:
+        """Write what has changed. Ids of the jobs that run here and should not: cancelled, or taken over."""
+        changed = [self._running[job_id] for job_id in self._changed]
+        running = list(self._running.values())
+        self._changed.clear()
+        try:
+            if changed:
+                await self._in_thread(lambda: self._table.update(changed))
+            return await self._in_thread(lambda: self._table.lost(running))
+        except BaseException:
+            self._changed |= {job.spec.id for job in changed} & self._running.keys()
+            raise
+
+    async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
+        product = job.spec.product
+        for part, file in enumerate(files):
+            await self._storage.put(FileName(job.spec.id, part, product.kind), file, product.media_type)
+        job = job.with_state(self._expiring(job.state))
+        kept = await self._persist(lambda: self._table.finish(job))
+        self._forget(job)
+        if not kept:
+            raise JobLost
+        if job.spec.image is not None:
+            await self._delete_input(job.spec.id)
+        return _without_image(job)
+
+    async def end(self, job_id: str, state: JobState) -> bool:
+        """See `JobTable.end`."""
+        state = self._expiring(state)
+        return await self._in_thread(lambda: self._table.end(job_id, state))
 
     async def get(self, job_id: str) -> Job | None:
         """None where it is not found or has expired."""
-        ...
-
-    async def content(self, job_id: str) -> StoredFile | None:
-        """The first file of a completed job; None where it is not found or has expired."""
-        ...
-
-
-class MemoryJobStore:
-    """Keeps jobs in this process, and their files in `storage`.
-
-    Of finished jobs those whose spec says so, if completed: the newest whose first files fit into `max_bytes`, each
-    for `max_age_seconds` at most. The others are forgotten: whoever waited for them has had the answer.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        max_bytes: int,
-        max_age_seconds: float,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._storage = storage
-        self._max_bytes = max_bytes
-        self._max_age_seconds = max_age_seconds
-        self._clock = clock
-        self._running: dict[str, Job] = {}
-        self._kept: OrderedDict[str, tuple[float, Job, StoredFile]] = OrderedDict()
-        """by id, the oldest first, with the time at which each came"""
-        self._bytes = 0
-        self._deletions: set[asyncio.Task[None]] = set()
-
-    async def create(self, job: Job) -> None:
-        self._running[job.spec.id] = job
-
-    async def update(self, job: Job) -> None:
-        self._running[job.spec.id] = job
-
-    async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
-        if not (job.spec.keep and files and job.state.finished_at and len(files[0]) <= self._max_bytes):
-            self._running.pop(job.spec.id, None)
-            return job
-        name = FileName(job.spec.id, kind=job.spec.product.kind)
-        file = await self._storage.put(name, files[0], job.spec.product.media_type)
-        self._running.pop(job.spec.id, None)
-        expiry = {"expires_at": job.state.finished_at + self._max_age_seconds}
-        job = job.with_state(job.state.model_copy(update=expiry))
-        # Nobody asks for the image that it started from any more, and that would be megabytes beside the file.
-        kept = job.model_copy(update={"spec": job.spec.model_copy(update={"image": None})})
-        self._kept[job.spec.id] = self._clock(), kept, file
-        self._bytes += file.size
-        self._drop_old()
+        if job := self._running.get(job_id):
+            return _without_image(job)
+        job = await self._in_thread(lambda: self._table.get(job_id))
+        if job is None or (job.state.expires_at is not None and job.state.expires_at <= time.time()):
+            return None
         return job
 
-    async def get(self, job_id: str) -> Job | None:
-        if job_id in self._running:
-            return self._running[job_id]
-        self._drop_old()
-        return self._kept[job_id][1] if job_id in self._kept else None
+    async def file(self, job: Job, part: int = 0) -> StoredFile | None:
+        """A file of a completed job; None where there is none."""
+        if job.state.status != "completed" or part >= len(job.spec.samples):
+            return None
+        return await self._storage.head(FileName(job.spec.id, part, job.spec.product.kind))
 
-    async def content(self, job_id: str) -> StoredFile | None:
-        self._drop_old()
-        return self._kept[job_id][2] if job_id in self._kept else None
+    async def contents(self, job: Job) -> tuple[bytes, ...] | None:
+        """All files of a completed job; None where one is gone."""
+        contents = []
+        for part in range(len(job.spec.samples)):
+            file = await self.file(job, part)
+            if file is None:
+                return None
+            contents.append(await self._read(file))
+        return tuple(contents)
 
-    def _drop_old(self) -> None:
-        while self._kept:
-            added, _, file = next(iter(self._kept.values()))
-            if self._bytes <= self._max_bytes and self._clock() - added <= self._max_age_seconds:
-                return
-            self._kept.popitem(last=False)
-            self._bytes -= file.size
-            # Nobody waits for that, least of all where the storage is away; a sweep deletes what stays.
-            deletion = asyncio.create_task(self._delete(file.name))
-            self._deletions.add(deletion)
-            deletion.add_done_callback(self._deletions.discard)
+    async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page | None:
+        """See `JobTable.page`; of the jobs that run here as they are now."""
+        now = time.time()
+        page = await self._in_thread(
+            lambda: self._table.page(kind, owner=owner, after=after, limit=limit, order=order, now=now)
+        )
+        return page and Page(tuple(self._running.get(job.spec.id, job) for job in page.jobs), page.has_more)
 
-    async def _delete(self, name: FileName) -> None:
-        with suppress(StorageError):
-            await self._storage.delete(name)
+    async def unfinished(self, older_than_seconds: float) -> list[str]:
+        """See `JobTable.unfinished`; without those that run here."""
+        found = await self._in_thread(lambda: self._table.unfinished(time.time() - older_than_seconds))
+        return [job_id for job_id in found if job_id not in self._running]
+
+    async def expired(self, limit: int) -> tuple[str, ...]:
+        """See `JobTable.expired`."""
+        return await self._in_thread(lambda: self._table.expired(time.time(), limit))
+
+    async def remove(self, job_ids: tuple[str, ...]) -> None:
+        """Jobs and their files. Raises StorageError, SQLAlchemyError: call it again."""
+        for job_id in job_ids:
+            for file in [file async for file in self._storage.list(job_id)]:
+                await self._storage.delete(file.name)
+        await self._in_thread(lambda: self._table.remove(job_ids))
+
+    async def remove_orphans(self) -> None:
+        """Files that are older than the oldest finished job, and belong to none that is known.
+
+        Raises:
+            StorageError, SQLAlchemyError: call it again.
+        """
+        before = time.time() - self._max_age_seconds
+        old = {file.name async for file in self._storage.list() if file.stored_at < before}
+        unknown = await self._in_thread(lambda: self._table.unknown(name.job_id for name in old))
+        for name in old:
+            if name.job_id in unknown:
+                await self._storage.delete(name)
+
+    async def beat(self, executor: str) -> None:
+        """See `JobTable.beat`."""
+        await self._in_thread(lambda: self._table.beat(executor))
+
+    async def dead(self, executors: set[str], lease_seconds: float) -> set[str]:
+        """See `JobTable.dead`."""
+        return await self._in_thread(lambda: self._table.dead(executors, lease_seconds)) if executors else set()
+
+    async def leave(self, executor: str) -> None:
+        """See `JobTable.leave`."""
+        await self._in_thread(lambda: self._table.leave(executor))
+
+    async def _image(self, job_id: str) -> NDArray[np.uint8]:
+        file = await self._storage.head(_input(job_id))
+        if file is None:
+            raise ValueError("the image that it starts from is gone")
+        content = await self._read(file)
+        return await asyncio.to_thread(lambda: np.asarray(Image.open(io.BytesIO(content))))
+
+    async def _read(self, file: StoredFile) -> bytes:
+        return b"".join([chunk async for chunk in await self._storage.read(file)])
+
+    async def _delete_input(self, job_id: str) -> None:
+        with suppress(StorageError):  # it goes when the job expires
+            await self._storage.delete(_input(job_id))
+
+    def _runs(self, job: Job) -> bool:
+        """Whether it is the last run of the job that began here."""
+        running = self._running.get(job.spec.id)
+        return running is not None and running.fence == job.fence
+
+    def _forget(self, job: Job) -> None:
+        if self._runs(job):
+            self._changed.discard(job.spec.id)
+            del self._running[job.spec.id]
+
+    def _expiring(self, state: JobState) -> JobState:
+        return state.model_copy(update={"expires_at": (state.finished_at or time.time()) + self._max_age_seconds})
+
+    async def _persist(self, work: Callable[[], T]) -> T:
+        """The result of `work`, tried again while the database is away."""
+        pause = 0.1
+        while True:
+            try:
+                return await self._in_thread(work)
+            except (OperationalError, InterfaceError) as error:
+                _log.warning("the database of jobs does not answer, trying again", reason=str(error.orig))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _input(job_id: str) -> FileName:
+    return FileName(job_id, kind="input")
+
+
+def _without_image(job: Job) -> Job:
+    spec: JobSpec = job.spec.model_copy(update={"image": None})
+    return job.model_copy(update={"spec": spec})

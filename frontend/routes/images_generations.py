@@ -8,6 +8,7 @@ from frontend.http.body import read_json
 from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
+from frontend.http.request_identity import RequestIdentity, identity_of
 from frontend.plan import check_supported, plan_image
 from frontend.report import images_response
 from frontend.schemas.images_generations import ImageGenerationRequest, ImageGenerationResponse
@@ -26,12 +27,14 @@ router = APIRouter(tags=["images"])
 )
 async def create_images(request: Request, services: ServicesDep) -> ImageGenerationResponse:
     body = await read_json(request, ImageGenerationRequest)
-    return await until_disconnected(request, _create(body, services))
+    return await until_disconnected(request, _create(body, identity_of(request, body), services))
 
 
-async def _create(body: ImageGenerationRequest, services: Services) -> ImageGenerationResponse:
+async def _create(
+    body: ImageGenerationRequest, identity: RequestIdentity, services: Services
+) -> ImageGenerationResponse:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
     spec = plan_image(body, await services.catalog.choose(body.model, "text-to-image"), created_at)
-    await services.jobs.submit(spec)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
     return await images_response(await services.jobs.wait(spec.id))

@@ -12,6 +12,7 @@ from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import form_schema, inline_schema
 from frontend.http.ranges import file_response
+from frontend.http.request_identity import RequestIdentity, identity_of
 from frontend.media.data_uri import bytes_of_data_uri
 from frontend.media.reference_image import FIELD, OTHER_FIELDS, ReferenceImage
 from frontend.plan import check_supported, plan_video
@@ -55,7 +56,8 @@ async def create_video(request: Request, services: ServicesDep) -> CreatedVideo:
     body, upload = await read_form_or_json(
         request, VideoCreateRequest, texts=TEXT_FIELDS, file_field=FIELD, other_file_fields=OTHER_FIELDS
     )
-    return await until_disconnected(request, _create(body, upload, services))
+    identity = await asyncio.to_thread(identity_of, request, body, upload)  # of megabytes, where there is an image
+    return await until_disconnected(request, _create(body, upload, identity, services))
 
 
 @router.get("/{video_id}", summary="Describe a finished video", responses=_ERRORS)
@@ -81,21 +83,23 @@ async def get_content(
     if variant != "video":
         raise InvalidRequest("must be video", "variant")
     product = job.spec.product
-    file = await services.jobs.content(video_id)
+    file = await services.jobs.file(job)
     headers = {"Content-Disposition": f'inline; filename="{video_id}.{product.suffix}"'}
     return await file_response(request, file, services.storage, headers)
 
 
-async def _create(body: VideoCreateRequest, upload: bytes | None, services: Services) -> CreatedVideo:
+async def _create(
+    body: VideoCreateRequest, upload: bytes | None, identity: RequestIdentity, services: Services
+) -> CreatedVideo:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
     image = await _image(body.input_reference, upload, services)
     card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
-    spec = plan_video(body, card, created_at, image, keep=True)
+    spec = plan_video(body, card, created_at, image)
     if image is not None:
         size = spec.samples[0]
         spec = spec.starting_from(await services.images.fit(image, size.width, size.height))
-    await services.jobs.submit(spec)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
     return await created_video(await services.jobs.wait(spec.id))
 
 

@@ -8,6 +8,7 @@ from frontend.http.body import read_json
 from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
+from frontend.http.request_identity import RequestIdentity, identity_of
 from frontend.model_catalog import ModelCatalog
 from frontend.plan import check_supported, plan_video
 from frontend.report import videos_response
@@ -29,15 +30,17 @@ router = APIRouter(tags=["videos"])
 )
 async def create_videos(request: Request, services: ServicesDep) -> VideoGenerationResponse:
     body = await read_json(request, VideoGenerationRequest)
-    return await until_disconnected(request, _create(body, services))
+    return await until_disconnected(request, _create(body, identity_of(request, body), services))
 
 
-async def _create(body: VideoGenerationRequest, services: Services) -> VideoGenerationResponse:
+async def _create(
+    body: VideoGenerationRequest, identity: RequestIdentity, services: Services
+) -> VideoGenerationResponse:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
     card = await _choose(services.catalog, body.model)
-    spec = plan_video(body, card, created_at, keep=False)
-    await services.jobs.submit(spec)
+    spec = plan_video(body, card, created_at)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
     return await videos_response(await services.jobs.wait(spec.id))
 
 

@@ -13,3 +13,12 @@ def test_videos_are_kept_in_the_run_folder_unless_told_otherwise(
     assert Settings(run_dir=Path("run"), storage="videos").storage_location == str(tmp_path / "videos")
     url = "s3://videos/some/prefix?region=eu-central-1"
     assert Settings(run_dir=Path("run"), storage=url).storage_location == url
+
+
+def test_jobs_are_kept_in_the_run_folder_or_where_the_user_says(tmp_path: Path) -> None:
+    assert Settings(tmp_path / "run").jobs_url == f"sqlite:///{tmp_path}/run/jobs.sqlite"
+    assert Settings(tmp_path / "run", jobs="postgresql://host/jobs").jobs_url == "postgresql://host/jobs"
+
+
+def test_a_password_in_the_place_of_jobs_is_not_shown(tmp_path: Path) -> None:
+    assert "secret" not in repr(Settings(tmp_path, jobs="postgresql://me:secret@host/jobs"))

@@ -1,89 +1,49 @@
-"""Jobs from their submission to their end, as the routes and those who listen see them."""
+"""Jobs from their submission to their end, as the routes and those who listen see them; in memory and on SQLite."""
 
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from frontend.errors import EngineUnavailable, StorageUnavailable, VideoNotFound
 from frontend.generators.generator import Frames
-from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued
-from frontend.jobs.runner import JobRunner
+from frontend.jobs.events import Ended, PartEvent, Queued
 from frontend.jobs.service import JobService
-from frontend.jobs.state import Job
-from frontend.jobs.store import MemoryJobStore
-from frontend.metrics import Metrics
-from frontend.storage.local_folder import LocalFolder
+from frontend.settings import Settings
 from protocol.errors import Cancelled, InvalidRequest
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.jobs.job_server import JobServer, heard, named, until
 from tests.frontend.jobs.specs import video_spec
 
 
-class Diary(MemoryJobStore):
-    """Writes down each state that a job is told to be in."""
-
-    def __init__(self, storage: LocalFolder) -> None:
-        super().__init__(storage, max_bytes=1_000_000, max_age_seconds=60)
-        self.jobs: list[Job] = []
-
-    async def create(self, job: Job) -> None:
-        self.jobs.append(job)
-        await super().create(job)
-
-    async def update(self, job: Job) -> None:
-        self.jobs.append(job)
-        await super().update(job)
-
-    async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
-        self.jobs.append(job)
-        return await super().finish(job, files)
-
-    @property
-    def statuses(self) -> list[str]:
-        return [job.state.status for job in self.jobs]
+@pytest.fixture(params=["memory", "sqlite"])
+def server(request: pytest.FixtureRequest, storage_folder: Path) -> JobServer:
+    url = None if request.param == "memory" else request.getfixturevalue("sqlite_url")
+    return JobServer(url, storage_folder)
 
 
 @pytest.fixture
-def generator() -> FakeGenerator:
-    return FakeGenerator()
+def generator(server: JobServer) -> FakeGenerator:
+    return server.generator
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> LocalFolder:
-    return LocalFolder(tmp_path / "storage")
+async def jobs(server: JobServer) -> AsyncIterator[JobService]:
+    async with server.started() as jobs:
+        yield jobs
 
 
-@pytest.fixture
-def store(storage: LocalFolder) -> Diary:
-    return Diary(storage)
-
-
-@pytest.fixture
-def jobs(generator: FakeGenerator, store: Diary, storage: LocalFolder) -> JobService:
-    return JobService(JobRunner(generator, Metrics(), timeout_seconds=60), store, storage)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-async def heard(jobs: JobService, job_id: str = "video_1") -> list[JobEvent]:
-    async with asyncio.timeout(10), aclosing(jobs.listen(job_id)) as events:
-        return [event async for event in events]
-
-
-async def test_a_job_is_queued_then_in_progress_then_completed(jobs: JobService, store: Diary) -> None:
+async def test_a_job_is_in_progress_then_completed(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
     await jobs.submit(video_spec())
-    assert (await jobs.get("video_1")).state.status == "queued"
+    await until(lambda: "r" in generator.jobs)
+    assert (await jobs.get("video_1")).state.status == "in_progress"
+    generator.step_gate.set()
     finished = await jobs.wait("video_1")
-    assert store.statuses == ["queued", "in_progress", "completed"]
     state = finished.job.state
     assert (state.progress, state.error) == (100, None)
     assert state.started_at is not None
@@ -92,19 +52,25 @@ async def test_a_job_is_queued_then_in_progress_then_completed(jobs: JobService,
     assert len(finished.files) == len(finished.job.outputs) == 1
 
 
-async def test_a_kept_job_can_be_fetched_afterwards(jobs: JobService) -> None:
-    await jobs.submit(video_spec(2, keep=True))
+async def test_a_job_can_be_fetched_afterwards(jobs: JobService, server: JobServer) -> None:
+    await jobs.submit(video_spec(2), owner="ann", request_hash="abc")
     finished = await jobs.wait("video_1")
+    assert len(finished.files) == 2
+    assert (finished.job.owner, finished.job.request_hash) == ("ann", "abc")
     assert await jobs.get("video_1") == finished.job
-    assert (await jobs.content("video_1")).sha256 == hashlib.sha256(finished.files[0]).hexdigest()
-    again = await jobs.wait("video_1")
-    assert (again.job, again.files) == (finished.job, finished.files[:1])
+    for part, content in enumerate(finished.files):
+        assert (await jobs.file(finished.job, part)).sha256 == hashlib.sha256(content).hexdigest()
+    assert server.files() == ["video_1/0-video", "video_1/1-video"]
+    assert await jobs.wait("video_1") == finished
+    with pytest.raises(VideoNotFound):
+        await jobs.file(finished.job, 2)
 
 
-async def test_a_job_whose_files_cannot_be_stored_fails_with_the_reason(jobs: JobService, storage: LocalFolder) -> None:
+async def test_a_job_whose_files_cannot_be_stored_fails_with_the_reason(jobs: JobService, server: JobServer) -> None:
+    storage = server.storage
     shutil.rmtree(storage.folder)
     storage.folder.write_bytes(b"in the way")
-    await jobs.submit(video_spec(keep=True))
+    await jobs.submit(video_spec())
     events, error = await asyncio.gather(heard(jobs), jobs.wait("video_1"), return_exceptions=True)
     assert isinstance(error, StorageUnavailable)
     assert error.message.startswith("the storage folder cannot be used")
@@ -116,12 +82,11 @@ async def test_a_job_whose_files_cannot_be_stored_fails_with_the_reason(jobs: Jo
     assert last.job.state.error.code == "storage_unavailable"
 
 
-async def test_a_job_that_is_not_kept_is_gone(jobs: JobService) -> None:
-    await jobs.submit(video_spec())
-    await jobs.wait("video_1")
-    for gone in (jobs.get("video_1"), jobs.content("video_1"), jobs.wait("video_1")):
+async def test_an_unknown_job_is_not_found(jobs: JobService) -> None:
+    for asked in (jobs.get("x"), jobs.wait("x")):
         with pytest.raises(VideoNotFound):
-            await gone
+            await asked
+    await jobs.cancel("x")
 
 
 async def test_an_unknown_job_is_named_shortly(jobs: JobService) -> None:
@@ -161,7 +126,7 @@ async def test_a_listener_hears_that_and_why_a_job_failed(jobs: JobService, gene
 
 
 async def test_after_the_end_a_listener_hears_the_end(jobs: JobService) -> None:
-    await jobs.submit(video_spec(keep=True))
+    await jobs.submit(video_spec())
     finished = await jobs.wait("video_1")
     assert await heard(jobs) == [Ended(finished.job)]
 
@@ -185,26 +150,27 @@ async def test_a_listener_that_leaves_does_not_stop_the_job(jobs: JobService, ge
 # Jobs that fail
 
 
-async def test_whoever_waits_gets_the_error_itself(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
+async def test_whoever_waits_gets_the_error_itself(jobs: JobService, generator: FakeGenerator) -> None:
     error = EngineUnavailable("Triton is away")
     generator.error_for = lambda params: error
     await jobs.submit(video_spec())
     with pytest.raises(EngineUnavailable) as raised:
         await jobs.wait("video_1")
     assert raised.value is error
-    assert store.statuses == ["queued", "in_progress", "failed"]
-    assert store.jobs[-1].state.error is not None
-    assert store.jobs[-1].state.error.code == "service_unavailable"
+    state = (await jobs.get("video_1")).state
+    assert state.status == "failed"
+    assert state.error is not None
+    assert state.error.code == "service_unavailable"
 
 
 async def test_of_a_fault_of_ours_the_state_says_no_more_than_its_id(
-    jobs: JobService, generator: FakeGenerator, store: Diary
+    jobs: JobService, generator: FakeGenerator
 ) -> None:
     generator.error_for = lambda params: RuntimeError("secret detail")
     await jobs.submit(video_spec())
     with pytest.raises(RuntimeError, match="secret detail"):
         await jobs.wait("video_1")
-    error = store.jobs[-1].state.error
+    error = (await jobs.get("video_1")).state.error
     assert error is not None
     assert (error.code, error.message) == ("internal_error", "Internal error. Its request id is r.")
 
@@ -212,7 +178,7 @@ async def test_of_a_fault_of_ours_the_state_says_no_more_than_its_id(
 # Cancellation
 
 
-async def test_a_client_that_leaves_cancels_its_job(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
+async def test_a_client_that_leaves_cancels_its_job(jobs: JobService, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     await jobs.submit(video_spec(2))
     waiting = asyncio.create_task(jobs.wait("video_1"))
@@ -221,9 +187,7 @@ async def test_a_client_that_leaves_cancels_its_job(jobs: JobService, generator:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert sorted(generator.cancelled) == ["r-0", "r-1"]
-    assert store.statuses[-1] == "cancelled"
-    with pytest.raises(VideoNotFound):
-        await jobs.get("video_1")
+    assert (await jobs.get("video_1")).state.status == "cancelled"
 
 
 async def test_whoever_waits_for_a_job_that_another_cancels_is_told(jobs: JobService, generator: FakeGenerator) -> None:
@@ -239,26 +203,67 @@ async def test_whoever_waits_for_a_job_that_another_cancels_is_told(jobs: JobSer
     assert last.job.state.status == "cancelled"
 
 
-async def test_a_job_can_be_cancelled_before_it_began(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
-    await jobs.submit(video_spec())
-    await jobs.cancel("video_1")
-    assert store.statuses == ["queued", "cancelled"]
-    assert generator.jobs == {}
-
-
 async def test_cancelling_a_finished_or_an_unknown_job_has_no_effect(jobs: JobService) -> None:
-    await jobs.submit(video_spec(keep=True))
+    await jobs.submit(video_spec())
     await jobs.wait("video_1")
     await jobs.cancel("video_1")
     await jobs.cancel("video_2")
     assert (await jobs.get("video_1")).state.status == "completed"
 
 
-async def test_closing_stops_every_job(jobs: JobService, generator: FakeGenerator, store: Diary) -> None:
+async def test_closing_stops_every_job(server: JobServer, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
-    for number in range(3):
-        await jobs.submit(video_spec(job_id=f"video_{number}", request_id=f"r{number}"))
-    await until(lambda: len(generator.jobs) == 3)
-    await jobs.close()
+    async with server.started() as jobs:
+        for number in range(3):
+            await jobs.submit(video_spec(job_id=f"video_{number}", request_id=f"r{number}"))
+        await until(lambda: len(generator.jobs) == 3)
     assert sorted(generator.cancelled) == ["r0", "r1", "r2"]
-    assert store.statuses.count("cancelled") == 3
+
+
+# Before it began, and outages
+
+
+async def test_a_client_that_leaves_while_its_job_is_written_down_cancels_it(
+    jobs: JobService, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    submitting = asyncio.create_task(jobs.submit(named()))
+    await asyncio.sleep(0)
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+    assert (await jobs.get("video_1")).state.status == "cancelled"
+
+
+async def test_a_job_can_be_cancelled_while_it_waits_for_a_place(server: JobServer, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
+    server.settings = Settings(jobs=server.settings.jobs, max_running_jobs=1)
+    async with server.started() as jobs:
+        await jobs.submit(named("video_1"))
+        await until(lambda: "video_1" in generator.jobs)
+        await jobs.submit(named("video_2"))
+        waiting = asyncio.create_task(jobs.wait("video_2"))
+        await asyncio.sleep(0)
+        await jobs.cancel("video_2")
+        with pytest.raises(Cancelled):
+            await waiting
+        generator.step_gate.set()
+        await jobs.wait("video_1")
+        await jobs.submit(named("video_3"))
+        await jobs.wait("video_3")
+    assert list(generator.jobs) == ["video_1", "video_3"]
+
+
+async def test_a_job_that_nobody_waits_for_waits_for_the_engine(jobs: JobService, generator: FakeGenerator) -> None:
+    errors = [EngineUnavailable("Triton is away"), None]
+    generator.error_for = lambda params: errors.pop(0)
+    await jobs.submit(named())
+    await until(lambda: not errors)
+    assert (await jobs.wait("video_1")).job.state.status == "completed"
+
+
+async def test_a_client_that_waits_is_told_of_an_outage_at_once(jobs: JobService, generator: FakeGenerator) -> None:
+    generator.error_for = lambda params: EngineUnavailable("Triton is away")
+    await jobs.submit(named())
+    with pytest.raises(EngineUnavailable):
+        await jobs.wait("video_1")

@@ -75,6 +75,8 @@ class TritonPythonModel:
             send(sender, type="models", models=[])
         for step in range(steps + 1):
             send(sender, **counts, steps_done=step, frames_done=0)
+            if prompt == "steady":
+                await asyncio.sleep(0.3)
             if step == 1:
                 if prompt == "die":
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,7 +9,6 @@ import pytest
 
 from frontend.errors import FileMissing
 from frontend.storage.storage import FileName, Storage
-from frontend.storage.sweep import delete_older
 from tests.frontend.storage.conftest import content
 
 MIB = 1024 * 1024
@@ -117,13 +116,6 @@ async def test_one_name_written_by_several_ends_as_one_of_them(storage: Storage)
     file = await storage.head(VIDEO)
     assert file is not None
     assert await content(storage, file) == data
-
-
-async def test_a_sweep_deletes_what_is_older(storage: Storage) -> None:
-    file = await storage.put(VIDEO, b"x", "video/mp4")
-    assert await delete_older(storage, file.stored_at - 60) == 0
-    assert await delete_older(storage, file.stored_at + 60) == 1
-    assert [file async for file in storage.list()] == []
 
 
 async def test_one_of_several_contents_that_are_written_at_the_same_time_is_left(storage: Storage) -> None:

@@ -1,0 +1,134 @@
+"""A job that runs in this process."""
+
+import asyncio
+import time
+from typing import Protocol
+
+from frontend.errors import INTERNAL, internal_message, rule_of
+from frontend.generators.generator import Frames
+from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queued
+from frontend.jobs.runner import Tell
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import FinishedJob, Job, JobError, Output, percent_done
+from protocol.errors import Cancelled
+from protocol.events import Progress
+
+
+class Runner(Protocol):
+    """Makes what a job asks for; `JobRunner` is one."""
+
+    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+        """See `JobRunner.run`."""
+        ...
+
+
+class JobLost(Exception):
+    """The job was cancelled, or another run of it has begun: this one has nothing to say any more."""
+
+
+class RunStore(Protocol):
+    """What a job that runs needs of the place where it is kept."""
+
+    async def update(self, job: Job) -> None:
+        """Keep what has changed of a job that runs."""
+        ...
+
+    async def finish(self, job: Job, files: tuple[bytes, ...]) -> Job:
+        """Keep a finished job and its files, of which there are none unless it is completed.
+
+        Returns:
+            The job as it is kept, with its expiry.
+
+        Raises:
+            JobLost: nothing was kept.
+            StorageError: its files cannot be kept; it still runs, as before.
+        """
+        ...
+
+
+class Run:
+    """Tells a job's state to the store, and its events to listeners. Begins at once."""
+
+    def __init__(self, job: Job, runner: Runner, store: RunStore) -> None:
+        self.broadcast = Broadcast()
+        self.outcome: FinishedJob | Exception | None = None
+        """of a run that has ended; None of one that was given up, whose job another run ends"""
+        self._job = job
+        self._store = store
+        self._progress: dict[int, Progress] = {}
+        self._given_up = False
+        self.broadcast.publish(Queued())
+        self._work = asyncio.create_task(runner.run(job.spec, self._hear))
+        # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
+        self.ended = asyncio.create_task(self._follow())
+
+    async def cancel(self) -> None:
+        """Stop the job, and return when it has stopped. Without effect on one that has ended."""
+        self._work.cancel()
+        await asyncio.wait((self.ended,))
+
+    async def give_up(self) -> None:
+        """Stop working, and leave the job as it is kept, for another run."""
+        self._given_up = True
+        await self.cancel()
+
+    async def _hear(self, event: PartEvent) -> None:
+        self.broadcast.publish(event)
+        if isinstance(event.event, Frames):
+            return  # `Progress` counts them too
+        self._progress[event.part] = event.event
+        if event.event.steps_done == 0:
+            return  # said while it waits in the generator's queue, too
+        percent = percent_done(self._progress.values(), len(self._job.spec.samples))
+        state = self._job.state.advanced(percent, time.time())
+        if state != self._job.state:
+            self._job = self._job.with_state(state)
+            await self._store.update(self._job)
+
+    async def _follow(self) -> None:
+        """Wait for the job's end, and tell it."""
+        try:
+            self.outcome = await self._end()
+        except JobLost:
+            self._given_up = True
+        if self._given_up:
+            self.broadcast.publish(Interrupted())
+
+    async def _end(self) -> FinishedJob | Exception | None:
+        try:
+            made = await self._work
+            return await self._complete(made)
+        except asyncio.CancelledError:
+            if self._given_up:
+                return None
+            await self._keep(self._job.with_state(self._job.state.cancelled(time.time())))
+            return Cancelled("the job was cancelled")
+        except JobLost:
+            raise
+        except Exception as error:
+            failed = self._job.state.failed(_told(error, self._job.spec), time.time())
+            await self._keep(self._job.with_state(failed))
+            return error
+
+    async def _complete(self, made: list[tuple[bytes, Output]]) -> FinishedJob:
+        files = tuple(file for file, _ in made)
+        outputs = tuple(output for _, output in made)
+        state = self._job.state.completed(time.time())
+        return FinishedJob(
+            await self._keep(self._job.model_copy(update={"state": state, "outputs": outputs}), files), files
+        )
+
+    async def _keep(self, job: Job, files: tuple[bytes, ...] = ()) -> Job:
+        """Keep the finished job, and tell the listeners. The job as it is kept."""
+        job = await self._store.finish(job, files)
+        self.broadcast.publish(Ended(job))
+        return job
+
+
+def _told(error: Exception, spec: JobSpec) -> JobError:
+    """What the client is told of `error`; of a fault of ours no more than where to find it."""
+    rule = rule_of(error)
+    if rule is INTERNAL:
+        return JobError(code=rule.code, message=internal_message(spec.request_id))
+    message = getattr(error, "message", str(error))
+    return JobError(code=rule.code, message=message, field=getattr(error, "field", None))

@@ -1,0 +1,364 @@
+"""The table of jobs, on SQLite or PostgreSQL.
+
+Calls block and may come from several threads. A row that a later run has taken (`fence`), or that has ended, does not
+change any more, whoever writes; so a process that was thought dead does no harm when it comes back.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    inspect,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.pool import StaticPool
+
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Job, JobError, JobState, Output
+
+_METADATA = MetaData()
+_JOBS = Table(
+    "tritonreel_jobs",
+    _METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("created_us", BigInteger, nullable=False),  # unix time in microseconds; with `id` the order of the list
+    Column("owner", Text),
+    Column("request_hash", String(64)),
+    Column("kind", String(16), nullable=False),  # of what it makes
+    Column("spec", Text, nullable=False),  # JSON, without its image
+    Column("has_image", Boolean, nullable=False),  # whether it starts from one, which is a file
+    Column("status", String(16), nullable=False),
+    Column("progress", Integer, nullable=False),  # per cent
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("expires_at", Double),
+    Column("error", Text),  # JSON
+    Column("outputs", Text, nullable=False),  # JSON
+    Column("cancel_requested_at", Double),
+    Column("fence", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
+    Index("tritonreel_jobs_created", "created_us", "id"),
+    Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
+    Index("tritonreel_jobs_expiry", "expires_at"),
+)
+_EXECUTORS = Table(
+    "tritonreel_executors",
+    _METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
+)
+_NOT_ENDED = _JOBS.c.status.in_(("queued", "in_progress"))
+_MAKING = 7_301_526
+"""PostgreSQL's advisory lock of whoever makes the tables"""
+_BUSY_SECONDS = 30
+"""that a connection to SQLite waits for another one's transaction"""
+
+Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this process may run now."""
+
+    job: Job
+    attempts: int
+    """runs of it until now, with this one"""
+    has_image: bool
+    """whether it starts from an image, which is not in `job`"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list of jobs."""
+
+    jobs: tuple[Job, ...]
+    has_more: bool
+
+
+class JobTable:
+    """Rows of jobs at `url`, to be opened first; in memory if None, for one thread at a time."""
+
+    def __init__(self, url: URL | None) -> None:
+        self._engine = _engine_in_memory() if url is None else _engine(url)
+        if url is None:
+            self.open()
+
+    def open(self) -> None:
+        """Make what is missing, also of a table that an earlier release made.
+
+        Columns that come later have to be nullable.
+
+        Raises:
+            SQLAlchemyError: the database cannot be used.
+        """
+        with self._engine.begin() as connection:
+            if self._is_shared:  # by frontends that start at the same time
+                connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+            _METADATA.create_all(connection)
+            there = {column["name"] for column in inspect(connection).get_columns(_JOBS.name)}
+            for column in _JOBS.columns:
+                if column.name not in there:
+                    kind = column.type.compile(connection.dialect)
+                    connection.execute(text(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {kind}"))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # One job
+
+    def create(self, job: Job) -> None:
+        """Keep a new job, but for the image that it starts from.
+
+        With the fence 1 its creator has claimed it already.
+        """
+        row = {
+            "id": job.spec.id,
+            "created_us": round(job.spec.created_at * 1e6),
+            "owner": job.owner,
+            "request_hash": job.request_hash,
+            "kind": job.spec.product.kind,
+            "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
+            "has_image": job.spec.image is not None,
+            "fence": job.fence,
+            "attempts": job.fence,
+            **_state_columns(job),
+        }
+        with self._engine.begin() as connection:
+            connection.execute(insert(_JOBS).values(row))
+
+    def claim(self, job_id: str) -> Claim | None:
+        """Begin a run of a job, the only one whose word counts from now on. None where the job has ended or is gone."""
+        statement = (
+            update(_JOBS)
+            .where(_JOBS.c.id == job_id, _NOT_ENDED)
+            .values(fence=_JOBS.c.fence + 1, attempts=_JOBS.c.attempts + 1)
+            .returning(_JOBS)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else Claim(_job(row), row.attempts, row.has_image)
+
+    def release(self, job: Job) -> None:
+        """End a run before its job's end, which is no fault of the job."""
+        self._change(job, {"attempts": _JOBS.c.attempts - 1})
+
+    def update(self, jobs: Iterable[Job]) -> None:
+        """Keep how far jobs are, of those that may still change."""
+        with self._engine.begin() as connection:
+            for job in jobs:
+                connection.execute(update(_JOBS).where(_is_run_of(job)).values(_state_columns(job)))
+
+    def finish(self, job: Job) -> bool:
+        """Keep the end of a job. False where its run has nothing to say any more."""
+        return self._change(job, _state_columns(job))
+
+    def end(self, job_id: str, state: JobState) -> bool:
+        """End a job, whichever process runs it. False where it has ended before, or is gone."""
+        values = {
+            "status": state.status,
+            "finished_at": state.finished_at,
+            "cancel_requested_at": state.finished_at if state.status == "cancelled" else None,
+            "expires_at": state.expires_at,
+            "error": state.error and state.error.model_dump_json(),
+            "fence": _JOBS.c.fence + 1,
+        }
+        with self._engine.begin() as connection:
+            done = connection.execute(update(_JOBS).where(_JOBS.c.id == job_id, _NOT_ENDED).values(values))
+            return done.rowcount > 0
+
+    def get(self, job_id: str) -> Job | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).one_or_none()
+        return None if row is None else _job(row)
+
+    # Many
+
+    def page(
+        self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order, now: float
+    ) -> Page | None:
+        """Jobs that make a `kind` of thing, in the order of their creation, also among those of one instant.
+
+        Args:
+            owner: of this API key alone, or of all if None.
+            after: id of the job after which the page begins.
+            limit: at most so many.
+            now: unix time; what has expired by then is left out.
+
+        Returns:
+            None where no job is called `after`.
+        """
+        wanted: list[ColumnElement[bool]] = [
+            _JOBS.c.kind == kind,
+            or_(_JOBS.c.expires_at.is_(None), _JOBS.c.expires_at > now),
+        ]
+        if owner is not None:
+            wanted.append(_JOBS.c.owner == owner)
+        place = (_JOBS.c.created_us, _JOBS.c.id)
+        with self._engine.connect() as connection:
+            if after is not None:
+                found = connection.execute(select(*place).where(_JOBS.c.id == after)).one_or_none()
+                if found is None:
+                    return None
+                created, job_id = found
+                later, same = (
+                    (place[0] > created, place[1] > job_id)
+                    if order == "asc"
+                    else (place[0] < created, place[1] < job_id)
+                )
+                wanted.append(or_(later, and_(place[0] == created, same)))
+            sorting = place if order == "asc" else tuple(column.desc() for column in place)
+            rows = connection.execute(select(_JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
+        return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+
+    def lost(self, jobs: Iterable[Job]) -> set[str]:
+        """Ids of those `jobs` whose runs have nothing to say any more."""
+        fences = {job.spec.id: job.fence for job in jobs}
+        if not fences:
+            return set()
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(_JOBS.c.id, _JOBS.c.fence).where(_JOBS.c.id.in_(fences), _NOT_ENDED)).all()
+        live = {row.id for row in rows if row.fence == fences[row.id]}
+        return set(fences) - live
+
+    def unfinished(self, created_before: float) -> tuple[str, ...]:
+        """Ids of the jobs from before that unix time that have not ended."""
+        statement = select(_JOBS.c.id).where(_NOT_ENDED, _JOBS.c.created_us < created_before * 1e6)
+        with self._engine.connect() as connection:
+            return tuple(connection.execute(statement).scalars())
+
+    def expired(self, now: float, limit: int) -> tuple[str, ...]:
+        """Ids of jobs that have expired."""
+        statement = select(_JOBS.c.id).where(_JOBS.c.expires_at <= now).limit(limit)
+        with self._engine.connect() as connection:
+            return tuple(connection.execute(statement).scalars())
+
+    def unknown(self, job_ids: Iterable[str]) -> set[str]:
+        """Those ids that no job has."""
+        asked = set(job_ids)
+        with self._engine.connect() as connection:
+            return asked - set(connection.execute(select(_JOBS.c.id).where(_JOBS.c.id.in_(asked))).scalars())
+
+    def remove(self, job_ids: Iterable[str]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(_JOBS).where(_JOBS.c.id.in_(list(job_ids))))
+
+    # Processes that run jobs
+
+    def beat(self, executor: str) -> None:
+        """Say that `executor` lives."""
+        with self._engine.begin() as connection:
+            now = self._now()
+            done = connection.execute(update(_EXECUTORS).where(_EXECUTORS.c.id == executor).values(beat_at=now))
+            if not done.rowcount:
+                connection.execute(insert(_EXECUTORS).values(id=executor, beat_at=now))
+
+    def dead(self, executors: Iterable[str], lease_seconds: float) -> set[str]:
+        """Those that have not said for so long that they live, or never did."""
+        asked = set(executors)
+        statement = select(_EXECUTORS.c.id).where(
+            _EXECUTORS.c.id.in_(asked), _EXECUTORS.c.beat_at > self._now() - lease_seconds
+        )
+        with self._engine.connect() as connection:
+            return asked - set(connection.execute(statement).scalars())
+
+    def leave(self, executor: str) -> None:
+        """Say that `executor` is no more, and forget those that are long dead."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(_EXECUTORS).where(
+                    or_(_EXECUTORS.c.id == executor, _EXECUTORS.c.beat_at < self._now() - 24 * 3600)
+                )
+            )
+
+    def _now(self) -> Any:
+        """By one clock, where several machines share the database."""
+        if self._is_shared:
+            return func.extract("epoch", func.clock_timestamp())
+        return time.time()
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+    def _change(self, job: Job, values: dict[str, Any]) -> bool:
+        with self._engine.begin() as connection:
+            return connection.execute(update(_JOBS).where(_is_run_of(job)).values(values)).rowcount > 0
+
+
+def _is_run_of(job: Job) -> ColumnElement[bool]:
+    return and_(_JOBS.c.id == job.spec.id, _JOBS.c.fence == job.fence, _NOT_ENDED)
+
+
+def _state_columns(job: Job) -> dict[str, Any]:
+    state = job.state
+    return {
+        "status": state.status,
+        "progress": state.progress,
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+        "expires_at": state.expires_at,
+        "error": state.error and state.error.model_dump_json(),
+        "outputs": json.dumps([output.model_dump(mode="json") for output in job.outputs]),
+    }
+
+
+def _job(row: Row[Any]) -> Job:
+    return Job(
+        spec=JobSpec.model_validate_json(row.spec),
+        state=JobState(
+            status=row.status,
+            progress=row.progress,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            expires_at=row.expires_at,
+            error=row.error and JobError.model_validate_json(row.error),
+        ),
+        outputs=tuple(Output.model_validate(output) for output in json.loads(row.outputs)),
+        owner=row.owner,
+        request_hash=row.request_hash,
+        fence=row.fence,
+    )
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=4)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _engine_in_memory() -> Engine:
+    return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    """What is committed survives a power cut, and readers do not wait for writers."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")

@@ -1,0 +1,64 @@
+"""A job service of the tests', which can be started again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from frontend.jobs.events import JobEvent
+from frontend.jobs.opening import open_jobs
+from frontend.jobs.runner import JobRunner
+from frontend.jobs.service import JobService
+from frontend.jobs.spec import JobSpec
+from frontend.metrics import Metrics
+from frontend.settings import Settings
+from frontend.storage.local_folder import LocalFolder
+from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.jobs.specs import video_spec
+
+
+class JobServer:
+    """What a restart leaves, and what it does not. Jobs are in memory if `url` is None."""
+
+    def __init__(self, url: str | None, folder: Path) -> None:
+        self.settings = Settings(jobs=url)
+        self.generator = FakeGenerator()
+        self.is_stopping = False
+        self.storage = LocalFolder(folder)
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[JobService]:
+        jobs = self.service()
+        await jobs.open()
+        try:
+            yield jobs
+        finally:
+            await jobs.close()
+
+    def service(self) -> JobService:
+        runner = JobRunner(self.generator, Metrics(), timeout_seconds=60)
+        return open_jobs(self.settings, runner, self.storage, lambda: self.is_stopping)
+
+    def files(self) -> list[str]:
+        """What is stored: `JOB/PART-KIND`."""
+        keys = (str(path.relative_to(self.storage.folder)) for path in self.storage.folder.glob("[!.]*/*"))
+        return sorted("-".join(key.split("-")[:2]) for key in keys)
+
+
+def named(job_id: str = "video_1", **changes: Any) -> JobSpec:
+    """A video whose request has its id."""
+    return video_spec(job_id=job_id, request_id=job_id, **changes)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        await asyncio.sleep(0)  # what was begun goes as far as it can
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def heard(jobs: JobService, job_id: str = "video_1") -> list[JobEvent]:
+    """The events of a job until its end."""
+    async with asyncio.timeout(20), aclosing(jobs.listen(job_id)) as events:
+        return [event async for event in events]

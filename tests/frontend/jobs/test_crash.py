@@ -1,0 +1,273 @@
+"""Real frontends before a real tritonserver, killed while they run jobs: no job is lost, and none ends twice."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from frontend.jobs.state import Job
+from frontend.jobs.table import JobTable
+from tests.frontend.jobs.postgres import free_port
+from tests.frontend.scripted_triton import Scripted
+
+pytestmark = pytest.mark.slow
+DEADLINE_SECONDS = 90
+
+
+class Frontend:
+    """`python -m frontend`, started as often as wanted."""
+
+    def __init__(self, folder: Path, triton: Scripted, jobs: str, **environment: str) -> None:
+        self._folder = folder
+        self._port = 0
+        self._environment = os.environ | {
+            "TRITONREEL_TRITON_URL": triton.url,
+            "TRITONREEL_JOBS": jobs,
+            "TRITONREEL_STORAGE": str(folder / "files"),
+            "TRITONREEL_KEYS_FILE": str(folder / "keys.json"),
+            "TRITONREEL_SHUTDOWN_TIMEOUT_SECONDS": "1",
+            **environment,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        with (self._folder / f"frontend-{self._port}.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "frontend"],
+                env=self._environment | {"TRITONREEL_PORT": str(self._port)},
+                stdout=log,
+                stderr=log,
+            )
+        until(self._answers)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def ask(self, request_id: str, prompt: str = "steady") -> None:
+        """Ask for a video, and do not care for the answer."""
+
+        def post() -> None:
+            with contextlib.suppress(httpx.TransportError):  # it is killed
+                httpx.post(
+                    f"{self.url}/v1/videos",
+                    json={"prompt": prompt},
+                    headers={"X-Request-Id": request_id},
+                    timeout=DEADLINE_SECONDS,
+                )
+
+        threading.Thread(target=post, daemon=True).start()
+
+    def _end(self, signal_number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal_number)
+            self._process.wait(30)
+            self._process = None
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "the frontend has ended: " + self._log()
+        try:
+            return httpx.get(f"{self.url}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _log(self) -> str:
+        return (self._folder / f"frontend-{self._port}.log").read_text()[-3000:]
+
+
+class Place:
+    """Where jobs are kept, as the test sees it."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self._files = folder / "files"
+        parsed = make_url(url)
+        self._table = JobTable(parsed if url.startswith("sqlite") else parsed.set(drivername="postgresql+psycopg"))
+
+    def jobs(self) -> dict[str, Job]:
+        """All of them, by the ids of their requests."""
+        self._table.open()
+        page = self._table.page("video", owner=None, after=None, limit=1000, order="asc", now=time.time())
+        assert page is not None
+        return {job.spec.request_id: job for job in page.jobs}
+
+    def count(self, status: str) -> int:
+        return sum(job.state.status == status for job in self.jobs().values())
+
+    def assert_files(self) -> None:
+        """Each completed job has its file, and there is no other, nor a part of one."""
+        there = sorted(
+            "-".join(str(path.relative_to(self._files)).split("-")[:2])
+            for path in self._files.rglob("*")
+            if path.is_file()
+        )
+        assert there == sorted(f"{job.spec.id}/0-video" for job in self.jobs().values())
+
+    def close(self) -> None:
+        self._table.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def place(sqlite_url: str, tmp_path: Path) -> Iterator[Place]:
+    place = Place(sqlite_url, tmp_path)
+    yield place
+    place.close()
+
+
+@pytest.fixture
+def shared_place(postgres_url: str, tmp_path: Path) -> Iterator[Place]:
+    name = f"crash_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    place = Place(make_url(postgres_url).set(database=name).render_as_string(), tmp_path)
+    yield place
+    place.close()
+
+
+def test_each_job_of_a_frontend_that_is_killed_ends_once(tmp_path: Path, triton: Scripted, place: Place) -> None:
+    frontend = Frontend(tmp_path, triton, place.url)
+    names = [f"crash-{number}" for number in range(12)]
+    ids: dict[str, str] = {}
+    try:
+        frontend.start()
+        for name in names:
+            frontend.ask(name)
+        until(lambda: len(place.jobs()) == len(names))
+        ids = {name: job.spec.id for name, job in place.jobs().items()}
+        for _ in range(2):
+            until(lambda: place.count("in_progress") > 0)
+            frontend.kill()
+            left = place.jobs()
+            frontend.start()
+            for name, job in place.jobs().items():
+                assert job.state.progress >= left[name].state.progress
+        until(lambda: place.count("completed") == len(names))
+        for name, job_id in ids.items():
+            described = httpx.get(f"{frontend.url}/v1/videos/{job_id}").json()
+            assert (described["id"], described["status"], described["progress"]) == (job_id, "completed", 100)
+            content = httpx.get(f"{frontend.url}/v1/videos/{job_id}/content").content
+            assert content[4:8] == b"ftyp", name
+    finally:
+        frontend.kill()
+    assert {name: job.spec.id for name, job in place.jobs().items()} == ids
+    place.assert_files()
+
+
+def test_a_frontend_that_is_told_to_stop_parks_its_jobs(tmp_path: Path, triton: Scripted, place: Place) -> None:
+    frontend = Frontend(tmp_path, triton, place.url)
+    try:
+        frontend.start()
+        for number in range(3):
+            frontend.ask(f"parked-{number}", "slow")
+        until(lambda: place.count("in_progress") == 3)
+        frontend.stop()
+        left = place.jobs()
+        assert {job.state.status for job in left.values()} == {"in_progress"}
+        frontend.start()
+        until(lambda: all(job.fence > left[name].fence for name, job in place.jobs().items()))
+        until(lambda: all(triton_runs(triton, name) == 2 for name in left))
+    finally:
+        frontend.kill()
+
+
+def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(
+    tmp_path: Path, triton: Scripted, shared_place: Place
+) -> None:
+    first, second = (Frontend(tmp_path, triton, shared_place.url) for _ in range(2))
+    names = [f"shared-{number}" for number in range(12)]
+    try:
+        first.start()
+        second.start()
+        for number, name in enumerate(names):
+            (first if number % 3 else second).ask(name)
+        until(lambda: len(shared_place.jobs()) == len(names) and shared_place.count("in_progress") > 0)
+        first.kill()
+        until(lambda: shared_place.count("completed") == len(names))
+        for job in shared_place.jobs().values():
+            assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+    finally:
+        first.kill()
+        second.kill()
+    shared_place.assert_files()
+
+
+def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
+    triton = Scripted(tmp_path / "triton")
+    frontend = Frontend(tmp_path, triton, place.url)
+    names = [f"both-{number}" for number in range(4)]
+    try:
+        triton.server.start()
+        frontend.start()
+        for name in names:
+            frontend.ask(name)
+        until(lambda: place.count("in_progress") == len(names))
+        frontend.kill()
+        triton.server.kill()
+        frontend.start()
+        until(lambda: all(job.fence == 2 for job in place.jobs().values()))
+        triton.server.start()
+        until(lambda: place.count("completed") == len(names))
+    finally:
+        frontend.kill()
+        triton.server.kill()
+    place.assert_files()
+
+
+def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
+    triton = Scripted(tmp_path / "triton")
+    frontend = Frontend(tmp_path, triton, place.url, TRITONREEL_MAX_RUNNING_JOBS="3")
+    names = [f"random-{number}" for number in range(30)]
+    chance = random.Random(15)
+    try:
+        triton.server.start()
+        frontend.start()
+        for name in names:
+            frontend.ask(name)
+        until(lambda: len(place.jobs()) == len(names))
+        frontend.kill()  # a client that still waits would be told of tritonserver's death, and its job would fail
+        frontend.start()
+        ids = {name: job.spec.id for name, job in place.jobs().items()}
+        for victim in chance.choices(("frontend", "tritonserver", "both"), weights=(3, 1, 1), k=6):
+            time.sleep(chance.uniform(0.2, 2.5))
+            if victim != "tritonserver":
+                frontend.kill()
+            if victim != "frontend":
+                triton.server.kill()
+                triton.server.start()
+            if victim != "tritonserver":
+                frontend.start()
+        until(lambda: place.count("completed") == len(names))
+    finally:
+        frontend.kill()
+        triton.server.kill()
+    assert {name: job.spec.id for name, job in place.jobs().items()} == ids
+    place.assert_files()
+
+
+def triton_runs(triton: Scripted, request_id: str) -> int:
+    return sum(line.get("request_id") == request_id for line in triton.log())

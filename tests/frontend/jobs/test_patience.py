@@ -1,0 +1,75 @@
+"""Jobs and outages of the engine."""
+
+import pytest
+
+from frontend.errors import EngineStalled, EngineUnavailable
+from frontend.jobs.events import PartEvent
+from frontend.jobs.patience import MAX_LOSSES, PatientRunner
+from frontend.jobs.runner import Tell
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Output
+from protocol.errors import InvalidRequest, ModelFailed, QueueFull
+from protocol.events import Progress
+from tests.frontend.jobs.specs import completed, video_spec
+
+BEGUN = PartEvent(0, Progress(steps_done=1, steps=2, frames_done=0, frames=9))
+
+
+class Engine:
+    """Fails as it is told, then makes the video."""
+
+    def __init__(self, *errors: Exception, begins: bool = False) -> None:
+        self.errors = list(errors)
+        self.begins = begins
+        self.runs = 0
+
+    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+        self.runs += 1
+        if self.begins:
+            await tell(BEGUN)
+        if self.errors:
+            raise self.errors.pop(0)
+        return [(b"x", completed(spec).outputs[0])]
+
+
+async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Output]]:
+    async def tell(event: PartEvent) -> None:
+        assert event == BEGUN
+
+    return await PatientRunner(engine, lambda job_id: awaited, pause_seconds=0).run(video_spec(), tell)
+
+
+OUTAGES = [EngineUnavailable("away"), EngineStalled("silent"), QueueFull("8 run and 32 wait")]
+
+
+@pytest.mark.parametrize("error", [*OUTAGES, ModelFailed("died")])
+async def test_a_client_that_waits_is_told_at_once(error: Exception) -> None:
+    engine = Engine(error, begins=True)
+    with pytest.raises(type(error)):
+        await run(engine, awaited=True)
+    assert engine.runs == 1
+
+
+@pytest.mark.parametrize("error", OUTAGES)
+async def test_a_job_waits_for_an_engine_that_is_away_however_long(error: Exception) -> None:
+    engine = Engine(*[error] * 50)
+    assert await run(engine)
+    assert engine.runs == 51
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("lost"), ModelFailed("died")])
+async def test_a_job_that_loses_the_engine_is_run_again_a_few_times(error: Exception) -> None:
+    engine = Engine(*[error] * (MAX_LOSSES - 1), begins=True)
+    assert await run(engine)
+    engine = Engine(*[error] * MAX_LOSSES, begins=True)
+    with pytest.raises(type(error)):
+        await run(engine)
+    assert engine.runs == MAX_LOSSES
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("must be odd", "width"), RuntimeError("bug")])
+async def test_what_is_no_outage_is_not_waited_for(error: Exception) -> None:
+    engine = Engine(error)
+    with pytest.raises(type(error)):
+        await run(engine)
+    assert engine.runs == 1
