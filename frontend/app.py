@@ -33,7 +33,7 @@ from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
-from frontend.routes import health, images_generations, loras, metrics, models, videos, videos_generations
+from frontend.routes import health, images_generations, loras, metrics, models, video_events, videos, videos_generations
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
@@ -133,7 +133,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     )
     app.state.services = services
     app.state.stop = stop
-    for routes in (videos_generations, videos, images_generations, models, loras, metrics):
+    for routes in (videos_generations, videos, video_events, images_generations, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)

@@ -17,6 +17,7 @@ from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.schemas.fields import Fields, parse_size
 from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, ImageSamplingFields
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
+from frontend.schemas.videos import VideoCreateRequest
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.printable import printable
@@ -46,8 +47,8 @@ def check_supported(request: VideoRequest | ImageGenerationRequest, *, refuse_un
     if refuse_unknown_fields and (unknown := _unknown_fields(request)):
         others = f", nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
         raise UnknownFields(f"is not a field that this server knows{others}", unknown[0])
-    if request.stream:
-        raise InvalidRequest("streaming is not supported yet, leave it out or say false", "stream")
+    if isinstance(request, VideoCreateRequest) and request.stream:
+        raise InvalidRequest("is for /v1/videos/generations; here follow /v1/videos/{id}/events", "stream")
     if isinstance(request, ImageGenerationRequest):
         _check_image_fields(request)
     if request.response_format not in (None, "b64_json"):
@@ -208,8 +209,8 @@ def _fill_from_image(options: _Options, card: ModelCard, image: ReferenceImage) 
 
 
 def _check_image_fields(request: ImageGenerationRequest) -> None:
-    if request.partial_images:
-        raise InvalidRequest("partial images are not supported yet, leave it out", "partial_images")
+    if request.partial_images and not request.stream:
+        raise InvalidRequest("needs stream: true", "partial_images")
     if request.response_format == "url":
         raise InvalidRequest("there is no storage yet to fetch images from, must be b64_json", "response_format")
     if request.background == "transparent":

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from frontend.errors import VideoNotFound
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.state import FinishedJob, Job
-from frontend.schemas.images_generations import ImageData, ImageGenerationResponse, ImageParams
+from frontend.schemas.images_generations import ImageCompleted, ImageData, ImageGenerationResponse, ImageParams
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_report import VideoData
 from frontend.schemas.videos import CreatedVideo, Video
@@ -62,6 +62,20 @@ async def images_response(finished: FinishedJob) -> ImageGenerationResponse:
         params=ImageParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
         data=await _data(finished, ImageData),
     )
+
+
+def image_events(response: ImageGenerationResponse) -> list[ImageCompleted]:
+    """The images one by one, as a stream has them."""
+    return [
+        ImageCompleted(
+            b64_json=image.b64_json,
+            created_at=response.created,
+            size=response.size,
+            output_format=response.output_format,
+            seed=image.seed,
+        )
+        for image in response.data
+    ]
 
 
 def _video_fields(job: Job) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Progress(_Event):
     steps: int
     frames_done: int
     frames: int
+    queue_position: int | None = None
+    """jobs before it; None of one that does not wait"""
 
     @property
     def is_complete(self) -> bool:

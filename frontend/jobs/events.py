@@ -5,12 +5,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-from frontend.generators.generator import Frames
 from frontend.jobs.state import Job
 from protocol.events import Progress
 
 MAX_BACKLOG = 16
-"""events that wait for a slow listener; the oldest are dropped, as each may hold the pixels of some frames"""
+"""events that wait for a slow listener, of which the oldest are dropped"""
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,22 @@ class Queued:
 
 @dataclass(frozen=True)
 class PartEvent:
-    """The generator told something of one of the job's videos or images."""
+    """How far one of the job's videos or images is."""
 
     part: int
     """which, counted from 0"""
-    event: Progress | Frames
+    progress: Progress
+    seconds_left: float | None = None
+    """until the whole job is done, if it goes on as it did"""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """How far a job is that does not run here."""
+
+    job: Job
+    queue_position: int | None
+    """jobs before it; None of one that runs elsewhere"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Interrupted:
     """The last event here: the job goes on later, or in another process."""
 
 
-JobEvent = Queued | PartEvent | Ended | Interrupted
+JobEvent = Queued | PartEvent | Recorded | Ended | Interrupted
 
 
 class Broadcast:
@@ -54,7 +64,7 @@ class Broadcast:
         match event:
             case Queued():
                 self._so_far[None] = event
-            case PartEvent(part, Progress()):
+            case PartEvent(part):
                 self._so_far[part] = event
             case Ended() | Interrupted():
                 self._so_far = {None: event}

@@ -12,7 +12,6 @@ from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from protocol.errors import ModelFailed, QueueFull
-from protocol.events import Progress
 
 MAX_LOSSES = 5
 """runs of one job in which a model failed, or the engine was lost after the first step: it may be for the job"""
@@ -50,8 +49,7 @@ class PatientRunner:
 
             async def hear(event: PartEvent) -> None:
                 nonlocal begun
-                waits = isinstance(event.event, Progress) and event.event.steps_done == 0
-                begun = begun or not waits
+                begun = begun or event.progress.steps_done > 0
                 await tell(event)
 
             try:

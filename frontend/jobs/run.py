@@ -2,14 +2,15 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from frontend.errors import INTERNAL, internal_message, rule_of
-from frontend.generators.generator import Frames
 from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queued
+from frontend.jobs.pace import Pace
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob, Job, JobError, Output, percent_done
+from frontend.jobs.state import FinishedJob, Job, JobError, Output, fraction_done
 from protocol.errors import Cancelled
 from protocol.events import Progress
 
@@ -56,6 +57,7 @@ class Run:
         self._job = job
         self._store = store
         self._progress: dict[int, Progress] = {}
+        self._pace = Pace()
         self._given_up = False
         self.broadcast.publish(Queued())
         self._work = asyncio.create_task(runner.run(job.spec, self._hear))
@@ -73,14 +75,12 @@ class Run:
         await self.cancel()
 
     async def _hear(self, event: PartEvent) -> None:
-        self.broadcast.publish(event)
-        if isinstance(event.event, Frames):
-            return  # `Progress` counts them too
-        self._progress[event.part] = event.event
-        if event.event.steps_done == 0:
+        self._progress[event.part] = event.progress
+        fraction = fraction_done(self._progress.values(), len(self._job.spec.samples))
+        self.broadcast.publish(replace(event, seconds_left=self._pace.seconds_left(fraction, time.monotonic())))
+        if event.progress.steps_done == 0:
             return  # said while it waits in the generator's queue, too
-        percent = percent_done(self._progress.values(), len(self._job.spec.samples))
-        state = self._job.state.advanced(percent, time.time())
+        state = self._job.state.advanced(int(100 * fraction), time.time())
         if state != self._job.state:
             self._job = self._job.with_state(state)
             await self._store.update(self._job)

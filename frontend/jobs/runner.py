@@ -63,7 +63,6 @@ class JobRunner:
                             report = event
                         case Frames(pixels):
                             await encoding.add(pixels)
-                            await tell(PartEvent(part, event))
                         case Progress():
                             await tell(PartEvent(part, event))
         if report is None:

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, StorageError, VideoNotFound, error_of
-from frontend.jobs.events import Ended, Interrupted, JobEvent
+from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.lock import FileLock
 from frontend.jobs.patience import PatientRunner
 from frontend.jobs.queue import JobQueue, Work
@@ -75,6 +75,8 @@ class JobService:
         """calls that the queue makes for each job now, those that wait for a place too"""
         self._sweep = Sweep(store, self._queue, executor, self._working, is_lone=is_lone)
         self._runs: dict[str, Run] = {}
+        self._next_start = asyncio.Event()
+        """set when a run begins, for those who listen to a job that waits; each run has another"""
         self._places = asyncio.Semaphore(max_running)
         self._begun: dict[str, asyncio.Task[None]] = {}
         """jobs that began here when they came, before the queue had them"""
@@ -203,15 +205,17 @@ class JobService:
         return file
 
     async def listen(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
-        """What happens to a job, see `Broadcast.listen`. Of one that runs elsewhere the end alone.
+        """What happens to a job, see `Broadcast.listen`; of one that does not run here, what its record says.
 
         Raises:
             VideoNotFound: the job is not found or has expired.
         """
         while not (job := await self.get(job_id)).state.is_finished:
-            run = self._runs.get(job_id)
+            run, next_start = self._runs.get(job_id), self._next_start
             if run is None:
-                await asyncio.sleep(_POLL_SECONDS)
+                yield Recorded(job, await self._queue_position(job))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(next_start.wait(), _POLL_SECONDS)
                 continue
             async with aclosing(run.broadcast.listen()) as events:
                 async for event in events:
@@ -232,6 +236,11 @@ class JobService:
             return
         if await _asked(self._store.end(job_id, job.state.cancelled(time.time()))):
             self._waiters.tell(job_id, Cancelled("the job was cancelled"))
+
+    async def _queue_position(self, job: Job) -> int | None:
+        if job.state.status != "queued":
+            return None
+        return await _asked(self._store.queued_before(job))
 
     async def _outcome(self, job_id: str) -> Outcome | None:
         """What a job has come to by its record; None where it has not ended. Raises VideoNotFound, JobsUnavailable."""
@@ -318,6 +327,8 @@ class JobService:
     def _start(self, claim: Claim) -> Run:
         runner = self._runner if claim.attempts <= MAX_ATTEMPTS else _Refusal(claim.attempts - 1)
         run = self._runs[claim.job.spec.id] = Run(claim.job, runner, self._store)
+        self._next_start.set()
+        self._next_start = asyncio.Event()
         return run
 
     async def _follow(self, job: Job, run: Run) -> None:

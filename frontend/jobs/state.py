@@ -107,9 +107,9 @@ class FinishedJob:
     files: tuple[bytes, ...]
 
 
-def percent_done(progress: Iterable[Progress], parts: int) -> int:
-    """How far a job of `parts` videos or images is, from the progress of those that have told theirs."""
-    return int(100 * sum(_fraction(part) for part in progress) / parts)
+def fraction_done(progress: Iterable[Progress], parts: int) -> float:
+    """How far a job of `parts` videos or images is, 0 to 1, from the progress of those that have told theirs."""
+    return sum(_fraction(part) for part in progress) / parts
 
 
 def _fraction(progress: Progress) -> float:

@@ -171,6 +171,10 @@ class JobStore:
         )
         return page and Page(tuple(self._running.get(job.spec.id, job) for job in page.jobs), page.has_more)
 
+    async def queued_before(self, job: Job) -> int:
+        """See `JobTable.queued_before`."""
+        return await self._in_thread(lambda: self._table.queued_before(job))
+
     async def unfinished(self, older_than_seconds: float) -> list[str]:
         """See `JobTable.unfinished`; without those that run here."""
         found = await self._in_thread(lambda: self._table.unfinished(time.time() - older_than_seconds))

@@ -65,6 +65,7 @@ _JOBS = Table(
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
     Index("tritonreel_jobs_created", "created_us", "id"),
     Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
+    Index("tritonreel_jobs_status", "status", "created_us"),
     Index("tritonreel_jobs_expiry", "expires_at"),
 )
 _EXECUTORS = Table(
@@ -235,6 +236,14 @@ class JobTable:
             sorting = place if order == "asc" else tuple(column.desc() for column in place)
             rows = connection.execute(select(_JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
         return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+
+    def queued_before(self, job: Job) -> int:
+        """How many jobs that came before this one have not begun either."""
+        created = round(job.spec.created_at * 1e6)
+        earlier = or_(_JOBS.c.created_us < created, and_(_JOBS.c.created_us == created, _JOBS.c.id < job.spec.id))
+        statement = select(func.count()).where(_JOBS.c.status == "queued", earlier)
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
 
     def lost(self, jobs: Iterable[Job]) -> set[str]:
         """Ids of those `jobs` whose runs have nothing to say any more."""

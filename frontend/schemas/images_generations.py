@@ -81,9 +81,11 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
     response_format: Word | None = Field(
         None, description="`b64_json`. `url` needs storage, which is not there yet (400).", examples=["b64_json"]
     )
-    stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
+    stream: bool | None = Field(None, description="Answer with server-sent events, one for each image.")
     partial_images: PartialImages | None = Field(
-        None, description="Partial images are not supported yet: more than 0 is answered with 400."
+        None,
+        description="With `stream`: so many previews of each image are sent while it is made, or fewer where it has "
+        "not as many steps.",
     )
     quality: Word | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
     style: Word | None = Field(None, description="Without effect; the prompt is what changes style.")
@@ -125,3 +127,15 @@ class ImageGenerationResponse(BaseModel):
         description="What of the request was not done as written, such as fields that nobody knows.",
         examples=[["unknown field 'sedd' has no effect"]],
     )
+
+
+class ImageCompleted(BaseModel):
+    """Of a stream: an image."""
+
+    type: Literal["image_generation.completed"] = "image_generation.completed"
+    b64_json: str
+    created_at: int
+    size: str
+    output_format: ImageFormat
+    background: Literal["opaque"] = "opaque"
+    seed: int

@@ -57,4 +57,4 @@ class VideoRequest(VideoSamplingFields, RequestFields):
         None, description="Fills the fields of the same name that are absent at the top level and in `video_params`."
     )
     response_format: Word | None = Field(None, description="`b64_json` is the only one.", examples=["b64_json"])
-    stream: bool | None = Field(None, description="Streaming is not supported yet: true is answered with 400.")
+    stream: bool | None = Field(None, description="True is answered with 400: follow `/v1/videos/{id}/events`.")

@@ -27,6 +27,8 @@ class VideoGenerationRequest(VideoRequest):
         }
     )
 
+    stream: bool | None = Field(None, description="Answer with server-sent events; the last one has the result.")
+
 
 class VideoGenerationResponse(VideoReport):
     """The videos, and what was really made."""

@@ -19,6 +19,7 @@ class _Waiting:
     """A job that waits."""
 
     need: MemoryNeed
+    moved: Callable[[int | None], None]
     turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     overtaken: int = 0
     """jobs behind it that started before it"""
@@ -53,12 +54,14 @@ class Admission:
         self,
         while_waiting: Callable[[], Awaitable[NoReturn]],
         need: MemoryNeed = MemoryNeed(),  # noqa: B008 (frozen)
+        moved: Callable[[int | None], None] = lambda _: None,
     ) -> AsyncIterator[None]:
         """Hold a place; give it back on leaving.
 
         Args:
             while_waiting: runs beside the wait and ends it by raising.
             need: memory of the job.
+            moved: told how many jobs wait before this one, whenever that changes, and None when it starts.
 
         Raises:
             InvalidRequest: there is not as much memory, whatever else runs.
@@ -70,7 +73,7 @@ class Admission:
                 f"{self._memory.bytes // _MIB:,} MiB for jobs: ask for a smaller size or fewer frames",
                 "size",
             )
-        waiting = _Waiting(need)
+        waiting = _Waiting(need, moved)
         self._waiting.append(waiting)
         self._start_those_that_fit()
         if not waiting.turn.done():
@@ -117,6 +120,7 @@ class Admission:
                 self._waiting.remove(waiting)
                 self._running.append(waiting.need)
                 waiting.turn.set_result(None)
+                waiting.moved(None)
                 for earlier in passed:
                     earlier.overtaken += 1
             elif waiting.overtaken >= MAX_OVERTAKEN:
@@ -130,3 +134,5 @@ class Admission:
 
     def _tell(self) -> None:
         self._changed(len(self._running), len(self._waiting))
+        for position, waiting in enumerate(self._waiting):
+            waiting.moved(position)

@@ -66,7 +66,7 @@ class Job:
         Raises:
             PipelineError: why the job ended early.
         """
-        async with admission.place(self._watch, self.need):
+        async with admission.place(self._watch, self.need, self._moved):
             self.timings["queue_seconds"] = self._elapsed()
             self.check()
             with self._timed("text"):
@@ -103,7 +103,10 @@ class Job:
         self.check()
         await self.report(self.progress)
 
-    def _advance(self, **counts: int) -> None:
+    def _moved(self, position: int | None) -> None:
+        self._advance(queue_position=position)
+
+    def _advance(self, **counts: int | None) -> None:
         self.progress = self.progress.model_copy(update=counts)
 
     async def _watched(self, work: Coroutine[Any, Any, T]) -> T:

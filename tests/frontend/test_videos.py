@@ -377,7 +377,7 @@ async def test_json_that_is_no_object_is_422(client: httpx.AsyncClient, body: by
         ({"n": "1"}, 422, 'n must be an integer, got "1"'),
         ({"lora": [{"nam": "ink"}]}, 422, "lora.0.nam is not a known field"),
         ({"seconds": "5 s"}, 422, 'seconds must be a number, got "5 s"'),
-        ({"stream": True}, 400, "stream: streaming is not supported yet"),
+        ({"stream": True}, 400, "stream: is for /v1/videos/generations"),
         ({"response_format": "url"}, 400, "response_format: must be b64_json"),
         ({"size": "24x16"}, 400, "size: must be a multiple of 16, got 24"),
         ({"extra_body": {"num_frames": 165}}, 400, "extra_body.num_frames: must be at most 161"),

@@ -197,7 +197,7 @@ async def test_a_wrong_request_is_told_so_though_triton_is_away(
     client: httpx.AsyncClient, generator: FakeGenerator
 ) -> None:
     generator.describe_error = EngineUnavailable("connection refused")
-    assert (await post(client, stream=True)).status_code == 400
+    assert (await post(client, response_format="gif")).status_code == 400
     assert (await post(client, n=11)).status_code == 422
 
 

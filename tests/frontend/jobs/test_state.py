@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from frontend.jobs.state import JobError, JobState, percent_done
+from frontend.jobs.state import JobError, JobState, fraction_done
 from protocol.events import Progress
 
 ERROR = JobError(code="model_failed", message="the VAE died")
@@ -87,4 +87,4 @@ def test_a_state_cannot_be_written_to() -> None:
     ],
 )
 def test_the_parts_of_a_job_count_alike_and_denoising_most(progress: list[Progress], parts: int, percent: int) -> None:
-    assert percent_done(progress, parts) == percent
+    assert int(100 * fraction_done(progress, parts)) == percent

@@ -24,13 +24,15 @@ class Jobs:
         self.admission = Admission(max_running, max_waiting, lambda *counts: self.counts.append(counts), memory)
         self.started: list[str] = []
         self.release: dict[str, asyncio.Event] = {}
+        self.positions: dict[str, list[int | None]] = {}
+        """what each was told of its place in the queue"""
 
     def start(self, name: str, need: MemoryNeed = MemoryNeed()) -> asyncio.Task[None]:  # noqa: B008 (frozen)
         self.release[name] = asyncio.Event()
         return asyncio.create_task(self._run(name, need))
 
     async def _run(self, name: str, need: MemoryNeed) -> None:
-        async with self.admission.place(never, need):
+        async with self.admission.place(never, need, self.positions.setdefault(name, []).append):
             self.started.append(name)
             await self.release[name].wait()
 
@@ -49,6 +51,21 @@ async def test_jobs_beyond_the_limit_wait_and_start_in_order() -> None:
 
     assert jobs.started == ["a", "b", "c"]
     assert jobs.counts[-1] == (0, 0)
+
+
+async def test_a_job_that_waits_is_told_how_many_are_before_it() -> None:
+    jobs = Jobs(max_running=1, max_waiting=5)
+    tasks = [jobs.start(name) for name in "abc"]
+    await asyncio.sleep(0.01)
+    assert jobs.positions["c"][-1] == 1
+    jobs.release["a"].set()
+    await asyncio.sleep(0.01)
+    assert jobs.positions["b"][-1] is None
+    assert jobs.positions["c"][-1] == 0
+    for name in "bc":
+        jobs.release[name].set()
+    await asyncio.gather(*tasks)
+    assert jobs.positions["c"][-1] is None
 
 
 async def test_one_too_many_is_refused_and_the_others_go_on() -> None:

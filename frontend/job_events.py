@@ -1,0 +1,108 @@
+"""From what happens to a job to the server-sent events that say it."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from frontend.errors import error_of, rule_of
+from frontend.http.sse import ServerSentEvent
+from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued, Recorded
+from frontend.jobs.state import Job, JobError, fraction_done
+from frontend.schemas.errors import ErrorDetail
+from frontend.schemas.video_events import VideoEvent, VideoEventType
+from protocol.events import Progress
+
+_TYPES: dict[str, VideoEventType] = {
+    "queued": "video.queued",
+    "in_progress": "video.in_progress",
+    "completed": "video.completed",
+    "failed": "video.failed",
+    "cancelled": "video.cancelled",
+}
+
+
+async def progress_events(
+    job: Job, events: AsyncGenerator[JobEvent, None], heard: str | None = None
+) -> AsyncGenerator[ServerSentEvent, None]:
+    """An event for each change of `job`, the present state first; the last one is its end.
+
+    An event's id says all that it tells of the state, so that any process knows what a client has heard.
+
+    Args:
+        events: of the job, see `JobService.listen`; closed at the end.
+        heard: id of the last event that the client knows: it is not repeated.
+    """
+    telling = _Telling(job)
+    async with aclosing(events):
+        async for event in events:
+            told = telling.of(event)
+            if told is None:
+                continue
+            event_id = _id_of(told)
+            if event_id != heard:
+                yield ServerSentEvent(told.type, told.model_dump_json(exclude_none=True), event_id)
+            heard = event_id
+
+
+def is_end(event_id: str | None) -> bool:
+    """Whether a client that has heard this event has heard the last one."""
+    return event_id is not None and event_id.split(":")[0] in ("completed", "failed", "cancelled")
+
+
+class _Telling:
+    """What is known of a job, as its events come."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._progress: dict[int, Progress] = {}
+        self._percent = job.state.progress
+
+    def of(self, event: JobEvent) -> VideoEvent | None:
+        """What to say of an event; None for what changes nothing."""
+        match event:
+            case Queued():
+                return self._event("queued") if self._job.state.status == "queued" else None
+            case Recorded(job, queue_position):
+                self._percent = max(self._percent, job.state.progress)
+                return self._event(job.state.status, queue_position=queue_position)
+            case Ended(job):
+                self._percent = job.state.progress
+                error = _detail(job.state.error) if job.state.error else None
+                return self._event(job.state.status, error=error)
+            case PartEvent(part, progress, seconds_left):
+                return self._of_part(part, progress, seconds_left)
+        return None
+
+    def _of_part(self, part: int, progress: Progress, seconds_left: float | None) -> VideoEvent:
+        self._progress[part] = progress
+        parts = len(self._job.spec.samples)
+        percent = int(100 * fraction_done(self._progress.values(), parts))
+        self._percent = min(99, max(self._percent, percent))
+        begun = self._percent > 0 or any(
+            one.steps_done or one.queue_position is None for one in self._progress.values()
+        )
+        return self._event(
+            "in_progress" if begun else "queued",
+            queue_position=progress.queue_position,
+            index=part if parts > 1 else None,
+            step=progress.steps_done,
+            steps=progress.steps,
+            frames_done=progress.frames_done,
+            frames=progress.frames,
+            seconds_left=None if seconds_left is None else round(seconds_left, 1),
+        )
+
+    def _event(self, status: str, **fields: object) -> VideoEvent:
+        return VideoEvent.model_validate(
+            {"type": _TYPES[status], "id": self._job.spec.id, "progress": self._percent, **fields}
+        )
+
+
+def _detail(error: JobError) -> ErrorDetail:
+    rule = rule_of(error_of(error.code, error.message, error.field))
+    return ErrorDetail(message=error.message, type=rule.type, param=error.field, code=error.code)
+
+
+def _id_of(event: VideoEvent) -> str:
+    status = event.type.removeprefix("video.")
+    numbers = (event.progress, event.queue_position, event.index, event.step, event.frames_done)
+    return ":".join([status, *("" if number is None else str(number) for number in numbers)])

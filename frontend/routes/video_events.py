@@ -1,0 +1,44 @@
+"""`GET /v1/videos/{video_id}/events`."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from frontend.http.sse import LAST_EVENT_ID, event_stream
+from frontend.job_events import is_end, progress_events
+from frontend.schemas.errors import ErrorBody
+from frontend.schemas.video_events import VideoEvent
+from frontend.services import ServicesDep
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"])
+
+_STREAM: dict[str, Any] = {
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "description": "One event for each change.",
+}
+
+
+@router.get(
+    "/{video_id}/events",
+    summary="Follow a video",
+    description="Server-sent events, the present state first: `video.queued` with the jobs before it, "
+    "`video.in_progress` with steps, frames and the seconds that are left, and at last `video.completed`, "
+    "`video.failed` or `video.cancelled`. A client that was cut off says in `Last-Event-ID` what it has heard, as "
+    "browsers do; one that has heard the end is answered with 204. Whether anybody listens makes no difference to "
+    "the job.",
+    response_class=Response,
+    responses={
+        200: _STREAM,
+        204: {"description": "The client has heard the last event."},
+        404: {"model": ErrorBody, "description": "The video is not found or has expired."},
+        "default": {"model": ErrorBody, "description": "Any other error."},
+    },
+    openapi_extra={"x-event-schema": VideoEvent.model_json_schema()},
+)
+async def follow_video(request: Request, video_id: str, services: ServicesDep) -> Response:
+    job = await services.jobs.get(video_id)
+    heard = request.headers.get(LAST_EVENT_ID)
+    if job.state.is_finished and is_end(heard):
+        return Response(status_code=204)
+    return event_stream(request, progress_events(job, services.jobs.listen(video_id), heard))
