@@ -75,6 +75,8 @@ def test_plan_json_says_what_each_was_built_for(
     plans.check("tensorrt-rtx", library.version, CAPABILITY)
     (plan,) = plans.engines
     assert [profile.name for profile in plan.profiles] == ["wide", "64x64x9", "wide, adapters", "64x64x9, adapters"]
+    assert plan.profiles[3].sizes["height"] == (8, 8)
+    assert [plan.profiles[number].sizes["rank"] for number in (0, 2)] == [(0, 0), (1, 4)]
     least, most = plan.profiles[1].least, plan.profiles[1].most
     assert (least["hidden_states"][0], most["hidden_states"][0]) == (1, OPTIONS.batch)
     assert least["hidden_states"][1:] == most["hidden_states"][1:]
