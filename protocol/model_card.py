@@ -106,6 +106,8 @@ class ModelCard(_Frozen):
     num_train_timesteps: int
     precision: Precision = "float32"
     """what its models compute in; their inputs and outputs are float32"""
+    vae_precision: Precision | None = None
+    """what the VAE computes in; None where that is the same"""
     rope: RotaryEmbedding | None = None
     """for transformers that take rotary tables"""
     memory: MemoryUse | None = None
