@@ -50,6 +50,13 @@ def main(
             show_default="float32 for onnxruntime, bfloat16 for onnx",
         ),
     ] = None,
+    vae_precision: Annotated[
+        Precision | None,
+        typer.Option(
+            help="Of the VAE alone. float32 is what diffusers' examples for Wan decode in, and takes twice the memory.",
+            show_default="as the rest",
+        ),
+    ] = None,
     model_id: Annotated[
         str | None, typer.Option("--id", help="Id to serve the model under, instead of the checkpoint's own.")
     ] = None,
@@ -98,7 +105,7 @@ def main(
     console = Console(highlight=False, soft_wrap=True)
     if model_id is not None and len(checkpoints) > 1:
         raise typer.BadParameter("it names one checkpoint; export one at a time", param_hint="--id")
-    options = Options(target, precision or DEFAULT_PRECISION[target], model_id, external_above)
+    options = Options(target, precision or DEFAULT_PRECISION[target], model_id, external_above, vae_precision)
     listener = EventListener() if events else ConsoleListener(console, to)
     try:
         with listener:

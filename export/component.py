@@ -20,7 +20,7 @@ from export.family import Part
 from export.graph import BuiltGraph, Graph, Session, save
 from export.lora import adapter_targets, add_adapter_inputs
 from export.mapped_module import MappedModule
-from export.options import EXTERNAL_ABOVE, Options, Precision, Target
+from export.options import EXTERNAL_ABOVE, Form, Options, Precision, Target
 from export.precision import HALF_TOLERANCE, SignalToNoise
 from export.shared_trace import SharedTrace, trace_apart
 from export.source import Source, component_config
@@ -102,7 +102,7 @@ def export_component(
     started = time.monotonic()
     part, version = task.part, task.version
     on_stage(f"{part.component}: loading")
-    form = options.form(part.precisions)
+    form = options.form(part)
     mapped = MappedModule(part.load, task.folder, form.precision, version.parent)
     version.mkdir()
     used: set[str] = set()
@@ -110,7 +110,7 @@ def export_component(
         if isinstance(graph, BuiltGraph):
             on_stage(f"{part.component}: building {graph.file}")
             with mapped.as_stored():
-                save(_finish(graph.build(), options), version / graph.file, options.external_above)
+                save(_finish(graph.build(), options.target, form), version / graph.file, options.external_above)
             used.update(mapped.stored)
         else:
             used |= mapped.names_in(graph.module) or set(mapped.stored)
@@ -186,22 +186,19 @@ def trace_component(graph: Graph, mapped: MappedModule, part: Part, options: Opt
             traced = trace_apart(graph, {name: one for name, one in parameters.items() if name not in computed})
     if part.takes_adapters:
         add_adapter_inputs(traced.model, graph.module)
-    return SharedTrace(_finish(traced.model, options), traced.weights), bool(computed)
+    finished = _finish(traced.model, options.target, options.form(part))
+    return SharedTrace(finished, traced.weights), bool(computed)
 
 
-def _finish(model: ir.Model, options: Options) -> ir.Model:
+def _finish(model: ir.Model, target: Target, form: Form) -> ir.Model:
     """What is done to every graph, in place."""
-    if _is_emulated(options):
-        return emulate(model)
-    if options.target is Target.ONNXRUNTIME:
-        fuse_attention(model)
-    else:
+    if target is Target.ONNX:
         expand_masks(model.graph)
+    elif form.precision.is_half:
+        return emulate(model)
+    else:
+        fuse_attention(model)
     return model
-
-
-def _is_emulated(options: Options) -> bool:
-    return options.target is Target.ONNXRUNTIME and options.precision.is_half
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,6 @@ def disk_use(tasks: Iterable[Task], options: Options, repository: Path, kept: Pa
 
 
 def _written(task: Task, options: Options) -> int:
-    dtype = DTYPES[options.form(task.part.precisions).precision]
+    dtype = DTYPES[options.form(task.part).precision]
     weights = sum(header.count for header in StoredWeights(task.folder).headers.values()) * dtype.itemsize
     return _BESIDES + weights * (1 if task.part.bands is None else _VAE_COPIES)

@@ -172,12 +172,13 @@ def _plan(folder: Path, family: Family, repository: Path, options: Options) -> P
     checkpoint = open_checkpoint(folder, family.layout)
     own = read_defaults(folder)
     card = family.card(checkpoint, own.model_copy(update={"id": options.model_id or own.id}))
-    card = card.model_copy(update={"precision": options.precision})
+    card = card.model_copy(update={"precision": options.precision, "vae_precision": options.vae_precision})
     check_configurations(family, repository)
     parts = tuple(part for part in family.parts if part.source in checkpoint.models)
     components = {source: component_fingerprint(folder / source) for source in checkpoint.models}
     fingerprints = {
-        part.model: (components[part.source], exporter_fingerprint(options, part.modules)) for part in parts
+        part.model: (components[part.source], exporter_fingerprint(options, part.modules, options.form(part)))
+        for part in parts
     }
     plan = Plan(folder, family, checkpoint, card, parts, fingerprints, fast_tokenizer(folder / "tokenizer"))
     check_shared(repository, card, parts, plan.components, options)

@@ -74,6 +74,11 @@ class Part:
         return [_module(function) for function in functions if function is not None]
 
     @property
+    def is_vae(self) -> bool:
+        """A decoder or encoder."""
+        return self.bands is not None
+
+    @property
     def takes_adapters(self) -> bool:
         """Low-rank adapters (LoRA) change transformers only."""
         return self.component in ("transformer", "transformer_2")

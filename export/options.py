@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.family import Part
 
 EXTERNAL_ABOVE = 100_000_000
 """bytes of weights that still go into the .onnx file, which is in memory several times when it is written"""
@@ -52,8 +56,15 @@ class Options:
     """served id; None: the checkpoint's own, or the family's"""
     external_above: int = EXTERNAL_ABOVE
     """bytes of weights above which they go to a file beside the graph"""
+    vae_precision: Precision | None = None
+    """of the VAE; None: the same"""
 
-    def form(self, precisions: frozenset[Precision]) -> Form:
-        """For a component that can be exported in those; one that cannot be in this half precision is in the other."""
-        precision = self.precision if self.precision in precisions else Precision.BFLOAT16
+    @property
+    def precision_of_vae(self) -> Precision:
+        return self.vae_precision or self.precision
+
+    def form(self, part: "Part") -> Form:
+        """For a component; one that cannot be in the half precision that is asked for is in the other."""
+        asked = self.precision_of_vae if part.is_vae else self.precision
+        precision = asked if asked in part.precisions else Precision.BFLOAT16
         return Form(precision, is_for_gpu=self.target is Target.ONNX or precision.is_half)

@@ -100,11 +100,12 @@ def check_shared(
             present = read_source(repository / model / VERSION)
             if present is None or present.component != fingerprints[model]:
                 raise other_component(model, card.id, other.id, f" in {repository}")
-            form = (options.target, options.form(by_model[model].precisions).precision)
-            if (present.target, present.precision) != form:
+            part = by_model[model]
+            if (present.target, present.precision) != (options.target, options.form(part).precision):
+                option = "--vae-precision" if part.is_vae else "--precision"
                 raise RepositoryError(
                     f"{other.id} runs on the {model} in {repository}, which is in {present.precision} for "
-                    f"{present.target}; export {card.id} with --precision {present.precision} --target "
+                    f"{present.target}; export {card.id} with {option} {present.precision} --target "
                     f"{present.target} too, or into another repository, with --to"
                 )
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from export.checkpoint import read_json
 from export.imports import imported_files
-from export.options import Options, Precision, Target
+from export.options import Form, Options, Precision, Target
 from pipelines.lora.targets import Targets
 
 SOURCE_FILE = "source.json"
@@ -80,14 +80,16 @@ def component_fingerprint(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def exporter_fingerprint(options: Options, modules: Iterable[str] = ()) -> str:
+def exporter_fingerprint(options: Options, modules: Iterable[str] = (), form: Form | None = None) -> str:
     """SHA-256 of the code that makes graphs, of its libraries' versions, and of the options that change files.
 
     Args:
         modules: that make the graphs of one kind of component; what they import counts too.
+        form: of that component; None for a checkpoint, whose components are in several.
     """
+    precisions = [options.precision, options.precision_of_vae] if form is None else [form.precision]
     settings = [f"{library} {version(library)}" for library in _LIBRARIES]
-    settings += [options.target, options.precision, str(options.external_above)]
+    settings += [options.target, *precisions, str(options.external_above)]
     digest = hashlib.sha256("\n".join(settings).encode())
     _add_files(digest, imported_files([_COMPONENT, *modules]))
     return digest.hexdigest()

@@ -9,6 +9,9 @@ from pydantic_settings import SettingsError
 from frontend.settings import Settings as FrontendSettings
 from launcher.errors import SetupError, in_words
 from launcher.settings import Settings
+from protocol.placement import AUTO, EngineName, parse_device
+from runtime.engine import EngineUnusable
+from runtime.placement import check_tensorrt
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +26,16 @@ def check_lora_folder(folder: Path) -> None:
         raise SetupError(
             f"Cannot read the folder of adapters {folder}: {in_words(error)}. Choose another one with --lora-dir."
         ) from error
+
+
+def check_engine(settings: Settings) -> None:
+    """Raise SetupError where no model could run on the engine that all are to run on."""
+    if settings.engine != EngineName.TENSORRT:
+        return
+    try:
+        check_tensorrt(parse_device(settings.device or AUTO))
+    except EngineUnusable as error:
+        raise SetupError(f"--engine {settings.engine}: {error}.") from error
 
 
 def check_environment(settings: Settings) -> None:

@@ -5,7 +5,7 @@ import time
 
 from launcher.access import decide
 from launcher.checkpoints import look
-from launcher.checks import check_environment, check_lora_folder
+from launcher.checks import check_engine, check_environment, check_lora_folder
 from launcher.export_process import ExportProcess, make_repository
 from launcher.frontend_process import FrontendProcess
 from launcher.hang_watch import HangWatch
@@ -30,6 +30,7 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     with RunFolder(settings.run_dir) as run_folder:
         check(settings.ports, settings.host, settings.with_frontend)
         check_environment(settings)
+        check_engine(settings)
         check_lora_folder(settings.lora_dir)
         access = decide(settings) if settings.with_frontend else None
         triton = TritonServer(settings, stop_signal)

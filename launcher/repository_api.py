@@ -1,11 +1,15 @@
 """Triton's HTTP endpoints for health, model configuration and the model repository."""
 
 import json
+import re
 from pathlib import Path
 
 import httpx
 
 from protocol.events import Failed, Refreshed, read_event
+
+_MODEL_EXCEPTION = re.compile(r"\bTritonModelException: (.+?)\s*(?:\n\nAt:|\Z)", re.DOTALL)
+"""a sentence for people, and where in the code it comes from"""
 
 
 class RepositoryError(Exception):
@@ -74,4 +78,10 @@ class RepositoryApi:
     def _post(self, path: str, timeout: float | None) -> None:
         response = self._client.post(path, timeout=timeout)
         if not response.is_success:
-            raise RepositoryError(response.json().get("error", response.text))
+            raise RepositoryError(_in_its_words(response.json().get("error", response.text)))
+
+
+def _in_its_words(message: str) -> str:
+    """What a model says when it cannot be loaded, without what Triton and Python put around it."""
+    found = _MODEL_EXCEPTION.search(message)
+    return found[1] if found else message

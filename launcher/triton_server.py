@@ -510,7 +510,15 @@ class TritonServer:
                 logger.info("loaded %s (%.1f s)", model, time.monotonic() - began)
 
     def _load_error(self, errors: Mapping[str, BaseException]) -> StartError:
-        return StartError("\n".join(f"Model {name} did not load: {error}" for name, error in errors.items()), self.log)
+        by_reason: dict[str, list[str]] = {}
+        for name, error in errors.items():
+            by_reason.setdefault(str(error), []).append(name)
+        lines = [f"{_counted(names)} did not load: {reason}" for reason, names in by_reason.items()]
+        return StartError("\n".join(lines), self.log)
 
     def _start_error(self, message: str) -> StartError:
         return StartError(f"{message}\nIts last lines:\n{self._process.last_lines()}", self.log)
+
+
+def _counted(models: Sequence[str]) -> str:
+    return f"Model{'s' * (len(models) > 1)} {', '.join(models)}"

@@ -12,6 +12,7 @@ import torch
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
 from pipelines.denoise import AfterStep
+from pipelines.engine_limits import EngineLimits
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import Entry, LoraFolder
 from pipelines.qwen_image import QwenImage
@@ -63,6 +64,7 @@ class Pipelines:
         loras: the adapters that requests can name.
         cache: of encoded prompts and images, for all checkpoints; absent: none are kept.
         device: where latents are between the calls of models.
+        engine_limits: what TensorRT engines take of what a checkpoint can do, by its card; absent: all.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Pipelines:
         loras: LoraFolder | None = None,
         cache: ConditionCache | None = None,
         device: torch.device = torch.device("cpu"),  # noqa: B008
+        engine_limits: Callable[[ModelCard], EngineLimits] = lambda card: EngineLimits(),
     ) -> None:
         self._folder = folder
         self._runner = runner
@@ -82,6 +85,7 @@ class Pipelines:
         self._loras = loras or LoraFolder(None)
         self._cache = cache or ConditionCache(max_bytes=0)
         self._device = device
+        self._engine_limits = engine_limits
         self._adapters: dict[str, Adapters] = {}
         self._by_id: dict[str, Pipeline[Any]] = {}
         self._folders: dict[str, Pipeline[Any]] = {}
@@ -120,9 +124,12 @@ class Pipelines:
         card = ModelCard.read(checkpoint)
         if card.family not in FAMILIES:
             raise ValueError(f"{checkpoint / CARD_FILE}: no family {card.family!r}; export the checkpoint again")
-        adapters = Adapters.of(checkpoint, self._loras)
+        limits = self._engine_limits(card)
+        adapters = Adapters.of(checkpoint, self._loras, limits.adapter_ranks)
         family = FAMILIES[card.family]
-        return family(checkpoint, self._runner, self._evaluate, adapters, self._cache, self._device), adapters
+        pipeline = family(checkpoint, self._runner, self._evaluate, adapters, self._cache, self._device)
+        pipeline.card = limits.narrow(card)
+        return pipeline, adapters
 
     def take_in(self, name: str, pipeline: Pipeline[Any], adapters: Adapters) -> None:
         """Serve what `open` gave."""

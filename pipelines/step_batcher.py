@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 
@@ -106,6 +107,7 @@ class StepBatcher:
     Args:
         call: evaluates one batch.
         max_rows: rows of one call at most.
+        rows_of: by model, where it takes fewer; may change.
         max_elements: latent values of one call at most; a single row may have more. A submission with more rows than
             this allows is evaluated in several calls, between which others have their turn.
         gather_seconds: after a call, how long to wait for its jobs to come back with their next step, counted anew
@@ -120,9 +122,11 @@ class StepBatcher:
         max_elements: int = 2**62,
         gather_seconds: float = 0.005,
         clock: Callable[[], float] = time.monotonic,
+        rows_of: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._call = call
         self._max_rows = max_rows
+        self._rows_of = rows_of
         self._max_elements = max_elements
         self._gather_seconds = gather_seconds
         self._clock = clock
@@ -154,7 +158,7 @@ class StepBatcher:
         key = (shared.key, *((name, x.dtype, x.device, x.shape[1:]) for name, x in sorted(rows.items())))
         submission = _Submission(rows, shared, len(latents), asyncio.get_running_loop().create_future())
         queue = self._models.setdefault(model, _ModelQueue(self._gather_seconds, self._clock))
-        queue.add(key, submission, self._rows_at_once(latents))
+        queue.add(key, submission, self._rows_at_once(model, latents))
         if not queue.has_worker:
             queue.has_worker = True
             worker = asyncio.create_task(self._work(model, queue))
@@ -167,8 +171,9 @@ class StepBatcher:
                 await submission.call.end()
             raise
 
-    def _rows_at_once(self, latents: torch.Tensor) -> int:
-        return max(1, min(self._max_rows, self._max_elements // max(1, math.prod(latents.shape[1:]))))
+    def _rows_at_once(self, model: str, latents: torch.Tensor) -> int:
+        max_rows = min(self._max_rows, self._rows_of.get(model, self._max_rows))
+        return max(1, min(max_rows, self._max_elements // max(1, math.prod(latents.shape[1:]))))
 
     async def _work(self, model: str, queue: "_ModelQueue") -> None:
         try:

@@ -21,6 +21,9 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Extent = Literal["max_side", "max_frames", "max_pixel_frames"]
+
+
 class Limits(_Frozen):
     """How far a request may go."""
 
@@ -31,6 +34,8 @@ class Limits(_Frozen):
     max_frames: int = 1
     max_pixel_frames: int
     """width * height * num_frames at most"""
+    of_engines: tuple[Extent, ...] = ()
+    """those of the limits that the TensorRT engines of this server set: the model itself can do more"""
 
 
 class LatentSpace(_Frozen):
@@ -101,6 +106,8 @@ class ModelCard(_Frozen):
     num_train_timesteps: int
     precision: Precision = "float32"
     """what its models compute in; their inputs and outputs are float32"""
+    vae_precision: Precision | None = None
+    """what the VAE computes in; None where that is the same"""
     rope: RotaryEmbedding | None = None
     """for transformers that take rotary tables"""
     memory: MemoryUse | None = None

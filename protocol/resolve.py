@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from protocol.errors import InvalidRequest
-from protocol.model_card import ModelCard
+from protocol.model_card import Extent, Limits, ModelCard
 from protocol.printable import LONGEST, printable
 from protocol.sampling import SPECS, AnySpec, NoUse, SamplingDefaults, SamplingRequest
 
@@ -94,7 +94,8 @@ def _invalid(error: ValidationError) -> InvalidRequest:
 def _check_frames(given: dict[str, Any], card: ModelCard) -> None:
     num_frames = given.get("num_frames", card.defaults.num_frames)
     if num_frames > card.limits.max_frames:
-        raise InvalidRequest(f"must be at most {card.limits.max_frames} frames, got {num_frames}", "num_frames")
+        message = f"must be at most {card.limits.max_frames} frames, got {num_frames}"
+        raise InvalidRequest(message + _whose(card.limits, "max_frames"), "num_frames")
 
 
 def _check_size(spec: AnySpec, card: ModelCard) -> None:
@@ -103,14 +104,25 @@ def _check_size(spec: AnySpec, card: ModelCard) -> None:
         if pixels % limits.size_multiple:
             raise InvalidRequest(f"must be a multiple of {limits.size_multiple}, got {pixels}", side)
         if pixels > limits.max_side:
-            raise InvalidRequest(f"must be at most {limits.max_side}, got {pixels}", side)
+            raise InvalidRequest(f"must be at most {limits.max_side}, got {pixels}{_whose(limits, 'max_side')}", side)
     pixel_frames = spec.width * spec.height * spec.num_frames
     if pixel_frames > limits.max_pixel_frames:
         raise InvalidRequest(
             f"width * height * num_frames must be at most {limits.max_pixel_frames:,}, "
-            f"got {spec.width} * {spec.height} * {spec.num_frames} = {pixel_frames:,}",
+            f"got {spec.width} * {spec.height} * {spec.num_frames} = {pixel_frames:,}"
+            + _whose(limits, "max_pixel_frames"),
             "size",
         )
+
+
+def _whose(limits: Limits, extent: Extent) -> str:
+    """What to do about a limit that is the engines' and not the model's."""
+    if extent not in limits.of_engines:
+        return ""
+    return (
+        ": the TensorRT engines of this server were built for no more; ask for less, or have them built for more with "
+        "`python -m export.engines --size WIDTHxHEIGHTxFRAMES`"
+    )
 
 
 def _check_image(spec: AnySpec, card: ModelCard) -> None:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipelines.lora.targets import DOWN, UP
 from runtime.engine import PLAN_FILE, EngineUnusable
 
+RANK = "rank"
+"""among the sizes of a profile: of all adapters of a call together"""
 CURRENT = "current"
 """the GPU of the machine that built an engine"""
 
@@ -25,6 +27,9 @@ class EngineProfile(_Frozen):
     least: Mapping[str, Shape]
     """input -> its smallest shape; inputs whose shape never varies are left out"""
     most: Mapping[str, Shape]
+    sizes: Mapping[str, tuple[int, int]] = {}
+    """least and most of each size, as the graph's inputs name it, and of `RANK`. Empty in plans of before it was
+    written"""
 
     def takes(self, shapes: Mapping[str, Shape]) -> bool:
         """Whether inputs of these shapes fit."""
@@ -53,6 +58,11 @@ class EnginePlan(_Frozen):
     engine: str
     """the file"""
     profiles: tuple[EngineProfile, ...]
+
+    def range(self, size: str) -> tuple[int, int] | None:
+        """Least and most of a size over all profiles, of which the wide one has both; None where none has it."""
+        found = [profile.sizes[size] for profile in self.profiles if size in profile.sizes]
+        return (min(least for least, _ in found), max(most for _, most in found)) if found else None
 
     def choose(self, shapes: Mapping[str, Shape]) -> int:
         """Number of the narrowest profile that takes inputs of these shapes: the fastest.
@@ -88,6 +98,11 @@ class EnginePlans(_Frozen):
             raise EngineUnusable(
                 f"{folder / PLAN_FILE} cannot be read: build the engines with `python -m export.engines` ({error})"
             ) from None
+
+    def range(self, size: str) -> tuple[int, int] | None:
+        """Least and most of a size that every engine takes which has it; None where none has."""
+        found = [one for one in (engine.range(size) for engine in self.engines) if one is not None]
+        return (max(least for least, _ in found), min(most for _, most in found)) if found else None
 
     def write(self, folder: Path) -> None:
         (folder / PLAN_FILE).write_text(self.model_dump_json(indent=2) + "\n")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from protocol.placement import CPU, Device, EngineName
 from runtime.engine import PLAN_FILE, EngineUnusable
 from runtime.gpu import Gpu, find_gpu
-from runtime.tensorrt_library import LibraryName, LoadedLibrary, load
+from runtime.tensorrt_library import LibraryName, LoadedLibrary, how_to_install, is_installed, load
 
 if TYPE_CHECKING:
     from runtime.engine_plan import EnginePlans
@@ -91,6 +91,18 @@ def sampling_device(device: Device | None) -> Device:
     return Device("cuda") if _has_gpu() and (has_cuda_provider() or _has_tensorrt()) else CPU
 
 
+def check_tensorrt(device: Device | None) -> None:
+    """Whether TensorRT could run any engine here, without loading it.
+
+    Raises:
+        EngineUnusable: a GPU or its driver, torch's CUDA build, or the library is missing.
+    """
+    _tensorrt_gpu(device)
+    if not any(map(is_installed, LibraryName)):
+        ways = " or ".join(map(how_to_install, LibraryName))
+        raise EngineUnusable(f"neither {' nor '.join(LibraryName)} is installed: {ways}")
+
+
 def has_cuda_provider() -> bool:
     """Whether this is onnxruntime-gpu."""
     import onnxruntime as ort
@@ -101,10 +113,7 @@ def has_cuda_provider() -> bool:
 def _with_tensorrt(folder: Path, device: Device | None) -> Placement:
     from runtime.engine_plan import EnginePlans  # the other models load sooner without pydantic
 
-    if device == CPU:
-        raise EngineUnusable("TensorRT runs on GPUs only: ask for the device auto or cuda:N, or for another engine")
-    wanted = device or Device("cuda")
-    gpu = _check_gpu(wanted)
+    wanted, gpu = _tensorrt_gpu(device)
     plans = EnginePlans.read(folder)
     if plans.library not in list(LibraryName):
         raise EngineUnusable(f"{folder / PLAN_FILE}: there is no library {plans.library!r}: build the engines again")
@@ -115,6 +124,13 @@ def _with_tensorrt(folder: Path, device: Device | None) -> Placement:
     if missing := sorted(set(graphs) - built.keys()):
         raise EngineUnusable(f"{folder} has no engine of {missing[0]}: build it with `python -m export.engines`")
     return Placement(wanted, TensorRTFiles(plans, library))
+
+
+def _tensorrt_gpu(device: Device | None) -> tuple[Device, Gpu]:
+    if device == CPU:
+        raise EngineUnusable("TensorRT runs on GPUs only: ask for the device auto or cuda:N, or for another engine")
+    wanted = device or Device("cuda")
+    return wanted, _check_gpu(wanted)
 
 
 def _check_gpu(device: Device) -> Gpu:

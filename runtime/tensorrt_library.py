@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import tensorrt
 
 _RTX_LIBRARIES = ("libtensorrt_rtx.so.1", "libtensorrt_onnxparser_rtx.so.1")
+_MODULES = {"tensorrt": ("tensorrt", "tensorrt_bindings"), "tensorrt-rtx": ("tensorrt_rtx_bindings",)}
 _INSTALL = {
     "tensorrt": "pip install tensorrt-cu13-bindings, of the version whose libraries are there",
     "tensorrt-rtx": "pip install 'tritonreel[tensorrt-rtx]'",
@@ -39,6 +40,14 @@ class LoadedLibrary(NamedTuple):
     version: str
     module: ModuleType
     """see stubs/tensorrt.pyi"""
+
+
+def is_installed(name: LibraryName) -> bool:
+    return any(importlib.util.find_spec(module) is not None for module in _MODULES[name])
+
+
+def how_to_install(name: LibraryName) -> str:
+    return _INSTALL[name]
 
 
 def load(name: LibraryName) -> LoadedLibrary:
@@ -74,7 +83,7 @@ def make_logger(trt: ModuleType, say: Callable[[str], object]) -> "tensorrt.ILog
 
 
 def _import_full() -> ModuleType:
-    for name in ("tensorrt", "tensorrt_bindings"):
+    for name in _MODULES["tensorrt"]:
         if importlib.util.find_spec(name) is not None:
             return importlib.import_module(name)
     raise ImportError("it is not installed")

@@ -117,7 +117,7 @@ def prepare_graph(model: WideTransformer, version: Path, options: Options) -> No
         module.save_config(folder)
         entries = describe_module(module, DTYPES[options.precision])
         write_zeros(folder / "diffusion_pytorch_model.safetensors", entries)
-        form = options.form(part.precisions)
+        form = options.form(part)
         mapped = MappedModule(part.load, folder, form.precision, Path(scratch))
         (graph,) = part.graphs(mapped.module, form)
         assert isinstance(graph, Graph)
@@ -138,7 +138,7 @@ def build_vae(config: Config, version: Path, options: Options) -> Any:
     from diffusers import AutoencoderKLWan
 
     part = wan_parts.vae("vae")
-    form = options.form(part.precisions)
+    form = options.form(part)
     module = AutoencoderKLWan(**config).eval().to(DTYPES[form.precision])
     version.mkdir(parents=True, exist_ok=True)
     for graph in part.graphs(module, form):

@@ -12,6 +12,7 @@ import onnx
 
 from export.engines.errors import EngineError
 from protocol.model_card import ModelCard
+from runtime.engine_plan import RANK
 
 _ADAPTER_SIZE = ".rank"
 """what the names of adapters' sizes end with"""
@@ -43,6 +44,11 @@ class Profile:
     sizes: Sizes
     adapter_rank: Range
     """of low-rank adapters; 0 where there is none"""
+
+    @property
+    def ranges(self) -> Sizes:
+        """Of all sizes."""
+        return {**self.sizes, RANK: self.adapter_rank}
 
     def shapes(self, graph: onnx.GraphProto) -> Shapes:
         """Of every input that has a size which varies.
@@ -115,6 +121,17 @@ def profiles(
     return [*plain, *(Profile(f"{profile.name}, adapters", profile.sizes, ranks) for profile in plain)]
 
 
+def merged(some: Sequence[Profile], others: Sequence[Profile]) -> list[Profile]:
+    """For a graph that two checkpoints share: profiles of one name take what is in either."""
+    by_name = {profile.name: profile for profile in some}
+    for other in others:
+        one = by_name.get(other.name, other)
+        ranges = dict(_union([one.ranges, other.ranges], best=one.ranges))
+        ranks = ranges.pop(RANK)
+        by_name[other.name] = Profile(other.name, ranges, ranks)
+    return list(by_name.values())
+
+
 def _text(card: ModelCard) -> Sizes:
     """Of a text encoder, which encodes one prompt at a time."""
     tokens = card.max_sequence_length
@@ -169,4 +186,8 @@ def _crossed(sizes: Sizes) -> Sizes:
         for side in sides if ranges else ():
             least, most = min(one.least for one in ranges), max(one.most for one in ranges)
             crossed[side] = Range(least, sizes[side].best, most)
+    if "patches" in sizes:
+        best, latents = sizes["patches"].best, [crossed[name] for name in ("frames", "height", "width")]
+        most = best * prod(one.most for one in latents) // prod(one.best for one in latents)
+        crossed["patches"] = Range(sizes["patches"].least, best, most)
     return crossed

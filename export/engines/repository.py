@@ -8,7 +8,7 @@ from pathlib import Path
 from export.engines.builder import BuiltEngine, EngineBuilder
 from export.engines.errors import EngineError
 from export.engines.library import Library
-from export.engines.profiles import Profile, VideoSize, default_size, profiles
+from export.engines.profiles import Profile, VideoSize, default_size, merged, profiles
 from export.options import Target
 from export.source import Source, read_source
 from protocol.model_card import CARD_FILE, ModelCard
@@ -74,8 +74,9 @@ def plan_engines(repository: Path, options: EngineOptions, models: Sequence[str]
                     card, component, sizes, options.batch, options.adapter_rank, source.adapter_targets is not None
                 )
                 for graph in _graphs(version):
-                    tasks.setdefault(
-                        graph, EngineTask(model, graph, tuple(of_component), must_fuse=component not in _VAES)
+                    others = tasks[graph].profiles if graph in tasks else ()  # of a checkpoint that shares it
+                    tasks[graph] = EngineTask(
+                        model, graph, tuple(merged(others, of_component)), must_fuse=component not in _VAES
                     )
     if missing := set(models) - {task.model for task in tasks.values()}:
         raise EngineError(f"{repository} holds no {', '.join(sorted(missing))}")
@@ -153,18 +154,19 @@ def _plan(task: EngineTask) -> EnginePlan:
     import onnx
 
     graph = onnx.load(str(task.graph), load_external_data=False).graph
-    shapes = [(profile.name, profile.shapes(graph)) for profile in task.profiles]
+    shapes = [(profile, profile.shapes(graph)) for profile in task.profiles]
     return EnginePlan(
         graph=task.graph.name,
         fingerprint=_fingerprint(task.graph),
         engine=task.engine.name,
         profiles=tuple(
             EngineProfile(
-                name=name,
+                name=profile.name,
                 least={key: tuple(least) for key, (least, _, _) in of.items()},
                 most={key: tuple(most) for key, (_, _, most) in of.items()},
+                sizes={size: (one.least, one.most) for size, one in profile.ranges.items()},
             )
-            for name, of in shapes
+            for profile, of in shapes
         ),
     )
 

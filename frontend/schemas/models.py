@@ -5,13 +5,19 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from frontend.launcher_status import Coming
-from protocol.model_card import Limits, ModelCard, Task
+from protocol.model_card import Extent, Limits, ModelCard, Task
 from protocol.sampling import SamplingDefaults
 
 
 class ModelLimits(Limits):
     """How far a request may go."""
 
+    of_engines: tuple[Extent, ...] = Field(
+        default=(),
+        description="Those of the limits that the TensorRT engines of this server set, and not the model: built for "
+        "other sizes they would be others.",
+        examples=[["max_side", "max_frames"]],
+    )
     max_sequence_length: int = Field(
         description="Tokens of a prompt that the model reads, as its own tokenizer counts them; for Wan the one that "
         "ends the text is one of them. What is longer is cut off there, and a warning says so.",

@@ -96,8 +96,9 @@ class MemoryEstimate:
         pixels = params.width * params.height * frames_under_way
         held = caches + _LATENT_COPIES * _FLOAT * prod((channels, frames, height, width)) + _FRAME_BYTES * pixels
         if self._on_gpu:
-            share = (1 + MARGIN) * (1.0 if card.precision == "float32" else 0.5)
-            calls = {model: int(share * size) for model, size in calls.items()}
+            in_half = dict.fromkeys(calls, card.precision != "float32")
+            in_half |= dict.fromkeys(vaes, (card.vae_precision or card.precision) != "float32")
+            calls = {model: int((1 + MARGIN) * size / (2 if in_half[model] else 1)) for model, size in calls.items()}
         return MemoryNeed(calls, held)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 import triton_python_backend_utils as pb_utils
 
 from pipelines.condition_cache import ConditionCache
+from pipelines.engine_limits import EngineLimits
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.bls import BlsRunner
 from pipelines.ensemble.job import Job
@@ -62,7 +64,10 @@ class TritonPythonModel:
         torch.set_num_threads(1)
         self._metrics = Metrics(args["model_name"], args["model_version"])
         self._runner = BlsRunner()
-        self._batcher = StepBatcher(self._evaluate, settings.max_step_batch, settings.max_step_elements)
+        self._step_rows: dict[str, int] = {}
+        self._batcher = StepBatcher(
+            self._evaluate, settings.max_step_batch, settings.max_step_elements, rows_of=self._step_rows
+        )
         self._residency = self._open_residency()
         asked = parse_device(os.environ.get(DEVICE_VARIABLE) or AUTO)
         self._device = torch.device(str(sampling_device(asked)))
@@ -80,8 +85,9 @@ class TritonPythonModel:
         cache = ConditionCache(
             settings.condition_cache_mib * 2**20, self._metrics.condition_looked_up, self._metrics.conditions_kept
         )
-        self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device)
         self._models = folder.parents[1]
+        limits = partial(EngineLimits.here, self._models)
+        self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device, limits)
         self._plans: dict[str, BandPlan] = {}
         self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans, on_gpu)
         self._refreshing = asyncio.Lock()
@@ -215,6 +221,11 @@ class TritonPythonModel:
             self._residency.add({model: weights_bytes(self._models / model / "1") for model in parts.names()})
         vaes = [model for model in (parts.vae, parts.vae_encoder) if model is not None]
         self._plans |= {model: BandPlan.read(self._models / model / "1") for model in vaes}
+        rows = EngineLimits.here(self._models, pipeline.card).rows
+        for component, model in parts.model_dump(exclude_none=True).items():
+            self._step_rows.pop(model, None)
+            if component in rows:
+                self._step_rows[model] = rows[component]
         self._pipelines.take_in(name, pipeline, adapters)
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:

@@ -47,6 +47,50 @@ def test_graphs_of_another_precision_are_others() -> None:
     assert len(fingerprints) == len(Precision)
 
 
+def test_only_a_vae_s_graphs_are_others_in_another_precision_of_the_vae() -> None:
+    half = Options(Target.ONNX, Precision.BFLOAT16)
+    mixed = dataclasses.replace(half, vae_precision=Precision.FLOAT32)
+    same = dataclasses.replace(half, vae_precision=Precision.BFLOAT16)
+
+    def fingerprints(options: Options) -> dict[str, str]:
+        of_parts = {
+            name: exporter_fingerprint(options, part.modules, options.form(part)) for name, part in PARTS.items()
+        }
+        return {"checkpoint": exporter_fingerprint(options), **of_parts}
+
+    assert fingerprints(same) == fingerprints(half)
+    differing = {name for name, found in fingerprints(mixed).items() if found != fingerprints(half)[name]}
+    assert differing == {"checkpoint", "vae"}
+    assert mixed.form(PARTS["vae"]) == Form(Precision.FLOAT32, is_for_gpu=True)
+    on_cpu = Options(precision=Precision.BFLOAT16, vae_precision=Precision.FLOAT32)
+    assert on_cpu.form(PARTS["vae"]) == Form(Precision.FLOAT32, is_for_gpu=False)
+    assert on_cpu.form(PARTS["transformer"]) == Form(Precision.BFLOAT16, is_for_gpu=True)
+
+
+def test_a_vae_in_float32_beside_the_rest_in_half(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    family = dataclasses.replace(of_text_encoder(tiny_checkpoint), parts=(PARTS["vae"],))
+    half = Options(Target.ONNX, Precision.BFLOAT16)
+    mixed = dataclasses.replace(half, vae_precision=Precision.FLOAT32)
+
+    (made,) = export_one(tiny_checkpoint, family, tmp_path, mixed)
+
+    assert (made.source.precision, made.source.signal_to_noise) == (Precision.FLOAT32, None)
+    assert made.source.max_difference < 1e-4
+    card = ModelCard.read(tmp_path / "generate" / "1" / "wan_t2v")
+    assert (card.precision, card.vae_precision) == ("bfloat16", "float32")
+    graph = onnx.load(tmp_path / "wan_vae" / "1" / "whole_next.onnx").graph
+    assert {value.type.tensor_type.elem_type for value in graph.input} == {onnx.TensorProto.FLOAT}
+    assert "Attention" in {node.op_type for node in graph.node}  # as GPUs' libraries read it
+
+    def card_of_other_family(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:
+        return family.card(checkpoint, own).model_copy(update={"family": "wan_i2v", "id": "second"})
+
+    other = dataclasses.replace(family, name="wan_i2v", card=card_of_other_family)
+    message = r"which is in float32 for onnx; export second with --vae-precision float32 --target onnx too"
+    with pytest.raises(RepositoryError, match=message):
+        export_one(tiny_checkpoint, other, tmp_path, half)
+
+
 def test_umt5_is_bfloat16_where_float16_is_asked(tiny_checkpoint: Path, tmp_path: Path) -> None:
     """Its values do not fit float16."""
     (made,) = export_one(

@@ -24,7 +24,7 @@ async def test_the_list_has_openais_shape_and_our_limits(client: httpx.AsyncClie
         "family": "wan_t2v",
         "tasks": ["text-to-video"],
         "defaults": card.defaults.model_dump(),
-        "limits": card.limits.model_dump() | {"max_sequence_length": 8},
+        "limits": card.limits.model_dump(mode="json") | {"max_sequence_length": 8},
     }
 
 

@@ -136,6 +136,15 @@ def test_stop_says_it_too(tmp_path: Path) -> None:
     assert f"Cannot look for a server in {tmp_path}: Is a directory" in output
 
 
+# The engine
+
+
+def test_an_engine_that_no_model_could_run_on(options: tuple[str, ...]) -> None:
+    output = start(*options, "--engine", "tensorrt", "--device", "cpu")
+    assert "--engine tensorrt: TensorRT runs on GPUs only: ask for the device auto or cuda:N, or for another" in output
+    assert len(output.splitlines()) == 1
+
+
 # The model repository
 
 

@@ -126,6 +126,17 @@ async def test_a_batch_has_at_most_max_rows_and_those_left_over_go_next() -> Non
     assert [count for _, count in transformer.batches] == [4, 4, 2]
 
 
+async def test_a_model_may_take_fewer_rows_than_others() -> None:
+    transformer = Transformer()
+    batcher = StepBatcher(transformer, max_rows=4, rows_of={"engine": 1})
+
+    guided = batcher.evaluate("engine", rows(1, 0, count=2)), batcher.evaluate("m", rows(2, 0, count=2))
+    first, second = await asyncio.gather(*guided)
+
+    assert [len(first), len(second)] == [2, 2]
+    assert sorted(count for _, count in transformer.batches) == [1, 1, 2]
+
+
 async def test_a_failing_job_fails_alone() -> None:
     batcher = StepBatcher(Transformer(), max_rows=8)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import InvalidRequest
-from protocol.model_card import Limits, ModelCard
+from protocol.model_card import Extent, Limits, ModelCard
 from protocol.resolve import parse, resolve, round_frames
 from protocol.sampling import MAX_SEED, SPECS, WanSpec
 from tests.model_cards import (
@@ -93,6 +93,25 @@ def test_what_the_model_cannot_do_names_the_field(fields: dict[str, Any], blamed
     with pytest.raises(InvalidRequest) as refused:
         made_of(**fields)
     assert refused.value.field == blamed
+
+
+@pytest.mark.parametrize(
+    ("extent", "fields", "blamed"),
+    [
+        ("max_frames", {"num_frames": 37}, "num_frames"),
+        ("max_side", {"width": 4112}, "width"),
+        ("max_side", {"height": 4112}, "height"),
+        ("max_pixel_frames", {"width": 96, "num_frames": 33}, "size"),
+    ],
+)
+def test_a_limit_of_engines_says_what_can_be_done_about_it(extent: Extent, fields: dict[str, Any], blamed: str) -> None:
+    limits = TWO_EXPERTS.limits.model_copy(update={"of_engines": (extent,)})
+    card = TWO_EXPERTS.model_copy(update={"limits": limits})
+    for other in (TWO_EXPERTS, card):
+        with pytest.raises(InvalidRequest, match=r"must be at most [\d,]+") as refused:
+            made_of(other, **fields)
+        assert refused.value.field == blamed
+        assert ("built for more with `python -m export.engines --size" in refused.value.message) == (other is card)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from runtime import placement
 from runtime.engine import EngineUnusable
 from runtime.engine_plan import EnginePlan, EnginePlans
 from runtime.gpu import Gpu, find_gpu
-from runtime.placement import choose, onnx_device, sampling_device
+from runtime.placement import check_tensorrt, choose, onnx_device, sampling_device
+from runtime.tensorrt_library import LibraryName, is_installed
 
 GPUS = [Gpu(index, f"GPU {index}", "8.9", 2**34) for index in range(2)]
 
@@ -77,6 +78,35 @@ def test_what_is_asked_for_is_had_or_refused(machine: Callable[..., None]) -> No
         for place in (onnx_device, sampling_device):
             with pytest.raises(EngineUnusable, match=r"no such GPU|torch here is its build for the CPU"):
                 place(second)
+
+
+def test_tensorrt_needs_a_gpu_and_one_of_its_libraries(
+    machine: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: set[str] = {"tensorrt-rtx"}
+    monkeypatch.setattr(placement, "is_installed", installed.__contains__)
+    machine(gpus=2)
+    check_tensorrt(None)
+    check_tensorrt(Device("cuda", 1))
+    with pytest.raises(EngineUnusable, match=r"TensorRT runs on GPUs only"):
+        check_tensorrt(CPU)
+    for gpus, torch in ((0, "2.13.0"), (1, "2.13.0+cpu")):
+        machine(gpus=gpus, torch=torch)
+        with pytest.raises(EngineUnusable, match=r"no such GPU|torch here is its build for the CPU"):
+            check_tensorrt(None)
+    machine()
+    installed.clear()
+    message = (
+        r"neither tensorrt nor tensorrt-rtx is installed: pip install tensorrt-cu13-bindings, .* or pip install 'tri"
+    )
+    with pytest.raises(EngineUnusable, match=message):
+        check_tensorrt(None)
+
+
+def test_a_library_is_there_whose_bindings_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_installed(LibraryName.TENSORRT_RTX)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not any(map(is_installed, LibraryName))
 
 
 def test_without_engines_auto_is_onnx_runtime(machine: Callable[..., None], tmp_path: Path) -> None:

@@ -6,11 +6,16 @@ from pathlib import Path
 import onnx
 import pytest
 
+from export.component import Task, export_component
 from export.engines.builder import BuiltEngine, EngineBuilder
 from export.engines.errors import EngineError
 from export.engines.library import Library, LibraryName, load_library
+from export.engines.profiles import Profile, Range
 from export.engines.repository import EngineOptions, EngineTask, build_engines, plan_engines
+from export.options import Options, Precision, Target
+from export.wan_t2v import WAN_T2V
 from runtime.engine_plan import EnginePlans
+from tests.model_cards import model_card
 
 CAPABILITY = "8.9"
 OPTIONS = EngineOptions((CAPABILITY,), batch=2, adapter_rank=4)
@@ -75,10 +80,13 @@ def test_plan_json_says_what_each_was_built_for(
     plans.check("tensorrt-rtx", library.version, CAPABILITY)
     (plan,) = plans.engines
     assert [profile.name for profile in plan.profiles] == ["wide", "64x64x9", "wide, adapters", "64x64x9, adapters"]
+    assert [plan.profiles[number].sizes["rank"] for number in (0, 2)] == [(0, 0), (1, 4)]
     least, most = plan.profiles[1].least, plan.profiles[1].most
     assert (least["hidden_states"][0], most["hidden_states"][0]) == (1, OPTIONS.batch)
     assert least["hidden_states"][1:] == most["hidden_states"][1:]
     frames, height, width = least["hidden_states"][2:]
+    sizes = plan.profiles[1].sizes
+    assert [sizes[name] for name in ("frames", "height", "width")] == [(frames,) * 2, (height,) * 2, (width,) * 2]
     assert least["timestep"] == (1, frames * (height // 2) * (width // 2))
     adapters = [name for name in least if ".lora_" in name]
     assert len(adapters) > 20
@@ -104,6 +112,24 @@ def test_what_is_built_is_not_built_again(
     (other,) = again(EngineOptions(("8.6",)), "qwen_image_text_encoder")
     assert other is not None
     assert EnginePlans.read(for_gpus / "qwen_image_text_encoder" / "1").capabilities == ("8.6",)
+
+
+def test_a_vae_stays_float32_where_it_is_to_be(tiny_checkpoint: Path, library: Library, tmp_path: Path) -> None:
+    """Its attention, which no fused kernel exists for, is computed in parts."""
+    (part,) = [part for part in WAN_T2V.parts if part.component == "vae"]
+    version = tmp_path / "wan_vae" / "1"
+    version.parent.mkdir()
+    options = Options(Target.ONNX, Precision.BFLOAT16, vae_precision=Precision.FLOAT32)
+    export_component(Task(part, tiny_checkpoint / "vae", version, "c", "e"), options, lambda stage: None)
+    card = model_card()
+    latents = Range.only(1), Range.only(card.defaults.height // 8), Range.only(card.defaults.width // 8)
+    names = ("batch", "latent_frames", "latent_height", "latent_width")
+    profile = Profile("only", dict(zip(names, (Range.only(1), *latents), strict=True)), Range.only(0))
+    builder = EngineBuilder(library, (CAPABILITY,))
+    engine = builder.build(version / "whole_next.onnx", [profile], must_fuse=False, engine=tmp_path / "next.plan")
+    assert (engine.attentions, engine.fused_attentions) == (1, 0)
+    weights = sum(file.stat().st_size for file in version.glob("whole_next.onnx*"))
+    assert engine.path.stat().st_size > 0.8 * weights, "they were made half precision"
 
 
 def test_float32_attention_has_no_kernel(float32_for_gpus: Path, library: Library, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from export.engines.errors import EngineError
-from export.engines.profiles import Profile, Range, VideoSize, default_size, profiles
+from export.engines.profiles import Profile, Range, VideoSize, default_size, merged, profiles
 from tests.model_cards import model_card
 
 TOY_CARD = model_card()
@@ -53,6 +53,26 @@ def test_the_wide_profile_takes_all_served_sizes_in_both_orientations_and_smalle
     assert least == [1, 16, 1, 2, 2]
     assert best == [2, 16, (OWN.num_frames - 1) // 4 + 1, OWN.height // 8, OWN.width // 8]
     assert most == [4, 16, 5, 16, 16]
+
+
+def test_as_many_patches_as_the_largest_video_of_the_wide_profile_has() -> None:
+    """TI2V's timesteps, one per patch: 5 latent frames of 128x128 pixels, which is higher than what is served."""
+    assert of("transformer", OTHER)["wide"].sizes["patches"] == Range(1, 5 * 6 * 8, 5 * 8 * 8)
+
+
+def test_a_graph_that_two_checkpoints_share_is_built_for_both() -> None:
+    other = model_card(
+        "other", max_sequence_length=512, defaults=TOY_CARD.defaults.model_copy(update={"width": 96, "height": 32})
+    )
+    vaes = [profiles(card, "vae", [default_size(card)], 4, 8, takes_adapters=False) for card in (TOY_CARD, other)]
+    found = {profile.name: profile for profile in merged(*vaes)}
+    assert list(found) == ["wide", "64x48x9", "96x32x9"]
+    assert found["wide"].sizes["latent_height"] == Range(2, 6, 12)
+    assert found["wide"].sizes["latent_width"] == Range(2, 8, 12)
+    texts = [profiles(card, "text_encoder", [], 4, 8, takes_adapters=False) for card in (TOY_CARD, other)]
+    (prompts,) = merged(*texts)
+    assert prompts.sizes["tokens"] == Range(1, 8, 576)
+    assert merged([], vaes[0]) == vaes[0]
 
 
 def test_caches_are_multiples_of_the_latents() -> None:

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,18 @@ def test_rows_of_small_videos_share_a_call_and_those_of_large_ones_do_not() -> N
     large = need(card, width=256, height=256, num_frames=161)
     assert large.calls["wan_t2v_transformer"] == (41 * 16 * 16 + 8) * 10
     assert large.held > 20 * small.held
+
+
+def test_a_vae_on_a_gpu_takes_what_its_own_precision_takes() -> None:
+    def calls(**precisions: Any) -> Mapping[str, int]:
+        card = model_card(memory=MemoryUse(text=1000, step_per_token=10), **precisions)
+        estimate = MemoryEstimate(max_step_rows=4, max_step_elements=10_000, plans={"wan_vae": PLAN}, on_gpu=True)
+        return estimate.of(resolve(parse({"prompt": "a"}), card), card).calls
+
+    full, half = calls(), calls(precision="bfloat16")
+    mixed = calls(precision="bfloat16", vae_precision="float32")
+    assert mixed == {**half, "wan_vae": full["wan_vae"]}
+    assert {model: 2 * size for model, size in half.items()} == pytest.approx(full, abs=1)
 
 
 def test_a_lone_frame_holds_no_caches() -> None:

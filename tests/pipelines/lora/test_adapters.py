@@ -185,6 +185,54 @@ def test_what_is_left_out_is_said(adapters: Adapters) -> None:
     )
 
 
+def on_tensorrt(folder: LoraFolder, rank: int) -> Adapters:
+    """The first of two experts runs on an engine for adapters of that rank."""
+    targets = {"transformer": TARGETS, "transformer_2": TARGETS}
+    return Adapters(folder, model_card("two"), targets, {"transformer": rank})
+
+
+def test_what_an_engine_does_not_take_is_said_and_of_nothing_else_refused(folder: LoraFolder, tmp_path: Path) -> None:
+    """TensorRT engines are built without differences of biases, norms and tables."""
+    q = "blocks.0.attn1.to_q"
+    layer = {f"{q}.lora_A.weight": torch.ones(2, 4), f"{q}.lora_B.weight": torch.ones(4, 2)}
+    save(tmp_path / "biased.safetensors", {**layer, f"{q}.diff_b": torch.ones(4)})
+    save(tmp_path / "norms.safetensors", {f"{q}.diff_b": torch.ones(4), "blocks.0.norm2.diff": torch.ones(4)})
+    adapters = on_tensorrt(folder, rank=8)
+    assert adapters.check(requests({"name": "biased"})) == (
+        "adapter 'biased.safetensors': left out what the TensorRT engine of two does not take: "
+        "blocks.0.attn1.to_q.bias; serve with --engine onnxruntime to apply it",
+    )
+    assert adapters.check(requests({"low": "biased"}, {"low": "norms"})) == ()
+    for name in ("name", "high"):
+        with pytest.raises(
+            InvalidRequest, match=r"'norms\.safetensors' cannot be applied to two here: .*norm2.weight;"
+        ):
+            adapters.check(requests({name: "norms"}))
+    assert adapters.why_not("norms") is not None
+
+
+def test_the_ranks_of_a_layer_s_adapters_are_as_many_as_an_engine_takes(folder: LoraFolder) -> None:
+    twice = requests({"name": "ink"}, {"name": "plain"})  # of rank 2 each
+    on_tensorrt(folder, rank=4).check(twice)
+    message = (
+        r"engine of two takes adapters of rank 3 at most, all together, got rank 4 in transformer\.blocks\.0\..*; have "
+        r"it built for more with `python -m export\.engines --adapter-rank 4`, or serve with --engine onnxruntime"
+    )
+    with pytest.raises(InvalidRequest, match=message) as refused:
+        on_tensorrt(folder, rank=3).check(twice)
+    assert refused.value.field == "lora"
+    on_tensorrt(folder, rank=3).check(requests({"low": "ink"}, {"low": "plain"}, {"high": "ink"}))
+    with pytest.raises(InvalidRequest, match=r"engine of two takes no adapters, got rank 2"):
+        on_tensorrt(folder, rank=0).check(requests({"name": "ink"}))
+
+
+def test_a_whole_difference_is_of_full_rank(folder: LoraFolder, tmp_path: Path) -> None:
+    save(tmp_path / "whole.safetensors", {"blocks.0.ffn.net.0.proj.diff": torch.ones(8, 4)})
+    on_tensorrt(folder, rank=4).check(requests({"name": "whole"}))
+    with pytest.raises(InvalidRequest, match=r"got rank 4 in transformer\.blocks\.0\.ffn\.net\.0\.proj"):
+        on_tensorrt(folder, rank=3).check(requests({"name": "whole"}))
+
+
 @pytest.mark.parametrize(
     ("module", "kind", "target"),
     [
