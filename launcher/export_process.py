@@ -54,6 +54,7 @@ class ExportProcess:
         self._log = LogFile(log)
         self._status = status
         self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = False
         self._coming = {folder: Coming(folder.name, "waiting for its turn") for folder in checkpoints}
 
     @property
@@ -83,6 +84,7 @@ class ExportProcess:
 
     def stop(self) -> None:
         """Nothing half-written is left."""
+        self._stopping = True
         if self._process is not None and self.is_running:
             self._process.terminate()
             try:
@@ -101,6 +103,8 @@ class ExportProcess:
                 logger.warning("export: %s", line.decode(errors="replace").rstrip())
             self._status.coming(_COMES, list(self._coming.values()))
         code = self._process.wait()
+        if self._stopping:
+            return
         for folder, coming in self._coming.items():
             if coming.state != "failed":
                 self._fail(folder, f"the export ended with status {code}; see {self._log.path}")

@@ -41,3 +41,10 @@ def test_what_is_there_is_served_and_not_exported_again(launch: Launch, toy: Exp
     assert [model["id"] for model in get(launched, "/v1/models").json()["data"]] == ["toy-wan-t2v"]
     assert card.stat().st_mtime_ns == before
     assert launched.stop() == 0
+
+
+def test_an_export_that_the_server_stops_has_not_failed(launch: Launch, toy: Exported, tmp_path: Path) -> None:
+    launched = launch(tmp_path / "repository", "--export", str(toy.checkpoint))
+    launched.wait_for("exporting toy-wan-t2v", seconds=120)
+    assert launched.stop() == 0
+    assert "failed" not in launched.output
