@@ -18,6 +18,7 @@ from protocol.residency import weights_bytes
 from protocol.resolve import parse, resolve
 from runtime.bands import BandPlan
 from runtime.gpu import CONTEXT_BYTES, WORKSPACE_BYTES, Gpu, find_gpu
+from runtime.model_config import engines_in_use
 from runtime.placement import sampling_device
 
 _USED_FRACTION = 0.8
@@ -42,10 +43,18 @@ class Wanted:
     """bytes, by Triton model"""
     need: MemoryNeed
     """of a job of the default size"""
+    streaming: Collection[str] = ()
+    """Triton models whose TensorRT engines take weights from host memory where the budget is too small for them"""
 
     @classmethod
-    def of(cls, card: ModelCard, repository: Path, on_gpu: bool) -> "Wanted":
-        """Raises OSError or ValueError where the checkpoint's files cannot be read."""
+    def of(
+        cls, card: ModelCard, repository: Path, on_gpu: bool, engine: str | None = None, device: str | None = None
+    ) -> "Wanted":
+        """Raises OSError or ValueError where the checkpoint's files cannot be read.
+
+        Args:
+            engine, device: see `runtime.model_config.asked_for`.
+        """
         folders = {model: repository / model / VERSION for model in card.components.names()}
         weights = {model: weights_bytes(folder) for model, folder in folders.items()}
         vaes = [model for model in (card.components.vae, card.components.vae_encoder) if model is not None]
@@ -57,7 +66,9 @@ class Wanted:
             need = estimate.of(resolve(parse({"prompt": "a", "image": image}), card), card)
         except PipelineError:  # a default that the model cannot do: its jobs say their own size
             need = MemoryNeed()
-        return cls(card, weights, need)
+        engines = {model: engines_in_use(repository / model, engine, device) for model in (folders if on_gpu else ())}
+        streaming = [model for model, plans in engines.items() if plans is not None and plans.streams_weights]
+        return cls(card, weights, need, streaming)
 
 
 @dataclass(frozen=True)
@@ -78,12 +89,14 @@ class Residency:
         Args:
             loaded: the weights of what is served already, where it stays loaded.
         """
-        largest = max(wanted.weights, key=lambda model: wanted.weights[model])
-        if (size := wanted.weights[largest]) > self.budget:
+        whole = {model: size for model, size in wanted.weights.items() if model not in wanted.streaming}
+        largest = max(whole, key=lambda model: whole[model], default=None)
+        if largest is not None and (size := whole[largest]) > self.budget:
             return (
                 f"the weights of {largest} take {gigabytes(size)}, and those of loaded models may take "
-                f"{gigabytes(self.budget)}: export it in a smaller precision, use a machine with more memory, or say "
-                "with --weights-memory that there is more"
+                f"{gigabytes(self.budget)}: export it in a smaller precision, build TensorRT engines that stream them "
+                "(`python -m export.engines --weight-streaming`), use a machine with more memory, or say with "
+                "--weights-memory that there is more"
             )
         needed = sum({**loaded, **wanted.weights}.values())
         if not self.swaps and needed > self.budget:

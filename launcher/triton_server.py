@@ -32,7 +32,7 @@ from launcher.triton_install import find_triton_install
 from protocol.events import Refreshed
 from protocol.heartbeat import HEARTBEAT_VARIABLE
 from protocol.model_card import ModelCard
-from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE, Device, parse_device
+from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE, WEIGHTS_BUDGET_VARIABLE, Device, parse_device
 from protocol.repository import ENSEMBLE, RepositoryStamp
 from protocol.residency import JOB_MEMORY_VARIABLE, SWAP_VARIABLE, Swap
 from protocol.served import SERVED_VARIABLE, Served
@@ -217,7 +217,8 @@ class TritonServer:
 
     def _wanted(self, card: ModelCard) -> Wanted:
         """Raises OSError or ValueError where the checkpoint's files cannot be read."""
-        return Wanted.of(card, self._settings.model_repository, self._machine.has_gpu)
+        settings = self._settings
+        return Wanted.of(card, settings.model_repository, self._machine.has_gpu, settings.engine, settings.device)
 
     def _leave_out(self, refused: Mapping[str, str]) -> None:
         """Checkpoints that do not fit; `RepositoryWatch` says it of them, unless nothing is left."""
@@ -414,6 +415,7 @@ class TritonServer:
             SERVED_VARIABLE: str(self._settings.served_file),
             HEARTBEAT_VARIABLE: str(shared_memory.heartbeat_file(self.shm_prefix)),
             SWAP_VARIABLE: self._swap_of_models(),
+            WEIGHTS_BUDGET_VARIABLE: "" if job_bytes is None or self.residency is None else str(self.residency.budget),
             JOB_MEMORY_VARIABLE: str(job_bytes) if job_bytes is not None else "",
         }
 

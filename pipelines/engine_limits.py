@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from protocol.model_card import Extent, ModelCard
-from protocol.repository import VERSION
-from runtime.engine import PLAN_FILE, EngineUnusable
 from runtime.engine_plan import RANK, EnginePlans
-from runtime.model_config import asked_for
-from runtime.placement import choose
+from runtime.model_config import engines_in_use
 
 _TRANSFORMERS = ("transformer", "transformer_2")
 _SIDES = ("height", "width", "latent_height", "latent_width")
@@ -36,7 +33,7 @@ class EngineLimits:
         """
         plans = {}
         for component, model in card.components.model_dump(exclude_none=True).items():
-            if (found := _plans_in_use(repository / model)) is not None:
+            if (found := engines_in_use(repository / model)) is not None:
                 plans[component] = found
         return cls(plans)
 
@@ -55,6 +52,11 @@ class EngineLimits:
     def adapter_ranks(self) -> dict[str, int]:
         """By transformer: the rank of all adapters of a request together, at most. Those that are not here take any."""
         return dict(self._of_transformers(RANK))
+
+    @property
+    def streaming(self) -> set[str]:
+        """Components whose weights need not all be on the GPU."""
+        return {component for component, plans in self.plans.items() if plans.streams_weights}
 
     @property
     def rows(self) -> dict[str, int]:
@@ -91,15 +93,3 @@ class EngineLimits:
                         f"tokens, and those of {card.id} have {card.max_sequence_length}: build them again with "
                         "`python -m export.engines`"
                     )
-
-
-def _plans_in_use(model: Path) -> EnginePlans | None:
-    """Those that the model runs with here; None where it runs on ONNX Runtime, or cannot be loaded."""
-    version = model / VERSION
-    if not (version / PLAN_FILE).exists():
-        return None
-    try:
-        placement = choose(version, *asked_for(model))
-    except EngineUnusable:
-        return None
-    return placement.tensorrt.plans if placement.tensorrt is not None else None

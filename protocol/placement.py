@@ -9,6 +9,10 @@ ENGINE_VARIABLE = "TRITONREEL_ENGINE"
 DEVICE_VARIABLE = "TRITONREEL_DEVICE"
 """environment variables of model processes, which override the parameters `engine` and `device`; empty for neither"""
 
+WEIGHTS_BUDGET_VARIABLE = "TRITONREEL_WEIGHTS_BUDGET"
+"""another: bytes of a GPU's memory that weights may take together, and so those of an engine that streams them; empty
+for what TensorRT chooses"""
+
 AUTO = "auto"
 
 _CUDA = re.compile(r"cuda(?::(\d{1,3}))?", re.ASCII)

@@ -87,6 +87,7 @@ def open_engine(
     device: str = AUTO,
     gpu_mem_limit: int | None = None,
     band_bytes: int | None = None,
+    weights_budget: int | None = None,
     say: Callable[[str], object] = lambda remark: None,
 ) -> Engine:
     """The engine for the graphs in a model's version folder.
@@ -99,6 +100,8 @@ def open_engine(
         device: see `protocol.placement.parse_device`.
         gpu_mem_limit: bytes that each graph's arena of ONNX Runtime may take on a GPU; None for all that there is.
         band_bytes: of VAEs on ONNX Runtime, see `runtime.vae_engine.open_vae_engine`.
+        weights_budget: bytes of a GPU's memory that the weights of a TensorRT engine may take which can stream them;
+            None for what TensorRT chooses.
         say: told where the model runs, where that is not what the files beside the graph are for.
 
     Raises:
@@ -112,7 +115,9 @@ def open_engine(
     if placement.tensorrt is not None:
         from runtime.tensorrt_engine import open_tensorrt_engine
 
-        return open_tensorrt_engine(folder, placement.tensorrt, placement.device, loras, adapter_cache_bytes)
+        return open_tensorrt_engine(
+            folder, placement.tensorrt, placement.device, loras, adapter_cache_bytes, weights_budget=weights_budget
+        )
     if (folder / _ONE_GRAPH).exists():
         return OnnxEngine(folder, threads, loras, adapter_cache_bytes, placement.device, gpu_mem_limit)
     from runtime.vae_engine import open_vae_engine

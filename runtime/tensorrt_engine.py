@@ -152,10 +152,12 @@ def open_tensorrt_engine(
     loras: "Callable[[], LoraFolder | None]",
     adapter_cache_bytes: int,
     memory: GpuMemory | None = None,
+    weights_budget: int | None = None,
 ) -> Engine:
     """The engine for the plans in a version folder.
 
     Args:
+        weights_budget: see `TensorRTGraph`.
         memory: of the device; None for the one of this process.
 
     Raises:
@@ -168,7 +170,8 @@ def open_tensorrt_engine(
         if graph not in plans:
             raise EngineUnusable(f"{folder} has no engine of {graph}: build it with `python -m export.engines`")
         plan = plans[graph]
-        return TensorRTGraph(plan, folder / plan.engine, files.library, shared, files.plans.streams_weights)
+        streams = files.plans.streams_weights
+        return TensorRTGraph(plan, folder / plan.engine, files.library, shared, streams, weights_budget)
 
     if _ONE_GRAPH in plans:
         return TensorRTEngine(load(_ONE_GRAPH), shared, loras, adapter_cache_bytes)

@@ -32,13 +32,20 @@ class TensorRTGraph:
         path: of the engine.
         memory: of the GPU that it runs on.
         streams_weights: of those that do not fit, some stay in host memory, and come with each call.
+        weights_budget: bytes that they may take on the GPU then; None for what TensorRT chooses.
 
     Raises:
         EngineUnusable: the engine cannot be loaded.
     """
 
     def __init__(
-        self, plan: EnginePlan, path: Path, library: LoadedLibrary, memory: GpuMemory, streams_weights: bool
+        self,
+        plan: EnginePlan,
+        path: Path,
+        library: LoadedLibrary,
+        memory: GpuMemory,
+        streams_weights: bool,
+        weights_budget: int | None = None,
     ) -> None:
         trt = library.module
         self._plan = plan
@@ -48,7 +55,7 @@ class TensorRTGraph:
         with memory.turn():
             self._engine = self._load(trt)
             if streams_weights:
-                self._engine.weight_streaming_budget_v2 = self._engine.get_weight_streaming_automatic_budget()
+                self._engine.weight_streaming_budget_v2 = self._kept_weights(weights_budget)
             self._config = self._engine.create_runtime_config()
             self._config.set_execution_context_allocation_strategy(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
             self._cache = _RuntimeCache.of(trt, self._config, path.with_name(path.name + _CACHE_SUFFIX))
@@ -119,6 +126,15 @@ class TensorRTGraph:
         if engine is None:
             raise EngineUnusable(f"{self._path} cannot be loaded: {self._said()}")
         return engine
+
+    def _kept_weights(self, budget: int | None) -> int:
+        """Bytes, of those that can be streamed: what of the budget the others leave, and no more than is free."""
+        free: int = self._engine.get_weight_streaming_automatic_budget()
+        if budget is None:
+            return free
+        streamable: int = self._engine.streamable_weights_size
+        others = max(0, self._path.stat().st_size - streamable)
+        return max(0, min(free, streamable, budget - others))
 
     def _check(self, feeds: Mapping[str, torch.Tensor]) -> None:
         if unknown := feeds.keys() - self.inputs.keys():

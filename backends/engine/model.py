@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import triton_python_backend_utils as pb_utils
 
 from protocol.heartbeat import Heartbeat
-from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE
+from protocol.placement import AUTO, DEVICE_VARIABLE, ENGINE_VARIABLE, WEIGHTS_BUDGET_VARIABLE
 from runtime.engine import Chunk, Engine, EngineUnusable, Inputs
 from runtime.onnx_engine import open_engine
 
@@ -99,6 +99,7 @@ def _open(folder: Path, config: dict[str, Any]) -> Engine:
             device=os.environ.get(DEVICE_VARIABLE) or _word(config, "device", AUTO),
             gpu_mem_limit=_parameter(config, "gpu_mem_limit_mib", 0) * 2**20 or None,
             band_bytes=_parameter(config, "band_mib", 0) * 2**20 or None,
+            weights_budget=int(os.environ.get(WEIGHTS_BUDGET_VARIABLE) or 0) or None,
             say=pb_utils.Logger.log_warn,
         )
     except EngineUnusable as error:  # a sentence for people, without where in the code it comes from

@@ -31,6 +31,8 @@ def _use(plan: Plan) -> Iterator[str]:
     sizes = _listed([str(size_plan.size) for size_plan in fitting])
     with_what = _streams(verdicts) if residency is Residency.STREAM else _spares(verdicts)
     yield f"Use `{residency}`: {_WHAT[residency]}. {sizes} {'fits' if len(fitting) == 1 else 'fit'}, with {with_what}."
+    if residency is Residency.STREAM:
+        yield "TensorRT engines do it that are built with `python -m export.engines --weight-streaming`."
     if residency is Residency.SWAP:
         ahead = all(verdict.loads_ahead for verdict in verdicts)
         yield f"The next model loads {'while the current one runs' if ahead else 'when the current one has gone'}."

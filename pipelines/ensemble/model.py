@@ -217,15 +217,17 @@ class TritonPythonModel:
         """Serve a checkpoint. Raises FileNotFoundError where its VAE is of another release, and ValueError where one of
         its models never fits."""
         parts = pipeline.card.components
+        limits = EngineLimits.here(self._models, pipeline.card)
+        by_component = parts.model_dump(exclude_none=True)
         if self._residency is not None:
-            self._residency.add({model: weights_bytes(self._models / model / "1") for model in parts.names()})
+            weights = {model: weights_bytes(self._models / model / "1") for model in parts.names()}
+            self._residency.add(weights, {by_component[component] for component in limits.streaming})
         vaes = [model for model in (parts.vae, parts.vae_encoder) if model is not None]
         self._plans |= {model: BandPlan.read(self._models / model / "1") for model in vaes}
-        rows = EngineLimits.here(self._models, pipeline.card).rows
-        for component, model in parts.model_dump(exclude_none=True).items():
+        for component, model in by_component.items():
             self._step_rows.pop(model, None)
-            if component in rows:
-                self._step_rows[model] = rows[component]
+            if component in limits.rows:
+                self._step_rows[model] = limits.rows[component]
         self._pipelines.take_in(name, pipeline, adapters)
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:

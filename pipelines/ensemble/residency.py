@@ -144,12 +144,16 @@ class Residency:
         """What is still to be loaded, at most, of the models that there are: no more than is unused."""
         return min(self.unused_bytes, sum(m.bytes for m in self._models.values() if m.state is _State.AWAY))
 
-    def add(self, weights: Mapping[str, int]) -> None:
+    def add(self, weights: Mapping[str, int], streaming: Collection[str] = ()) -> None:
         """Models that there are from now on, and the bytes of their weights.
+
+        Args:
+            streaming: those of them that take no more than the budget, whatever their weights are.
 
         Raises:
             ValueError: one alone is more than the budget.
         """
+        weights = {name: min(size, self._budget) if name in streaming else size for name, size in weights.items()}
         for name, size in weights.items():
             if size > self._budget:
                 raise ValueError(

@@ -1,6 +1,10 @@
 """Whether every model stays loaded, decided by what memory there is, and what does not fit at all."""
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +13,8 @@ from launcher.residency import Choice, Machine, Wanted, decide, parse_size
 from pipelines.ensemble.memory import MemoryNeed
 from protocol.model_card import ModelCard
 from protocol.placement import CPU
+from runtime import placement
+from runtime.engine_plan import EnginePlan, EnginePlans
 from runtime.gpu import Gpu
 from tests.conftest import Exported
 from tests.launcher.conftest import Launched
@@ -81,6 +87,38 @@ def test_a_model_that_never_fits_is_refused_with_the_numbers_and_what_to_do() ->
     assert "24.0 GB" in reason
     assert "smaller precision" in reason
     assert decide(Choice.AUTO, 28 * GB, [A14B], CPU_MACHINE).why_not(A14B, {}) is None
+
+
+def test_a_model_that_streams_its_weights_fits_whatever_its_size() -> None:
+    streaming = replace(A14B, streaming=("transformer", "transformer_2"))
+    residency = decide(Choice.AUTO, 24 * GB, [streaming], CPU_MACHINE)
+    assert residency.swaps
+    assert residency.why_not(streaming, {}) is None
+    reason = decide(Choice.AUTO, 10 * GB, [streaming], CPU_MACHINE).why_not(streaming, {})
+    assert reason is not None
+    assert "the weights of text take 11.0 GB" in reason
+    assert "--weight-streaming" in reason
+
+
+@pytest.mark.parametrize(("engine", "streaming"), [("", {"wan_t2v_transformer"}), ("onnxruntime", set())])
+def test_only_engines_that_are_used_stream(
+    engine: str, streaming: set[str], toy: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placement, "find_gpu", lambda index: Gpu(index, "a GPU", "8.9", GB))
+    monkeypatch.setattr(placement, "version", lambda package: "2.13.0")
+    monkeypatch.setattr(placement, "has_cuda_provider", lambda: True)
+    monkeypatch.setattr(placement, "load", lambda name: SimpleNamespace(name=name, version="1"))
+    card = ModelCard.read(toy.repository / "generate" / "1" / "wan_t2v")
+    for model in card.components.names():
+        shutil.copytree(toy.repository / model, tmp_path / model)
+    for model, streams in (("wan_t2v_transformer", True), ("wan_t2v_transformer_2", False)):
+        plan = EnginePlan(graph="model.onnx", fingerprint="f", engine="model.plan", profiles=())
+        (tmp_path / model / "1" / "model.plan").touch()
+        EnginePlans(
+            library="tensorrt-rtx", version="1", capabilities=("8.9",), streams_weights=streams, engines=(plan,)
+        ).write(tmp_path / model / "1")
+    assert set(Wanted.of(card, tmp_path, True, engine, "").streaming) == streaming
+    assert not Wanted.of(card, tmp_path, False, engine, "").streaming
 
 
 def test_where_everything_stays_loaded_one_more_is_refused_when_it_does_not_fit_beside_the_others() -> None:

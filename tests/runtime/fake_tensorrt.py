@@ -157,6 +157,7 @@ class Engine:
     plan: Plan
     logger: ILogger
     weight_streaming_budget_v2: int | None = None
+    streamable_weights_size: int = 10_000
     contexts: list[Context] = field(default_factory=list)
 
     @property

@@ -248,6 +248,21 @@ def test_weights_are_streamed_where_the_engine_was_built_for_it(
     assert loaded.weight_streaming_budget_v2 == budget
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [(None, 12_345), (5_000, 4_000), (500, 0), (11_000, 10_000), (10**9, 10_000)],
+)
+def test_streamed_weights_take_what_they_may(told: int | None, kept: int, tmp_path: Path) -> None:
+    """10,000 bytes can be streamed, and 1,000 more of the engine cannot."""
+    path = tmp_path / "model.plan"
+    content = bytes(11_000)
+    path.write_bytes(content)
+    fake_tensorrt.Runtime.plans[content] = TRANSFORMER
+    files = TensorRTFiles(plans(engine_plan(), streams_weights=True), LIBRARY)
+    open_tensorrt_engine(tmp_path, files, Device("cuda"), lambda: None, 10**6, HostMemory(), told)
+    assert fake_tensorrt.Runtime.engines[content].weight_streaming_budget_v2 == kept
+
+
 def test_a_size_that_it_was_not_built_for(tmp_path: Path) -> None:
     engine = transformer(tmp_path)
     with pytest.raises(EngineUnusable, match=r"model\.plan was not built for x 10x3; it was for: wide; two; wide, ada"):

@@ -169,6 +169,7 @@ def test_where_nothing_fits(planned: Planned) -> None:
         ("Wan2.2-T2V-A14B", "L40S", "Use `swap`: let models come and go.", "`resident` would need 8"),
         ("Wan2.2-T2V-A14B", "RTX 4090", "Use `stream`: stream weights from", "`swap` would need 4"),
         ("Wan2.2-T2V-A14B", "80GB", "Use `swap`", "`resident` is possible with 832x480 with 81 frames alone."),
+        ("Wan2.2-T2V-A14B", "RTX 4090", "Use `stream`", "built with `python -m export.engines --weight-streaming`."),
         ("Qwen-Image", "RTX 4090", "Use `stream`", "1024x1024 and 1328x1328 fit, with up to"),
     ],
 )

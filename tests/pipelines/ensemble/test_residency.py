@@ -393,6 +393,16 @@ async def test_a_model_greater_than_the_budget_is_refused_with_the_numbers() -> 
         residency.add({HIGH: 50_000_000})
 
 
+async def test_a_model_that_streams_its_weights_takes_the_whole_budget() -> None:
+    loader = Loader()
+    residency = Residency(loader, 40_000_000)
+    residency.add({LOW: 10_000_000, HIGH: 50_000_000}, streaming={HIGH})
+    for model in (LOW, HIGH, LOW):
+        async with residency.call(model):
+            assert loader.loaded == {model}
+            assert residency.unused_bytes == (0 if model == HIGH else 30_000_000)
+
+
 async def test_what_is_not_served_any_more_is_unloaded_once_its_jobs_are_done() -> None:
     served = Served(budget=125)
     with served.residency.job(ROUTE):
