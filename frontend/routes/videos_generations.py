@@ -8,12 +8,16 @@ from frontend.http.body import read_json
 from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
+from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
 from frontend.http.request_identity import RequestIdentity, identity_of
+from frontend.jobs.spec import JobSpec
+from frontend.links import Links, links_for
 from frontend.model_catalog import ModelCatalog
 from frontend.plan import check_supported, plan_video
 from frontend.report import videos_response
 from frontend.schemas.videos_generations import VideoGenerationRequest, VideoGenerationResponse
 from frontend.services import Services, ServicesDep
+from frontend.submission import ended, submit_once
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 
@@ -23,25 +27,29 @@ router = APIRouter(tags=["videos"])
 @router.post(
     "/v1/videos/generations",
     summary="Make videos from a text",
-    description="Waits until the videos are done. A client that closes the connection stops its job.",
+    description=f"Waits until the videos are done. A client that closes the connection stops its job. {REPEATS}",
     response_description="The videos as base64 MP4, and what was really made.",
     responses=GENERATION_ERRORS,
-    openapi_extra=json_body(VideoGenerationRequest),
+    openapi_extra=json_body(VideoGenerationRequest) | {"parameters": [IDEMPOTENCY]},
 )
 async def create_videos(request: Request, services: ServicesDep) -> VideoGenerationResponse:
     body = await read_json(request, VideoGenerationRequest)
-    return await until_disconnected(request, _create(body, identity_of(request, body), services))
+    return await until_disconnected(
+        request, _create(body, identity_of(request, body), services, await links_for(request, services))
+    )
 
 
 async def _create(
-    body: VideoGenerationRequest, identity: RequestIdentity, services: Services
+    body: VideoGenerationRequest, identity: RequestIdentity, services: Services, links: Links
 ) -> VideoGenerationResponse:
+    job = await submit_once(services, identity, lambda: _plan(body, services))
+    return await videos_response(await ended(services, job, identity), links, body.response_format)
+
+
+async def _plan(body: VideoGenerationRequest, services: Services) -> JobSpec:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
-    card = await _choose(services.catalog, body.model)
-    spec = plan_video(body, card, created_at)
-    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
-    return await videos_response(await services.jobs.wait(spec.id))
+    return plan_video(body, await _choose(services.catalog, body.model), created_at)
 
 
 async def _choose(catalog: ModelCatalog, model: str | None) -> ModelCard:
