@@ -1,6 +1,7 @@
 """URLs of the files of jobs, as responses have them."""
 
 import time
+from math import ceil
 
 from fastapi import Request
 
@@ -41,7 +42,8 @@ class Links:
         """Unix time: the first of some that follow each other from the job's end, and that is late enough."""
         quantum = max(1, self._seconds // _QUANTA)
         made = int(job.state.finished_at or 0)
-        return made + -(-(int(time.time()) - made + self._seconds) // quantum) * quantum
+        least = int(time.time()) + 1 + self._seconds - made
+        return made + ceil(least / quantum) * quantum
 
 
 async def links_for(request: Request, services: Services) -> Links:

@@ -24,7 +24,7 @@ def parse_public_url(value: object) -> object:
     """An origin, written as browsers write it."""
     if not isinstance(value, str):
         return value
-    origins = parse_origins(value)
+    origins = parse_origins(value.removesuffix("/"))
     if len(origins) != 1:
         raise ValueError(f"must be one origin like https://video.example.com, got {value[:200]!r}")
     return origins[0]

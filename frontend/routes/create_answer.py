@@ -27,11 +27,11 @@ async def answer_to_create(
     Raises:
         As `JobService.wait` where the answer waits to the end. Otherwise a job that failed is a result.
     """
-    links = await links_for(request, services)
     if preference.applied:
         response.headers["Preference-Applied"] = preference.applied
     if preference.seconds is not None:
         job = await services.jobs.wait_up_to(job.spec.id, preference.seconds)
         if preference.seconds == 0 or job.state.status != "completed":
             return await described(request, response, services, job)
-    return await created_video(await ended(services, job, identity), links, response_format)
+    finished = await ended(services, job, identity)
+    return await created_video(finished, await links_for(request, services), response_format)
