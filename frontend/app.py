@@ -26,19 +26,34 @@ from frontend.http.openapi_body import describe_bodies
 from frontend.http.origins import OriginMiddleware
 from frontend.http.request_id import RequestIdMiddleware
 from frontend.http.request_log import RequestLogMiddleware
+from frontend.http.signed_urls import SignatureMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.jobs.opening import open_jobs
 from frontend.jobs.runner import JobRunner
 from frontend.launcher_status import LauncherStatus
+from frontend.links import URL_KEY
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
-from frontend.routes import health, images_generations, loras, metrics, models, video_events, videos, videos_generations
+from frontend.routes import (
+    contents,
+    health,
+    images_generations,
+    loras,
+    metrics,
+    models,
+    video_creation,
+    video_events,
+    video_variations,
+    videos,
+    videos_generations,
+)
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.storage.opening import open_storage
+from frontend.video_files import VideoFiles
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
@@ -56,6 +71,7 @@ A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the l
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
+_VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events)
 _TAGS = [
     {"name": "videos", "description": "Make videos."},
     {"name": "images", "description": "Make images."},
@@ -88,18 +104,17 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
     stop = Stop()
+    jobs = open_jobs(
+        settings, JobRunner(generator, own_metrics, settings.job_timeout_seconds), storage, lambda: stop.begun
+    )
     services = Services(
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
-        jobs=open_jobs(
-            settings,
-            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
-            storage,
-            lambda: stop.begun,
-        ),
+        jobs=jobs,
         storage=storage,
+        files=VideoFiles(jobs, storage),
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
@@ -133,7 +148,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     )
     app.state.services = services
     app.state.stop = stop
-    for routes in (videos_generations, videos, video_events, images_generations, models, loras, metrics):
+    for routes in (*_VIDEOS, images_generations, contents, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)
@@ -141,7 +156,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     # The last one added is the outermost.
     body_limits = BodyLimits(
         max_bytes=settings.max_body_bytes,
-        max_bytes_at={videos.router.prefix: settings.max_upload_bytes},
+        max_bytes_at=dict.fromkeys(video_creation.PATHS, settings.max_upload_bytes),
         stall_seconds=settings.transfer_stall_seconds,
         min_bytes_per_second=settings.transfer_min_bytes_per_second,
     )
@@ -149,6 +164,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
     app.add_middleware(KeyMiddleware, keys=access.keys)
+    app.add_middleware(SignatureMiddleware, key=lambda: jobs.secret(URL_KEY))
     app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
     app.add_middleware(HostMiddleware, bound=settings.host, allowed=settings.allowed_hosts)
     app.add_middleware(StopMiddleware, stop=app.state.stop)

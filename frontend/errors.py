@@ -6,7 +6,8 @@ FrontendError
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
-├── VideoNotFound, RangeNotSatisfiable
+├── VideoNotFound, ImageNotFound, VideoNotReady, VideoFailed, RangeNotSatisfiable
+├── InvalidSignature, IdempotencyKeyReused, NotImplementedHere
 ├── StorageError                                      the files of jobs cannot be kept, or read
 │   ├── StorageUnavailable
 │   ├── StorageRefused                                waiting does not help
@@ -20,6 +21,8 @@ FrontendError
 │   └── EngineStalled
 └── EngineFailed
 protocol.errors.PipelineError                         what a job can end with, drawn there
+└── Cancelled
+    └── JobCancelled                                  by a client, not by the engine
 RequestValidationError                                422 with a code for each kind of fault, see `validation_message`
 HTTPException                                         of the router: no such route, no such method
 anything else                                         500
@@ -95,6 +98,30 @@ class InvalidMultipart(FrontendError):
 
 class VideoNotFound(FrontendError):
     """The video is not found or has expired."""
+
+
+class ImageNotFound(FrontendError):
+    """The image is not found or has expired."""
+
+
+class VideoNotReady(FrontendError):
+    """The video has no files yet."""
+
+
+class VideoFailed(FrontendError):
+    """The video failed, so it has no files."""
+
+
+class InvalidSignature(FrontendError):
+    """The signature of a URL is not this server's, or has expired."""
+
+
+class IdempotencyKeyReused(FrontendError):
+    """The same `Idempotency-Key` came with another request before."""
+
+
+class NotImplementedHere(FrontendError):
+    """A route of OpenAI's that no served model can do."""
 
 
 class RangeNotSatisfiable(FrontendError):
@@ -189,6 +216,10 @@ class EngineFailed(FrontendError):
     """`generate` answered with something that its contract does not allow. The message is for the log only."""
 
 
+class JobCancelled(Cancelled):
+    """Somebody has stopped or deleted the job."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """What an error is over HTTP."""
@@ -212,6 +243,12 @@ _RULES: dict[type[Exception], Rule] = {
     InvalidJson: Rule(400, "invalid_request_error", "invalid_json"),
     InvalidMultipart: Rule(400, "invalid_request_error", "invalid_multipart"),
     VideoNotFound: Rule(404, "invalid_request_error", "video_not_found"),
+    ImageNotFound: Rule(404, "invalid_request_error", "image_not_found"),
+    VideoNotReady: Rule(409, "invalid_request_error", "video_not_ready"),
+    VideoFailed: Rule(409, "invalid_request_error", "video_failed"),
+    InvalidSignature: Rule(403, "invalid_request_error", "invalid_signature"),
+    IdempotencyKeyReused: Rule(422, "invalid_request_error", "idempotency_key_reused"),
+    NotImplementedHere: Rule(501, "invalid_request_error", "not_implemented"),
     RangeNotSatisfiable: Rule(416, "invalid_request_error", "range_not_satisfiable"),
     StorageUnavailable: Rule(503, "server_error", "storage_unavailable", retry=True),
     StorageRefused: Rule(503, "server_error", "storage_refused"),
@@ -243,6 +280,7 @@ _RULES: dict[type[Exception], Rule] = {
     QueueFull: Rule(429, "rate_limit_error", "queue_full", retry=True),
     DeadlineExceeded: Rule(504, "server_error", "deadline_exceeded"),
     Cancelled: Rule(503, "server_error", "cancelled", retry=True),
+    JobCancelled: Rule(409, "invalid_request_error", "job_cancelled"),
     ModelFailed: Rule(503, "server_error", "model_failed", retry=True),
 }
 _BY_CODE = {rule.code: kind for kind, rule in _RULES.items() if issubclass(kind, FrontendError | PipelineError)}
@@ -257,6 +295,11 @@ def error_of(code: str, message: str, field: str | None) -> Exception:
     """The error that a job's record tells of, to be answered as when it came up."""
     kind = _BY_CODE.get(code, EngineFailed)
     return kind(message, field)
+
+
+def rule_of_code(code: str) -> Rule:
+    """What the error that a job's record tells of is over HTTP."""
+    return _RULES.get(_BY_CODE.get(code, EngineFailed), INTERNAL)
 
 
 def internal_message(request_id: str) -> str:

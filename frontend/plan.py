@@ -17,7 +17,7 @@ from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.schemas.fields import Fields, parse_size
 from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, ImageSamplingFields
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
-from frontend.schemas.videos import VideoCreateRequest
+from frontend.schemas.videos import RemixRequest, VideoCreateRequest
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.printable import printable
@@ -44,15 +44,20 @@ def check_supported(request: VideoRequest | ImageGenerationRequest, *, refuse_un
         InvalidRequest: naming the field and what is allowed.
         UnknownFields: naming the unknown fields, if the server refuses them.
     """
-    if refuse_unknown_fields and (unknown := _unknown_fields(request)):
-        others = f", nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
-        raise UnknownFields(f"is not a field that this server knows{others}", unknown[0])
+    check_unknown_fields(request, refuse=refuse_unknown_fields)
     if isinstance(request, VideoCreateRequest) and request.stream:
         raise InvalidRequest("is for /v1/videos/generations; here follow /v1/videos/{id}/events", "stream")
     if isinstance(request, ImageGenerationRequest):
         _check_image_fields(request)
-    if request.response_format not in (None, "b64_json"):
-        raise InvalidRequest("must be b64_json", "response_format")
+    if request.response_format not in (None, "b64_json", "url"):
+        raise InvalidRequest("must be b64_json or url", "response_format")
+
+
+def check_unknown_fields(request: Fields, *, refuse: bool) -> None:
+    """Raises UnknownFields: naming the unknown fields, if the server refuses them."""
+    if refuse and (unknown := _unknown_fields(request)):
+        others = f", nor are {', '.join(unknown[1:])}" if unknown[1:] else ""
+        raise UnknownFields(f"is not a field that this server knows{others}", unknown[0])
 
 
 def plan_video(
@@ -101,6 +106,21 @@ def plan_image(request: ImageGenerationRequest, card: ModelCard, created_at: flo
     if product.format == "webp" and longest > WEBP_MAX_SIDE:
         raise InvalidRequest(f"webp has sides of at most {WEBP_MAX_SIDE} pixels, got {longest}", "output_format")
     return _spec(card, product, samples, warnings, created_at)
+
+
+def plan_remix(original: JobSpec, request: RemixRequest, created_at: float, *, detached: bool) -> JobSpec:
+    """The job for the same videos of another prompt; what they start from is missing, as in `plan_video`."""
+    return JobSpec(
+        id=new_job_id(original.product.kind),
+        product=original.product,
+        model=original.model,
+        samples=tuple(sample.model_copy(update={"prompt": request.prompt}) for sample in original.samples),
+        warnings=tuple(_warnings(request)),
+        request_id=current_request_id(),
+        created_at=created_at,
+        detached=detached,
+        remixed_from=original.id,
+    )
 
 
 def exact_fps(fps: float) -> Fraction:
@@ -211,8 +231,6 @@ def _fill_from_image(options: _Options, card: ModelCard, image: ReferenceImage) 
 def _check_image_fields(request: ImageGenerationRequest) -> None:
     if request.partial_images and not request.stream:
         raise InvalidRequest("needs stream: true", "partial_images")
-    if request.response_format == "url":
-        raise InvalidRequest("there is no storage yet to fetch images from, must be b64_json", "response_format")
     if request.background == "transparent":
         raise InvalidRequest("images are opaque here, must be opaque or auto", "background")
     if request.output_format in (None, "png") and request.output_compression not in (None, 100):

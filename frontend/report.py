@@ -2,65 +2,79 @@
 
 import asyncio
 import base64
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
-
-from frontend.errors import VideoNotFound
 from frontend.jobs.product import ImageProduct, VideoProduct
-from frontend.jobs.state import FinishedJob, Job
+from frontend.jobs.state import FinishedJob, Job, Output
+from frontend.links import Links
 from frontend.schemas.images_generations import ImageCompleted, ImageData, ImageGenerationResponse, ImageParams
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_report import VideoData
-from frontend.schemas.videos import CreatedVideo, Video
+from frontend.schemas.videos import CreatedVideo, Video, VideoError
 from frontend.schemas.videos_generations import VideoGenerationResponse
-from protocol.sampling import VideoSampling
-
-Data = TypeVar("Data", bound=BaseModel)
+from protocol.sampling import AnySpec, VideoSampling
 
 
-async def videos_response(finished: FinishedJob) -> VideoGenerationResponse:
+async def videos_response(finished: FinishedJob, links: Links, response_format: str | None) -> VideoGenerationResponse:
     """Of `POST /v1/videos/generations`."""
     return VideoGenerationResponse(
         **_video_fields(finished.job),
+        timings=_timings(finished.job),
         created=_finished_at(finished.job),
         seconds=_seconds(finished.job),
-        data=await _data(finished, VideoData),
+        data=await _video_data(finished, links, response_format),
     )
 
 
-async def created_video(finished: FinishedJob) -> CreatedVideo:
-    """Of `POST /v1/videos`: the video object, and the videos themselves."""
+async def created_video(finished: FinishedJob, links: Links, response_format: str | None) -> CreatedVideo:
+    """Of a `POST /v1/videos` that waits: the video object, and the videos themselves."""
     return CreatedVideo(
-        **dict(video_object(finished.job)), created=_finished_at(finished.job), data=await _data(finished, VideoData)
+        **dict(video_object(finished.job, links)),
+        created=_finished_at(finished.job),
+        data=await _video_data(finished, links, response_format),
     )
 
 
-def video_object(job: Job) -> Video:
-    """OpenAI's video object. Raises VideoNotFound for a job that is not completed, which it cannot describe yet."""
-    if job.state.status != "completed":
-        raise VideoNotFound(f"video {job.spec.id!r} is not completed", "video_id")
+def video_object(job: Job, links: Links) -> Video:
+    """OpenAI's video object, of a job in any state."""
+    state = job.state
+    is_completed = state.status == "completed"
+    urls = links.of(job) if is_completed else []
     return Video(
         **_video_fields(job),
+        timings=_timings(job) if is_completed else None,
         id=job.spec.id,
+        status="failed" if state.status == "cancelled" else state.status,
+        progress=state.progress,
         prompt=job.spec.prompt,
         seconds=f"{_seconds(job):g}",
         created_at=int(job.spec.created_at),
-        completed_at=_finished_at(job),
-        expires_at=int(job.state.expires_at or _finished_at(job)),
+        completed_at=_finished_at(job) if is_completed else None,
+        expires_at=None if state.expires_at is None else int(state.expires_at),
+        error=_error(job),
+        remixed_from_video_id=job.spec.remixed_from,
+        url=urls[0] if urls else None,
+        urls=urls,
     )
 
 
-async def images_response(finished: FinishedJob) -> ImageGenerationResponse:
+async def images_response(finished: FinishedJob, links: Links, response_format: str | None) -> ImageGenerationResponse:
     """Of `POST /v1/images/generations`."""
     job = finished.job
     assert isinstance(job.spec.product, ImageProduct)
+    is_url = response_format == "url"
+    contents = [None for _ in finished.files] if is_url else await _base64(finished)
+    urls = links.of(job) if is_url else [None for _ in finished.files]
     return ImageGenerationResponse(
         **_common_fields(job),
+        timings=_timings(job),
         created=_finished_at(job),
         output_format=job.spec.product.format,
         params=ImageParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
-        data=await _data(finished, ImageData),
+        data=[
+            ImageData(b64_json=content, url=url, **_output_fields(output))
+            for content, url, output in zip(contents, urls, job.outputs, strict=True)
+        ],
     )
 
 
@@ -69,6 +83,7 @@ def image_events(response: ImageGenerationResponse) -> list[ImageCompleted]:
     return [
         ImageCompleted(
             b64_json=image.b64_json,
+            url=image.url,
             created_at=response.created,
             size=response.size,
             output_format=response.output_format,
@@ -80,7 +95,7 @@ def image_events(response: ImageGenerationResponse) -> list[ImageCompleted]:
 
 def _video_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of videos have."""
-    made = job.outputs[0].report.spec
+    made = _made(job)
     return {
         **_common_fields(job),
         "num_frames": made.num_frames,
@@ -90,28 +105,51 @@ def _video_fields(job: Job) -> dict[str, Any]:
 
 
 def _common_fields(job: Job) -> dict[str, Any]:
-    """What all descriptions of what was made have."""
-    made = job.outputs[0].report.spec
+    """What all descriptions have of what is made, or was."""
+    made = _made(job)
     warned = [warning for output in job.outputs for warning in output.report.warnings]
-    parts = [Timings.of_job(output.report.timings, output.encode_seconds) for output in job.outputs]
     return {
         "model": job.spec.model,
         "size": f"{made.width}x{made.height}",
-        "timings": Timings.of_request(parts, max(0.0, (job.state.finished_at or 0) - job.spec.created_at)),
         "warnings": list(dict.fromkeys([*job.spec.warnings, *warned])),  # equal for all that are made of one text
     }
 
 
-async def _data(finished: FinishedJob, schema: type[Data]) -> list[Data]:
-    """The videos or images as JSON has them."""
+def _made(job: Job) -> AnySpec:
+    """What the first video or image was made with, or is to be."""
+    return job.outputs[0].report.spec if job.outputs else job.spec.samples[0]
+
+
+def _timings(job: Job) -> Timings:
+    parts = [Timings.of_job(output.report.timings, output.encode_seconds) for output in job.outputs]
+    return Timings.of_request(parts, max(0.0, (job.state.finished_at or 0) - job.spec.created_at))
+
+
+def _error(job: Job) -> VideoError | None:
+    if job.state.status == "cancelled":
+        return VideoError(code="cancelled", message="The job was cancelled.")
+    error = job.state.error
+    return None if error is None else VideoError(code=error.code, message=error.message, param=error.field)
+
+
+async def _video_data(finished: FinishedJob, links: Links, response_format: str | None) -> list[VideoData]:
+    """The videos as JSON has them."""
+    contents = [None for _ in finished.files] if response_format == "url" else await _base64(finished)
     return [
-        schema(
-            b64_json=(await asyncio.to_thread(base64.b64encode, file)).decode(),
-            seed=output.report.spec.seed,
-            timings=Timings.of_job(output.report.timings, output.encode_seconds),
-        )
-        for file, output in zip(finished.files, finished.job.outputs, strict=True)
+        VideoData(b64_json=content, url=url, **_output_fields(output))
+        for content, url, output in zip(contents, links.of(finished.job), finished.job.outputs, strict=True)
     ]
+
+
+async def _base64(finished: FinishedJob) -> list[str]:
+    return [(await asyncio.to_thread(base64.b64encode, file)).decode() for file in finished.files]
+
+
+def _output_fields(output: Output) -> dict[str, Any]:
+    return {
+        "seed": output.report.spec.seed,
+        "timings": Timings.of_job(output.report.timings, output.encode_seconds),
+    }
 
 
 def _finished_at(job: Job) -> int:
@@ -119,7 +157,7 @@ def _finished_at(job: Job) -> int:
 
 
 def _seconds(job: Job) -> float:
-    return float(job.outputs[0].report.spec.num_frames / _fps(job))
+    return float(_made(job).num_frames / _fps(job))
 
 
 def _fps(job: Job) -> Any:

@@ -14,6 +14,7 @@ from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
+from frontend.video_files import VideoFiles
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Services:
     catalog: ModelCatalog
     jobs: JobService
     storage: Storage
+    files: VideoFiles
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

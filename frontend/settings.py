@@ -20,6 +20,16 @@ def parse_aliases(value: object) -> object:
     return {alias: model for alias, _, model in pairs}
 
 
+def parse_public_url(value: object) -> object:
+    """An origin, written as browsers write it."""
+    if not isinstance(value, str):
+        return value
+    origins = parse_origins(value.removesuffix("/"))
+    if len(origins) != 1:
+        raise ValueError(f"must be one origin like https://video.example.com, got {value[:200]!r}")
+    return origins[0]
+
+
 class Settings(BaseSettings):
     """`TRITONREEL_TRITON_URL` sets `triton_url`, and so on."""
 
@@ -54,6 +64,14 @@ class Settings(BaseSettings):
     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"""
     spool: Path = Path("spool")
     """the folder from which files are uploaded to S3; what cannot be uploaded stays there until it can"""
+
+    videos_respond: Literal["wait", "async"] = "wait"
+    """when `POST /v1/videos` is answered: once the videos are done, or at once; a request's `Prefer` overrides it"""
+    public_url: Annotated[str | None, BeforeValidator(parse_public_url)] = None
+    """how clients reach the server, for the URLs that it gives out: https://video.example.com; as they call it if
+    None"""
+    url_seconds: PositiveInt = 3600
+    """for which a URL that needs no API key works"""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(str.lower)] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -22,15 +22,20 @@ _Name = Annotated[str, typer.Argument(help="Whose key it is, or what for; it sta
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke the API keys that servers ask for.")
 
 
+_Admin = Annotated[
+    bool, typer.Option("--admin", help="An administrator's: it sees, and may delete, the videos of all keys.")
+]
+
+
 @keys.command()
-def add(name: _Name, keys_file: KeysFileOption = None) -> None:
+def add(name: _Name, admin: _Admin = False, keys_file: KeysFileOption = None) -> None:
     """Make a key and print it, this once: only its hash is kept.
 
-    Servers that use the same file ask for a key from now on, those that run too.
+    Servers that use the same file ask for a key from now on, those that run too. A key sees its own videos alone.
     """
     with _errors_shown():
         file = _file(keys_file)
-        typer.echo(file.add(name))
+        typer.echo(file.add(name, admin=admin))
         typer.echo(
             f"This is the key {name!r}, shown once; its hash is in {file.path}. "
             "Clients send it as: Authorization: Bearer KEY",
@@ -45,7 +50,7 @@ def list_keys(keys_file: KeysFileOption = None) -> None:
         file = _file(keys_file)
         known = file.read()
     for key in known:
-        typer.echo(f"{key.created:%Y-%m-%d %H:%M} UTC  {key.name}")
+        typer.echo(f"{key.created:%Y-%m-%d %H:%M} UTC  {key.name}{'  (admin)' if key.admin else ''}")
     if not known:
         typer.echo(f"There are no keys in {file.path}.", err=True)
 

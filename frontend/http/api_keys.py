@@ -38,6 +38,8 @@ class ApiKey(BaseModel):
     name: Annotated[str, StringConstraints(pattern=f"^{_NAME}$")]
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
     created: AwareDatetime
+    admin: bool = False
+    """whether it sees the jobs of all keys"""
 
 
 class _Contents(BaseModel):
@@ -106,7 +108,7 @@ class KeyFile:
                 f"{self.path} is not a file of API keys: {where + ': ' if where else ''}{first['msg']}"
             ) from None
 
-    def add(self, name: str) -> str:
+    def add(self, name: str, *, admin: bool = False) -> str:
         """A new key, which is kept nowhere: only its hash is."""
         if not re.fullmatch(_NAME, name):
             raise KeysError(f"The name of a key is 1 to 64 letters, digits, '.', '_' and '-', got {name[:200]!r}")
@@ -119,7 +121,8 @@ class KeyFile:
                 raise KeysError(
                     f"There is a key {name!r} already in {self.path}; revoke it first, or choose another name"
                 )
-            added = ApiKey(name=name, sha256=hash_of(key.encode()), created=datetime.now(UTC).replace(microsecond=0))
+            created = datetime.now(UTC).replace(microsecond=0)
+            added = ApiKey(name=name, sha256=hash_of(key.encode()), created=created, admin=admin)
             self._write((*keys, added))
         return key
 
@@ -152,7 +155,7 @@ class KeyFile:
             partial = Path(name)
             try:
                 with os.fdopen(descriptor, "w") as file:
-                    file.write(_Contents(keys=keys).model_dump_json(indent=2) + "\n")
+                    file.write(_Contents(keys=keys).model_dump_json(indent=2, exclude_defaults=True) + "\n")
                     file.flush()
                     os.fsync(file.fileno())
                 partial.replace(target)

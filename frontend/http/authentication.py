@@ -9,9 +9,12 @@ from frontend.http.api_keys import KeysError
 from frontend.http.errors import refuse
 from frontend.http.hosts import local_address
 from frontend.http.key_ring import KeyRing
+from frontend.http.signed_urls import SIGNED
 
 KEY_NAME = "tritonreel.key_name"
 """entry of the scope: the name of the request's key, for the log"""
+IS_ADMIN = "tritonreel.is_admin"
+"""entry of the scope: whether that key is an administrator's"""
 _OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
 """for probes, which have no key"""
 _log = structlog.get_logger(__name__)
@@ -19,6 +22,8 @@ _log = structlog.get_logger(__name__)
 
 class KeyMiddleware:
     """Answers 401 to requests without a key of the ring, `Authorization: Bearer KEY`, where keys are asked for.
+
+    What a signed URL asks for needs none.
 
     They are where the ring says so, and on every connection that was not made to a loopback address, whatever the
     server was told that it binds. Where the ring cannot be read nobody is let in: 503.
@@ -35,7 +40,8 @@ class KeyMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._keys is not None and _is_guarded(scope):
             try:
-                scope[KEY_NAME] = self._owner(self._keys, scope)
+                name = scope[KEY_NAME] = self._owner(self._keys, scope)
+                scope[IS_ADMIN] = name is not None and self._keys.is_admin(name)
             except FrontendError as error:
                 await refuse(error, scope, receive, send)
                 return
@@ -60,7 +66,9 @@ class KeyMiddleware:
 
 
 def _is_guarded(scope: Scope) -> bool:
-    return scope["type"] == "websocket" or (scope["type"] == "http" and scope["path"] not in _OPEN_PATHS)
+    if scope["type"] == "http":
+        return scope["path"] not in _OPEN_PATHS and SIGNED not in scope
+    return bool(scope["type"] == "websocket")
 
 
 def _bearer_token(scope: Scope) -> bytes:

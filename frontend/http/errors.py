@@ -87,7 +87,13 @@ def _envelope(rule: Rule, message: str, param: str | None, headers: Mapping[str,
         param=param and printable(param, LONGEST),
         code=rule.code,
     )
-    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if rule.retry else {}
     return JSONResponse(
-        ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **(headers or {}), **retry}
+        ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **(headers or {}), **_retry(rule)}
     )
+
+
+def _retry(rule: Rule) -> dict[str, str]:
+    """Whether to send the request again; `openai`'s SDKs do so at every 408, 409, 429 and 5xx that does not say no."""
+    if rule.retry:
+        return {"Retry-After": str(RETRY_AFTER_SECONDS), "X-Should-Retry": "true"}
+    return {} if rule.status == HTTPStatus.REQUEST_TIMEOUT else {"X-Should-Retry": "false"}

@@ -25,6 +25,7 @@ class KeyRing:
         self.file = file
         self._fixed = {ENVIRONMENT_KEY_NAME: _hash_of_environment_key(environment_key)} if environment_key else {}
         self._hashes = self._fixed
+        self._administrators = frozenset(self._fixed)
         self._stamp: tuple[int, ...] | None = None
         self._file_seen = False
         self.refresh()
@@ -48,13 +49,19 @@ class KeyRing:
         owners = [name for name, known in self._hashes.items() if hmac.compare_digest(given, known)]
         return owners[0] if owners else None
 
+    def is_admin(self, name: str) -> bool:
+        """Whether the key of that name sees the jobs of all: one that was made so, or the environment's."""
+        return name in self._administrators
+
     def refresh(self) -> None:
         """Reads the file if it is not the one read last."""
         stamp = self.file.stamp()
         if stamp == self._stamp:
             return
         self._file_seen = True
-        self._hashes = {key.name: key.sha256 for key in self.file.read()} | self._fixed
+        keys = self.file.read()
+        self._hashes = {key.name: key.sha256 for key in keys} | self._fixed
+        self._administrators = frozenset(key.name for key in keys if key.admin) | self._fixed.keys()
         self._stamp = stamp  # of before the reading: what changes meanwhile is read the next time
 
 

@@ -39,9 +39,10 @@ _MOST_NAMED = 20
 
 
 def field_of(error: Mapping[str, Any]) -> str | None:
-    """The dotted name of the field that pydantic's `error` is about, None for the body as a whole."""
+    """The dotted name of the field, of the body or the query, that pydantic's `error` is about; None for the body as a
+    whole."""
     where = error["loc"]
-    return ".".join(map(str, where[1:] if where[:1] == ("body",) else where)) or None
+    return ".".join(map(str, where[1:] if where[:1] in (("body",), ("query",)) else where)) or None
 
 
 def message_of(errors: Sequence[Mapping[str, Any]]) -> str:

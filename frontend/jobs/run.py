@@ -5,13 +5,12 @@ import time
 from dataclasses import replace
 from typing import Protocol
 
-from frontend.errors import INTERNAL, internal_message, rule_of
+from frontend.errors import INTERNAL, JobCancelled, internal_message, rule_of
 from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queued
 from frontend.jobs.pace import Pace
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, Output, fraction_done
-from protocol.errors import Cancelled
 from protocol.events import Progress
 
 
@@ -102,7 +101,7 @@ class Run:
             if self._given_up:
                 return None
             await self._keep(self._job.with_state(self._job.state.cancelled(time.time())))
-            return Cancelled("the job was cancelled")
+            return JobCancelled("the job was cancelled")
         except JobLost:
             raise
         except Exception as error:

@@ -1,20 +1,22 @@
-"""What the routes know of jobs: submit, wait, get, list, cancel."""
+"""What the routes know of jobs: submit, wait, get, list, cancel, delete."""
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, StorageError, VideoNotFound, error_of
+from frontend.errors import INTERNAL, EngineFailed, JobCancelled, JobsUnavailable, StorageError, VideoNotFound, error_of
+from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.lock import FileLock
 from frontend.jobs.patience import PatientRunner
 from frontend.jobs.queue import JobQueue, Work
+from frontend.jobs.repeats import Repeats, asked, unavailable
 from frontend.jobs.run import Run, Runner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, JobState
@@ -23,10 +25,8 @@ from frontend.jobs.sweep import Sweep
 from frontend.jobs.table import Claim, Order, Page
 from frontend.jobs.waiters import Outcome, Waiters
 from frontend.storage.storage import StoredFile
-from protocol.errors import Cancelled, ModelFailed
+from protocol.errors import ModelFailed
 from protocol.printable import quoted
-
-T = TypeVar("T")
 
 BEAT_SECONDS = 1.0
 """how often what runs here is written down, and asked whether it should run at all"""
@@ -36,6 +36,8 @@ _POLL_SECONDS = 1.0
 _ENTRY_SECONDS = 1.0
 """a job that has begun here is entered in the queue when it is older; until then the sweep alone would find it"""
 _PARK_SECONDS = 2.0
+_SETTLING_SECONDS = 5.0
+"""that a job which is deleted may take to stop"""
 _log = structlog.get_logger(__name__)
 
 
@@ -63,6 +65,7 @@ class JobService:
         is_lone: bool,
         is_stopping: Callable[[], bool],
     ) -> None:
+        self.repeats = Repeats(store)
         self._store = store
         self._executor = executor
         self._lock = lock
@@ -84,6 +87,9 @@ class JobService:
         """that the queue makes, or that `_begun` has, and that end when they are cancelled"""
         self._entries: set[asyncio.Task[None]] = set()
         """jobs on their way into the queue"""
+        self._departures: set[asyncio.Task[None]] = set()
+        """of clients that may come again"""
+        self._secrets: dict[str, bytes] = {}
         self._chores: list[asyncio.Task[None]] = []
         self._parking = asyncio.Event()
 
@@ -110,7 +116,7 @@ class JobService:
         """Park the jobs that run: they go on at the next start, or in another process."""
         self._parking.set()
         self._queue.stop()
-        await _stop(self._chores, _PARK_SECONDS)
+        await _stop([*self._chores, *self._departures], _PARK_SECONDS)
         await _stop(list(self._calls), _PARK_SECONDS)
         await asyncio.gather(*(run.give_up() for run in list(self._runs.values())))
         if self._entries:
@@ -124,15 +130,33 @@ class JobService:
         if self._lock is not None:
             self._lock.release()
 
-    async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        owner: str | None = None,
+        request_hash: str | None = None,
+        idempotency: str | None = None,
+    ) -> Job:
         """Keep a job, and have it run: at once and here where there is room. It is safe on return.
 
         Cancelling this cancels the job, unless the server is stopping.
 
+        Args:
+            owner, request_hash, idempotency: see `Job`.
+
         Raises:
+            KeyTaken: another job has that `idempotency`.
             JobsUnavailable, StorageError: it could not be kept.
         """
-        submission = asyncio.create_task(self._submit(Job(spec=spec, owner=owner, request_hash=request_hash)))
+        job = Job(
+            spec=spec,
+            owner=owner,
+            request_hash=request_hash,
+            idempotency=idempotency,
+            has_image=spec.image is not None,
+        )
+        submission = asyncio.create_task(self._submit(job))
         try:
             await asyncio.shield(submission)
         except asyncio.CancelledError:
@@ -140,9 +164,14 @@ class JobService:
             if submission.exception() is None and not self._is_stopping():
                 await self.cancel(spec.id)
             raise
+        except IntegrityError as error:
+            if idempotency is None:
+                raise
+            raise KeyTaken from error
         except SQLAlchemyError as error:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
-            raise _unavailable() from None
+            raise unavailable() from None
+        return job
 
     async def _submit(self, job: Job) -> None:
         begins = not self._places.locked() and not self._parking.is_set()
@@ -162,8 +191,16 @@ class JobService:
         self._entries.add(entry)
         entry.add_done_callback(self._entries.discard)
 
-    async def wait(self, job_id: str) -> FinishedJob:
-        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping.
+    async def wait(
+        self, job_id: str, *, repeats: int = 0, grace: Callable[[], float] | None = None, stops: bool = True
+    ) -> FinishedJob:
+        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping, or another
+        client waits for it.
+
+        Args:
+            repeats: of the job, as whoever waits has found it, see `Job`.
+            grace: seconds for which the job goes on without its client, who may create it again; asked when it leaves.
+            stops: whether cancelling this cancels the job at all.
 
         Raises:
             VideoNotFound: the job is not found or has expired.
@@ -179,20 +216,64 @@ class JobService:
                     await asyncio.wait((ended_here,), timeout=_POLL_SECONDS)
             return result_of(ended_here.result())
         except asyncio.CancelledError:
-            if not self._is_stopping():
-                await self.cancel(job_id)
+            if self._is_stopping() or not stops:
+                raise
+            grace_seconds = 0.0 if grace is None else grace()
+            departure = asyncio.create_task(self._depart(job_id, repeats, grace_seconds))
+            self._departures.add(departure)
+            departure.add_done_callback(self._departures.discard)
+            if not grace_seconds:
+                await asyncio.wait((departure,))
             raise
+
+    async def wait_up_to(self, job_id: str, seconds: float) -> Job:
+        """The job when it has ended, or as it is then. Cancelling this has no effect on it.
+
+        Raises:
+            VideoNotFound: the job is not found or has expired.
+            JobsUnavailable.
+        """
+        until = time.monotonic() + seconds
+        with self._waiters.waiting(job_id, impatient=False) as ended_here:
+            while not (job := await self.get(job_id)).state.is_finished:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                await asyncio.wait((ended_here,), timeout=min(left, _POLL_SECONDS))
+        return job
 
     async def get(self, job_id: str) -> Job:
         """Raises VideoNotFound: the job is not found or has expired. Raises JobsUnavailable."""
-        job = await _asked(self._store.get(job_id))
+        job = await asked(self._store.get(job_id))
         if job is None:
             raise not_found(job_id)
         return job
 
+    async def delete(self, job_id: str) -> None:
+        """Stop a job before its next step, if it runs, and remove it with its files.
+
+        Raises:
+            StorageError, JobsUnavailable: it is cancelled, and perhaps not removed: call it again.
+        """
+        await self.cancel(job_id)
+        until = time.monotonic() + _SETTLING_SECONDS
+        while (job_id in self._begun or self._working[job_id]) and time.monotonic() < until:
+            await asyncio.sleep(0.01)
+        await asked(self._store.remove((job_id,)))
+        try:
+            await self._queue.remove([job_id])
+        except Exception as error:  # of DBOS: the entry finds no job
+            _log.warning("the entry of a deleted job stays in the queue", job=job_id, reason=str(error))
+
+    async def secret(self, name: str) -> bytes:
+        """256 random bits, the same in all processes that share the jobs, at every start. Raises JobsUnavailable."""
+        if name not in self._secrets:
+            self._secrets[name] = await asked(self._store.secret(name))
+        return self._secrets[name]
+
     async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page:
         """See `JobTable.page`. Raises VideoNotFound where no job is called `after`; JobsUnavailable."""
-        page = await _asked(self._store.page(kind, owner=owner, after=after, limit=limit, order=order))
+        page = await asked(self._store.page(kind, owner=owner, after=after, limit=limit, order=order))
         if page is None:
             raise not_found(str(after), "after")
         return page
@@ -231,20 +312,28 @@ class JobService:
         if run := self._runs.get(job_id):
             await run.cancel()
             return
-        job = await _asked(self._store.get(job_id))
+        job = await asked(self._store.get(job_id))
         if job is None or job.state.is_finished:
             return
-        if await _asked(self._store.end(job_id, job.state.cancelled(time.time()))):
-            self._waiters.tell(job_id, Cancelled("the job was cancelled"))
+        if await asked(self._store.end(job_id, job.state.cancelled(time.time()))):
+            self._waiters.tell(job_id, JobCancelled("the job was cancelled"))
+
+    async def _depart(self, job_id: str, repeats: int, grace_seconds: float) -> None:
+        """Cancel a job whose client has left, if nobody else waits for it, nor has come to do so."""
+        await asyncio.sleep(grace_seconds)
+        if self._waiters.is_awaited(job_id) or (await self.repeats.latest(job_id) or 0) > repeats:
+            return
+        with suppress(JobsUnavailable):
+            await self.cancel(job_id)
 
     async def _queue_position(self, job: Job) -> int | None:
         if job.state.status != "queued":
             return None
-        return await _asked(self._store.queued_before(job))
+        return await asked(self._store.queued_before(job))
 
     async def _outcome(self, job_id: str) -> Outcome | None:
         """What a job has come to by its record; None where it has not ended. Raises VideoNotFound, JobsUnavailable."""
-        job = await _asked(self._store.get(job_id))
+        job = await asked(self._store.get(job_id))
         if job is None:
             raise not_found(job_id)
         match job.state.status:
@@ -252,7 +341,7 @@ class JobService:
                 files = await self._store.contents(job)
                 return not_found(job_id) if files is None else FinishedJob(job, files)
             case "cancelled":
-                return Cancelled("the job was cancelled")
+                return JobCancelled("the job was cancelled")
             case "failed":
                 error = job.state.error
                 return error_of(error.code, error.message, error.field) if error else EngineFailed("the job failed")
@@ -378,19 +467,6 @@ class _Refusal:
 
     async def run(self, *_: object) -> Any:
         raise ModelFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
-
-
-async def _asked(answer: Awaitable[T]) -> T:
-    """The answer of the store. Raises JobsUnavailable where it has none."""
-    try:
-        return await answer
-    except SQLAlchemyError as error:
-        _log.warning("jobs cannot be looked up", reason=str(error))
-        raise _unavailable() from None
-
-
-def _unavailable() -> JobsUnavailable:
-    return JobsUnavailable("The server cannot reach the place where it keeps jobs; its log says why")
 
 
 def result_of(outcome: Outcome) -> FinishedJob:

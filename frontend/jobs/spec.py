@@ -47,6 +47,10 @@ class JobSpec(BaseModel):
     request_id: str
     created_at: float
     """unix time of the request"""
+    detached: bool = False
+    """whether its client does not wait: that it leaves means nothing then"""
+    remixed_from: str | None = None
+    """id of the video that it varies"""
 
     @property
     def prompt(self) -> str:

@@ -92,6 +92,12 @@ class Job(BaseModel):
     """name of the API key that it was made with"""
     request_hash: str | None = None
     """equal for equal requests"""
+    idempotency: str | None = None
+    """the key that its create was sent with, and its owner, as one hash: no other job has the same"""
+    repeats: int = 0
+    """creates that have found it in place of a new job"""
+    has_image: bool = False
+    """whether it starts from an image, which `spec` has only before it runs"""
     fence: int = 0
     """number of its run, from 1: a durable store takes nothing from a run that a later one has replaced"""
 

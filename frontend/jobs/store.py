@@ -128,6 +128,7 @@ class JobStore:
         kept = await self._persist(lambda: self._table.finish(job))
         self._forget(job)
         if not kept:
+            await self._delete_files_of_none(job.spec.id)
             raise JobLost
         if job.spec.image is not None:
             await self._delete_input(job.spec.id)
@@ -146,6 +147,26 @@ class JobStore:
         if job is None or (job.state.expires_at is not None and job.state.expires_at <= time.time()):
             return None
         return job
+
+    async def repeated(self, idempotency: str) -> Job | None:
+        """See `JobTable.repeated`."""
+        return await self._in_thread(lambda: self._table.repeated(idempotency))
+
+    async def retried(self, request_hash: str, max_age_seconds: float) -> Job | None:
+        """See `JobTable.retried`."""
+        return await self._in_thread(lambda: self._table.retried(request_hash, time.time() - max_age_seconds))
+
+    async def repeats(self, job_id: str) -> int:
+        """See `JobTable.repeats`."""
+        return await self._in_thread(lambda: self._table.repeats(job_id))
+
+    async def free(self, job_id: str) -> None:
+        """See `JobTable.free`."""
+        await self._in_thread(lambda: self._table.free(job_id))
+
+    async def secret(self, name: str) -> bytes:
+        """See `JobTable.secret`."""
+        return await self._in_thread(lambda: self._table.secret(name))
 
     async def file(self, job: Job, part: int = 0) -> StoredFile | None:
         """A file of a completed job; None where there is none."""
@@ -187,8 +208,7 @@ class JobStore:
     async def remove(self, job_ids: tuple[str, ...]) -> None:
         """Jobs and their files. Raises StorageError, SQLAlchemyError: call it again."""
         for job_id in job_ids:
-            for file in [file async for file in self._storage.list(job_id)]:
-                await self._storage.delete(file.name)
+            await self._delete_files(job_id)
         await self._in_thread(lambda: self._table.remove(job_ids))
 
     async def remove_orphans(self) -> None:
@@ -225,6 +245,16 @@ class JobStore:
 
     async def _read(self, file: StoredFile) -> bytes:
         return b"".join([chunk async for chunk in await self._storage.read(file)])
+
+    async def _delete_files_of_none(self, job_id: str) -> None:
+        """What a run has stored after its job was deleted."""
+        with suppress(StorageError, SQLAlchemyError):  # the sweep finds them too, later
+            if await self._in_thread(lambda: self._table.get(job_id)) is None:
+                await self._delete_files(job_id)
+
+    async def _delete_files(self, job_id: str) -> None:
+        for file in [file async for file in self._storage.list(job_id)]:
+            await self._storage.delete(file.name)
 
     async def _delete_input(self, job_id: str) -> None:
         with suppress(StorageError):  # it goes when the job expires

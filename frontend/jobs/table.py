@@ -5,6 +5,7 @@ change any more, whoever writes; so a process that was thought dead does no harm
 """
 
 import json
+import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import StaticPool
 
 from frontend.jobs.spec import JobSpec
@@ -50,6 +52,8 @@ _JOBS = Table(
     Column("created_us", BigInteger, nullable=False),  # unix time in microseconds; with `id` the order of the list
     Column("owner", Text),
     Column("request_hash", String(64)),
+    Column("idempotency", String(64)),  # of the key that its create was sent with, see `RequestIdentity`
+    Column("repeats", Integer),  # creates that found it in place of a new job
     Column("kind", String(16), nullable=False),  # of what it makes
     Column("spec", Text, nullable=False),  # JSON, without its image
     Column("has_image", Boolean, nullable=False),  # whether it starts from one, which is a file
@@ -67,12 +71,20 @@ _JOBS = Table(
     Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
     Index("tritonreel_jobs_status", "status", "created_us"),
     Index("tritonreel_jobs_expiry", "expires_at"),
+    Index("tritonreel_jobs_idempotency", "idempotency", unique=True),
+    Index("tritonreel_jobs_request", "request_hash", "created_us"),
 )
 _EXECUTORS = Table(
     "tritonreel_executors",
     _METADATA,
     Column("id", String(64), primary_key=True),
     Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
+)
+_SECRETS = Table(
+    "tritonreel_secrets",
+    _METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(64), nullable=False),  # 256 random bits, hexadecimal
 )
 _NOT_ENDED = _JOBS.c.status.in_(("queued", "in_progress"))
 _MAKING = 7_301_526
@@ -127,6 +139,8 @@ class JobTable:
                 if column.name not in there:
                     kind = column.type.compile(connection.dialect)
                     connection.execute(text(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {kind}"))
+            for index in _JOBS.indexes:
+                index.create(connection, checkfirst=True)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -137,12 +151,16 @@ class JobTable:
         """Keep a new job, but for the image that it starts from.
 
         With the fence 1 its creator has claimed it already.
+
+        Raises:
+            IntegrityError: another job has its `idempotency`.
         """
         row = {
             "id": job.spec.id,
             "created_us": round(job.spec.created_at * 1e6),
             "owner": job.owner,
             "request_hash": job.request_hash,
+            "idempotency": job.idempotency,
             "kind": job.spec.product.kind,
             "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
             "has_image": job.spec.image is not None,
@@ -198,6 +216,58 @@ class JobTable:
             row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).one_or_none()
         return None if row is None else _job(row)
 
+    # Creates that come again
+
+    def repeated(self, idempotency: str) -> Job | None:
+        """The job whose create was sent with that key. A create has found it: `repeats` counts that."""
+        return self._repeated(_JOBS.c.idempotency == idempotency)
+
+    def retried(self, request_hash: str, created_after: float) -> Job | None:
+        """The last job of an equal request that came after that unix time, unless it came to nothing; as `repeated`."""
+        latest = (
+            select(_JOBS.c.id)
+            .where(
+                _JOBS.c.request_hash == request_hash,
+                _JOBS.c.created_us > created_after * 1e6,
+                _JOBS.c.status.not_in(("failed", "cancelled")),
+            )
+            .order_by(_JOBS.c.created_us.desc(), _JOBS.c.id.desc())
+            .limit(1)
+        )
+        return self._repeated(_JOBS.c.id == latest.scalar_subquery())
+
+    def repeats(self, job_id: str) -> int:
+        """How many creates have found a job."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_JOBS.c.repeats).where(_JOBS.c.id == job_id)).scalar() or 0
+
+    def free(self, job_id: str) -> None:
+        """Let the next create with the key of a job make a new one."""
+        with self._engine.begin() as connection:
+            connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(idempotency=None))
+
+    def _repeated(self, wanted: ColumnElement[bool]) -> Job | None:
+        more = func.coalesce(_JOBS.c.repeats, 0) + 1
+        with self._engine.begin() as connection:
+            row = connection.execute(update(_JOBS).where(wanted).values(repeats=more).returning(_JOBS)).one_or_none()
+        return None if row is None else _job(row)
+
+    # Secrets
+
+    def secret(self, name: str) -> bytes:
+        """256 random bits, the same for all processes that ever share the table."""
+        wanted = select(_SECRETS.c.value).where(_SECRETS.c.name == name)
+        try:
+            with self._engine.begin() as connection:
+                value = connection.execute(wanted).scalar()
+                if value is None:
+                    value = secrets.token_hex(32)
+                    connection.execute(insert(_SECRETS).values(name=name, value=value))
+        except IntegrityError:  # another process was faster
+            with self._engine.connect() as connection:
+                value = connection.execute(wanted).scalar_one()
+        return bytes.fromhex(value)
+
     # Many
 
     def page(
@@ -212,18 +282,16 @@ class JobTable:
             now: unix time; what has expired by then is left out.
 
         Returns:
-            None where no job is called `after`.
+            None where `after` is no job of that kind and owner.
         """
-        wanted: list[ColumnElement[bool]] = [
-            _JOBS.c.kind == kind,
-            or_(_JOBS.c.expires_at.is_(None), _JOBS.c.expires_at > now),
-        ]
+        theirs: list[ColumnElement[bool]] = [_JOBS.c.kind == kind]
         if owner is not None:
-            wanted.append(_JOBS.c.owner == owner)
+            theirs.append(_JOBS.c.owner == owner)
+        wanted = [*theirs, or_(_JOBS.c.expires_at.is_(None), _JOBS.c.expires_at > now)]
         place = (_JOBS.c.created_us, _JOBS.c.id)
         with self._engine.connect() as connection:
             if after is not None:
-                found = connection.execute(select(*place).where(_JOBS.c.id == after)).one_or_none()
+                found = connection.execute(select(*place).where(_JOBS.c.id == after, *theirs)).one_or_none()
                 if found is None:
                     return None
                 created, job_id = found
@@ -351,6 +419,9 @@ def _job(row: Row[Any]) -> Job:
         outputs=tuple(Output.model_validate(output) for output in json.loads(row.outputs)),
         owner=row.owner,
         request_hash=row.request_hash,
+        idempotency=row.idempotency,
+        repeats=row.repeats or 0,
+        has_image=row.has_image,
         fence=row.fence,
     )
 

@@ -10,6 +10,7 @@ from frontend.job_events import is_end, progress_events
 from frontend.schemas.errors import ErrorBody
 from frontend.schemas.video_events import VideoEvent
 from frontend.services import ServicesDep
+from frontend.visible_jobs import visible_job
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
@@ -37,7 +38,7 @@ _STREAM: dict[str, Any] = {
     openapi_extra={"x-event-schema": VideoEvent.model_json_schema()},
 )
 async def follow_video(request: Request, video_id: str, services: ServicesDep) -> Response:
-    job = await services.jobs.get(video_id)
+    job = await visible_job(request, services, "video", video_id)
     heard = request.headers.get(LAST_EVENT_ID)
     if job.state.is_finished and is_end(heard):
         return Response(status_code=204)

@@ -13,6 +13,11 @@ MAX_COUNT = 10
 """videos or images of one request"""
 MAX_WORD = 256
 """characters of a field that names something"""
+URL_DESCRIPTION = (
+    "The file, for an hour or so (`TRITONREEL_URL_SECONDS`): whoever has this URL needs no API key. "
+    "Ask for the video again to get a new one."
+)
+EXAMPLE_URL = "http://127.0.0.1:8000/v1/videos/video_5f0c/content?expires=1767229260&signature=Zm9v"
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 
@@ -22,6 +27,11 @@ def parse_size(size: str) -> tuple[int, int]:
     if match is None:
         raise ValueError("a size is not of the form WIDTHxHEIGHT")
     return int(match[1]), int(match[2])
+
+
+def is_none(value: object) -> bool:
+    """For fields that a response leaves out where they have nothing to say."""
+    return value is None
 
 
 def _check_size(size: str) -> str:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.media.image_encoder import ImageFormat
-from frontend.schemas.fields import Fields, RequestFields, Word, parse_size
+from frontend.schemas.fields import EXAMPLE_URL, Fields, RequestFields, Word, is_none, parse_size
 from frontend.schemas.timings import Timings
 from protocol.sampling import MAX_SIDE, ImageOptions, ImageSampling
 
@@ -79,7 +79,7 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
         None, description="Images are opaque: `transparent` is answered with 400.", examples=["opaque"]
     )
     response_format: Word | None = Field(
-        None, description="`b64_json`. `url` needs storage, which is not there yet (400).", examples=["b64_json"]
+        None, description="`b64_json`, which it is if absent, or `url`.", examples=["b64_json"]
     )
     stream: bool | None = Field(None, description="Answer with server-sent events, one for each image.")
     partial_images: PartialImages | None = Field(
@@ -99,7 +99,19 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
 class ImageData(BaseModel):
     """One image."""
 
-    b64_json: str = Field(description="The file, base64. It holds pixels only: no prompt, no seed.")
+    b64_json: str | None = Field(
+        None,
+        exclude_if=is_none,
+        description="The file, base64. It holds pixels only: no prompt, no seed. Left out where `response_format` is "
+        "`url`.",
+    )
+    url: str | None = Field(
+        None,
+        exclude_if=is_none,
+        description="Where `response_format` is `url`: the file, for an hour or so (`TRITONREEL_URL_SECONDS`). Whoever "
+        "has this URL needs no API key.",
+        examples=[EXAMPLE_URL.replace("video", "image")],
+    )
     seed: int = Field(description="The seed that it was made with.", examples=[42])
     timings: Timings
 
@@ -133,7 +145,8 @@ class ImageCompleted(BaseModel):
     """Of a stream: an image."""
 
     type: Literal["image_generation.completed"] = "image_generation.completed"
-    b64_json: str
+    b64_json: str | None = None
+    url: str | None = None
     created_at: int
     size: str
     output_format: ImageFormat

@@ -56,5 +56,10 @@ class VideoRequest(VideoSamplingFields, RequestFields):
     extra_body: ExtraBody | None = Field(
         None, description="Fills the fields of the same name that are absent at the top level and in `video_params`."
     )
-    response_format: Word | None = Field(None, description="`b64_json` is the only one.", examples=["b64_json"])
+    response_format: Word | None = Field(
+        None,
+        description="`url` leaves out `b64_json`, and `data` has URLs alone. With `b64_json`, which it is if absent, "
+        "it has both.",
+        examples=["b64_json"],
+    )
     stream: bool | None = Field(None, description="True is answered with 400: follow `/v1/videos/{id}/events`.")

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.http.openapi_body import inline_schema
-from frontend.schemas.fields import Fields, Word
+from frontend.schemas.fields import URL_DESCRIPTION, Fields, Word
+from frontend.schemas.timings import Timings
 from frontend.schemas.video_fields import VideoRequest
-from frontend.schemas.video_report import VideoData, VideoReport
+from frontend.schemas.video_report import TIMINGS_DESCRIPTION, VideoData, VideoDescription
+from protocol.sampling import Prompt
 
 
 class ImageReference(Fields):
@@ -70,27 +72,61 @@ TEXT_FIELDS = frozenset(_texts(inline_schema(VideoCreateRequest)))
 """the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
-class Video(VideoReport):
-    """OpenAI's video object, and what was really made."""
+class VideoError(BaseModel):
+    """Why a video failed."""
+
+    code: str = Field(description="As in the answer to a create that waits.", examples=["model_failed"])
+    message: str = Field(description="A sentence.")
+    param: str | None = Field(None, description="The request field that it is about.")
+
+
+class Video(VideoDescription):
+    """OpenAI's video object, and what is made, or was."""
 
     id: str = Field(examples=["video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f"])
     object: Literal["video"] = "video"
-    status: Literal["completed"] = "completed"
-    progress: Literal[100] = Field(100, description="Per cent.")
+    status: Literal["queued", "in_progress", "completed", "failed"] = Field(
+        description="A video whose client stopped it has `failed` with the code `cancelled`."
+    )
+    progress: int = Field(ge=0, le=100, description="Per cent; 100 once it is completed.")
     prompt: str
     seconds: str = Field(description="num_frames / fps.", examples=["5.0625"])
     created_at: int = Field(description="Unix time of the request.", examples=[1767225600])
-    completed_at: int = Field(description="Unix time of the answer.", examples=[1767225660])
-    expires_at: int = Field(
-        description="Unix time after which `GET /v1/videos/{id}` forgets it; sooner where newer videos need room",
-        examples=[1767229260],
+    completed_at: int | None = Field(description="Unix time at which it was completed.", examples=[1767225660])
+    expires_at: int | None = Field(
+        description="Unix time after which the server forgets it, once it has ended.", examples=[1767312060]
     )
-    error: None = None
-    remixed_from_video_id: None = None
+    error: VideoError | None = Field(description="Why it failed.")
+    remixed_from_video_id: str | None = Field(description="The video that it varies.")
+    url: str | None = Field(description=f"Of the first video, once it is completed. {URL_DESCRIPTION}")
+    urls: list[str] = Field(description="Of all videos of the request, likewise.")
+    timings: Timings | None = Field(description=f"Once it is completed. {TIMINGS_DESCRIPTION}")
 
 
 class CreatedVideo(Video):
-    """The video object, and the videos themselves. `/v1/videos/{id}/content` has the first of them."""
+    """The video object, and the videos themselves."""
 
     created: int = Field(description="Unix time of the answer.", examples=[1767225660])
     data: list[VideoData]
+
+
+class VideoList(BaseModel):
+    """OpenAI's list of videos."""
+
+    object: Literal["list"] = "list"
+    data: list[Video]
+    first_id: str | None = Field(description="Of the first video in `data`.")
+    last_id: str | None = Field(description="Of the last one: the next page begins `after` it.")
+    has_more: bool = Field(description="Whether there is a next page.")
+
+
+class DeletedVideo(BaseModel):
+    """What is left of a video."""
+
+    id: str
+    object: Literal["video.deleted"] = "video.deleted"
+    deleted: Literal[True] = True
+
+
+class RemixRequest(Prompt, Fields):
+    """What to change of a video."""

@@ -1,5 +1,7 @@
 """`POST /v1/videos/generations`: the request and the response."""
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from frontend.schemas.video_fields import VideoRequest
@@ -36,3 +38,9 @@ class VideoGenerationResponse(VideoReport):
     created: int = Field(description="Unix time.", examples=[1767225600])
     seconds: float = Field(description="num_frames / fps.", examples=[5.0625])
     data: list[VideoData]
+
+
+class VideoGenerationCompleted(VideoGenerationResponse):
+    """The last event of a stream."""
+
+    type: Literal["video_generation.completed"] = "video_generation.completed"

@@ -179,7 +179,6 @@ async def test_what_is_wrong_inside_a_field_is_named(
         ({"seed": MAX_SEED, "n": 2}, "seed", "must be at most"),
         ({"solver": "unipc"}, "solver", "toy-qwen-image takes euler"),
         ({"extra_body": {"solver": "unipc"}}, "extra_body.solver", "toy-qwen-image takes euler"),
-        ({"response_format": "url"}, "response_format", "b64_json"),
         ({"response_format": "png"}, "response_format", "b64_json"),
         ({"partial_images": 1}, "partial_images", "needs stream"),
         ({"background": "transparent"}, "background", "opaque"),

@@ -201,7 +201,7 @@ async def _post_loosely(client: httpx.AsyncClient, body: dict[str, Any]) -> http
         ({"seconds": 20.2}, "seconds"),
         ({"seconds": 3600, "fps": 120}, "seconds"),
         ({"seed": MAX_SEED, "n": 2}, "seed"),
-        ({"response_format": "url"}, "response_format"),
+        ({"response_format": "gif"}, "response_format"),
     ],
 )
 async def test_what_the_model_cannot_do_is_400(

@@ -68,6 +68,10 @@ async def test_the_answer_is_openais_object_with_the_video_and_what_was_made(
 ) -> None:
     body = (await post(client, size="32x16", seed="7" if post is post_form else 7)).json()
     (entry,) = body.pop("data")
+    url = body.pop("url")
+    assert body.pop("urls") == [url]
+    assert entry.pop("url") == url
+    assert url.startswith(f"http://127.0.0.1:8000/v1/videos/{body['id']}/content?expires=")
     times = [body.pop(name) for name in ("created_at", "created", "completed_at", "expires_at")]
     assert times == sorted(times)
     assert abs(times[0] - time.time()) < 5
@@ -378,7 +382,7 @@ async def test_json_that_is_no_object_is_422(client: httpx.AsyncClient, body: by
         ({"lora": [{"nam": "ink"}]}, 422, "lora.0.nam is not a known field"),
         ({"seconds": "5 s"}, 422, 'seconds must be a number, got "5 s"'),
         ({"stream": True}, 400, "stream: is for /v1/videos/generations"),
-        ({"response_format": "url"}, 400, "response_format: must be b64_json"),
+        ({"response_format": "gif"}, 400, "response_format: must be b64_json or url"),
         ({"size": "24x16"}, 400, "size: must be a multiple of 16, got 24"),
         ({"extra_body": {"num_frames": 165}}, 400, "extra_body.num_frames: must be at most 161"),
         ({"model": "sora-2"}, 404, "model: there is no model 'sora-2'"),
@@ -627,7 +631,9 @@ async def test_head_is_get_without_content(client: httpx.AsyncClient) -> None:
         head, whole = await client.head(url), await client.get(url)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["Content-Length"] == whole.headers["Content-Length"]
-    assert (await client.head(URL)).status_code == 405
+    assert (await client.head(URL)).status_code == 200
+    assert (await client.head("/v1/videos/generations/x")).status_code == 404
+    assert (await client.head(f"{URL}/x/remix")).status_code == 405
     assert (await client.head("/nothing")).status_code == 404
 
 
@@ -637,7 +643,7 @@ async def test_another_video_is_404(client: httpx.AsyncClient, path: str) -> Non
     assert (response.status_code, error_of(response)["code"]) == (404, "video_not_found")
 
 
-@pytest.mark.parametrize("variant", ["thumbnail", "spritesheet", ""])
+@pytest.mark.parametrize("variant", ["mp4", "Video", ""])
 async def test_another_variant_is_400(client: httpx.AsyncClient, variant: str) -> None:
     made = (await post_form(client)).json()
     response = await client.get(f"{URL}/{made['id']}/content", params={"variant": variant})

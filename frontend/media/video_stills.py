@@ -1,0 +1,58 @@
+"""Images of finished videos: single frames, a thumbnail, a sprite sheet. They read MP4 files that this server made."""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import IO
+
+import av
+import numpy as np
+from av.video.reformatter import Colorspace
+from numpy.typing import NDArray
+
+from frontend.media.image_encoder import ImageEncoder
+
+SHEET_TILES = 16
+"""of a sprite sheet, at most: frames at equal distances, the first and the last among them"""
+_COLUMNS = 4
+_TILE_SIDE = 320
+"""pixels that a tile's longer side has at most"""
+_QUALITY = 90
+
+
+def frames_at(file: IO[bytes], wanted: Sequence[int], max_side: int | None = None) -> list[NDArray[np.uint8]]:
+    """The frames of a video at ascending positions, each uint8 [height, width, RGB]; one after the last is left out.
+
+    Args:
+        max_side: pixels; larger frames are scaled down.
+    """
+    frames = []
+    positions = set(wanted)
+    with av.open(file, "r") as container:
+        for position, frame in enumerate(container.decode(video=0)):
+            if position in positions:
+                scale = min(1.0, (max_side or frame.width) / max(frame.width, frame.height)) if max_side else 1.0
+                width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
+                rgb = frame.reformat(width, height, format="rgb24", src_colorspace=Colorspace.ITU709)
+                frames.append(rgb.to_ndarray().astype(np.uint8, copy=False))
+            if position >= wanted[-1]:
+                break
+    return frames
+
+
+def thumbnail(file: IO[bytes], num_frames: int) -> bytes:
+    """A WebP of the frame in the middle."""
+    return ImageEncoder("webp", _QUALITY).encode(frames_at(file, [num_frames // 2])[0])
+
+
+def spritesheet(file: IO[bytes], num_frames: int) -> bytes:
+    """A JPEG of up to 16 frames at equal distances, in rows of four."""
+    tiles = min(SHEET_TILES, num_frames)
+    wanted = [round(tile * (num_frames - 1) / max(1, tiles - 1)) for tile in range(tiles)]
+    frames = frames_at(file, wanted, _TILE_SIDE)
+    height, width, _ = frames[0].shape
+    rows = ceil(len(frames) / _COLUMNS)
+    sheet = np.zeros((rows * height, min(_COLUMNS, len(frames)) * width, 3), np.uint8)
+    for tile, frame in enumerate(frames):
+        top, left = tile // _COLUMNS * height, tile % _COLUMNS * width
+        sheet[top : top + height, left : left + width] = frame
+    return ImageEncoder("jpeg", _QUALITY).encode(sheet)

@@ -1,0 +1,37 @@
+"""The answer to a create of videos, when its request wants it."""
+
+from fastapi import Request, Response
+
+from frontend.http.prefer import Preference
+from frontend.http.request_identity import RequestIdentity
+from frontend.jobs.state import Job
+from frontend.links import links_for
+from frontend.report import created_video
+from frontend.routes.videos import described
+from frontend.schemas.videos import CreatedVideo, Video
+from frontend.services import Services
+from frontend.submission import ended
+
+
+async def answer_to_create(
+    request: Request,
+    response: Response,
+    services: Services,
+    job: Job,
+    identity: RequestIdentity,
+    preference: Preference,
+    response_format: str | None = None,
+) -> CreatedVideo | Video:
+    """The video object, with the videos where the job is completed by then.
+
+    Raises:
+        As `JobService.wait` where the answer waits to the end. Otherwise a job that failed is a result.
+    """
+    if preference.applied:
+        response.headers["Preference-Applied"] = preference.applied
+    if preference.seconds is not None:
+        job = await services.jobs.wait_up_to(job.spec.id, preference.seconds)
+        if preference.seconds == 0 or job.state.status != "completed":
+            return await described(request, response, services, job)
+    finished = await ended(services, job, identity)
+    return await created_video(finished, await links_for(request, services), response_format)

@@ -1,0 +1,95 @@
+"""Videos made of others: `POST /v1/videos/{video_id}/remix`, `/v1/videos/edits` and `/v1/videos/extensions`."""
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from frontend.errors import NotImplementedHere
+from frontend.http.body import FORM, JSON, URLENCODED, read_form_or_json
+from frontend.http.disconnect import until_disconnected
+from frontend.http.documented_errors import GENERATION_ERRORS
+from frontend.http.openapi_body import inline_schema
+from frontend.http.openapi_headers import IDEMPOTENCY, PREFER, REPEATS
+from frontend.http.prefer import Preference, preference_of
+from frontend.http.request_identity import RequestIdentity, identity_of
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Job
+from frontend.plan import check_unknown_fields, plan_remix
+from frontend.routes.create_answer import answer_to_create
+from frontend.schemas.errors import ErrorBody
+from frontend.schemas.videos import CreatedVideo, RemixRequest, Video
+from frontend.services import Services, ServicesDep
+from frontend.submission import submit_once
+from frontend.video_files import check_completed
+from frontend.visible_jobs import visible_job
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"])
+
+_TEXTS = frozenset({"prompt"})
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {content_type: {"schema": inline_schema(RemixRequest)} for content_type in (JSON, FORM, URLENCODED)},
+    }
+}
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "The video is not found or has expired, or its model is not served."}
+}
+_NOT_IMPLEMENTED: dict[int | str, dict[str, Any]] = {
+    501: {"model": ErrorBody, "description": "Always: no served model can do it."}
+}
+
+
+@router.post(
+    "/{video_id}/remix",
+    summary="Make a finished video again, from another prompt",
+    description="Everything but the prompt is as it was, the seed too. A video that started from an image starts from "
+    f"the first frame that was made of it. {REPEATS}",
+    response_description="As of `POST /v1/videos`.",
+    responses=GENERATION_ERRORS | _NOT_FOUND,
+    openapi_extra=_BODY | {"parameters": [PREFER, IDEMPOTENCY]},
+)
+async def remix_video(
+    request: Request, response: Response, video_id: str, services: ServicesDep
+) -> CreatedVideo | Video:
+    preference = preference_of(request, waits=services.settings.videos_respond == "wait")
+    body, _ = await read_form_or_json(request, RemixRequest, texts=_TEXTS, file_field="", other_file_fields=())
+    identity = identity_of(request, body)
+    original = await visible_job(request, services, "video", video_id)
+    return await until_disconnected(request, _remix(request, response, services, original, body, identity, preference))
+
+
+@router.post("/edits", summary="Edit a video (not implemented)", responses=_NOT_IMPLEMENTED)
+async def edit_video() -> Video:
+    raise NotImplementedHere(
+        "no served model edits videos; POST /v1/videos/{video_id}/remix makes a video again from another prompt"
+    )
+
+
+@router.post("/extensions", summary="Extend a video (not implemented)", responses=_NOT_IMPLEMENTED)
+async def extend_video() -> Video:
+    raise NotImplementedHere(
+        "videos are not extended; POST /v1/videos with the last frame as input_reference makes a video that goes on"
+    )
+
+
+async def _remix(
+    request: Request,
+    response: Response,
+    services: Services,
+    original: Job,
+    body: RemixRequest,
+    identity: RequestIdentity,
+    preference: Preference,
+) -> CreatedVideo | Video:
+    async def plan() -> JobSpec:
+        created_at = time.time()
+        check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
+        check_completed(original)
+        await services.catalog.get(original.spec.model)  # it may have gone meanwhile
+        spec = plan_remix(original.spec, body, created_at, detached=preference.seconds is not None)
+        return spec.starting_from(await services.files.first_frame(original)) if original.has_image else spec
+
+    job = await submit_once(services, identity, plan)
+    return await answer_to_create(request, response, services, job, identity, preference)

@@ -1,0 +1,95 @@
+"""The files of completed jobs: what they made, and images of it that are made when they are first asked for."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import IO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frontend.errors import VideoFailed, VideoNotReady
+from frontend.jobs.service import JobService
+from frontend.jobs.state import Job
+from frontend.media.video_stills import frames_at, spritesheet, thumbnail
+from frontend.storage.storage import FileName, Storage, StoredFile
+from protocol.errors import InvalidRequest
+
+Variant = Literal["video", "thumbnail", "spritesheet"]
+VARIANTS: tuple[Variant, ...] = ("video", "thumbnail", "spritesheet")
+_STILLS: dict[Variant, tuple[Callable[[IO[bytes], int], bytes], str]] = {
+    "thumbnail": (thumbnail, "image/webp"),
+    "spritesheet": (spritesheet, "image/jpeg"),
+}
+_IN_MEMORY = 8 * 1024 * 1024
+"""bytes of a video that are held while it is decoded; larger ones are written to a file"""
+
+
+class VideoFiles:
+    """Finds, and makes, files of jobs. One video at a time is decoded for that."""
+
+    def __init__(self, jobs: JobService, storage: Storage) -> None:
+        self._jobs = jobs
+        self._storage = storage
+        self._decoding = asyncio.Lock()
+
+    async def made(self, job: Job, index: int = 0) -> StoredFile:
+        """What a job has made: its video or image number `index`, from 0.
+
+        Raises:
+            VideoNotReady, VideoFailed: it has made nothing, not yet or not at all.
+            InvalidRequest: it has fewer.
+            VideoNotFound: the file is gone.
+            StorageError.
+        """
+        check_completed(job)
+        if not 0 <= index < len(job.spec.samples):
+            raise InvalidRequest(f"must be from 0 to {len(job.spec.samples) - 1}, got {index}", "index")
+        return await self._jobs.file(job, index)
+
+    async def variant(self, job: Job, variant: Variant, index: int = 0) -> StoredFile:
+        """A video, or an image of it, which is kept from then on. Raises as `made`."""
+        video = await self.made(job, index)
+        if variant == "video":
+            return video
+        name = FileName(job.spec.id, index, variant)
+        async with self._decoding:
+            if (still := await self._storage.head(name)) is not None:
+                return still
+            draw, media_type = _STILLS[variant]
+            async with self._opened(video) as file:
+                content = await asyncio.to_thread(draw, file, job.spec.samples[index].num_frames)
+            return await self._storage.put(name, content, media_type)
+
+    async def first_frame(self, job: Job) -> NDArray[np.uint8]:
+        """Of its first video: uint8 [height, width, RGB]. Raises as `made`."""
+        async with self._decoding, self._opened(await self.made(job)) as file:
+            return (await asyncio.to_thread(frames_at, file, [0]))[0]
+
+    @asynccontextmanager
+    async def _opened(self, video: StoredFile) -> AsyncIterator[IO[bytes]]:
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            async for chunk in await self._storage.read(video):
+                await asyncio.to_thread(file.write, chunk)
+            file.seek(0)
+            yield file
+
+
+def variant_named(name: str) -> Variant:
+    """Raises InvalidRequest: there is no such variant."""
+    for variant in VARIANTS:
+        if name == variant:
+            return variant
+    raise InvalidRequest(f"must be {', '.join(VARIANTS[:-1])} or {VARIANTS[-1]}", "variant")
+
+
+def check_completed(job: Job) -> None:
+    """Raises VideoNotReady, VideoFailed: the job has made nothing, not yet or not at all."""
+    kind, status = job.spec.product.kind, job.state.status
+    if status in ("queued", "in_progress"):
+        raise VideoNotReady(f"the {kind} is not ready: its status is {status}, {job.state.progress} % are done")
+    if status == "cancelled":
+        raise VideoFailed(f"the {kind} was not made: its job was cancelled")
+    if status == "failed":
+        raise VideoFailed(f"the {kind} was not made: {job.state.error.message if job.state.error else 'it failed'}")
