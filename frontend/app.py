@@ -95,7 +95,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
         jobs=open_jobs(
             settings,
-            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
+            JobRunner(generator, own_metrics, settings.job_timeout_seconds, settings.checkpoint_seconds),
             storage,
             lambda: stop.begun,
         ),
