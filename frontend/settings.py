@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """a video or image that is not done after this long, waiting included, is answered with 504"""
     stall_timeout_seconds: PositiveFloat = 10
     """`generate` speaks once per second; after this long a silent one is given up with 503"""
+    checkpoint_seconds: float = Field(30, ge=0, allow_inf_nan=False)
+    """how often a job that is being sampled is saved, so that it goes on from there after a restart; 0 for never"""
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 

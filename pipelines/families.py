@@ -17,6 +17,7 @@ from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import Entry, LoraFolder
 from pipelines.qwen_image import QwenImage
 from pipelines.runner import Evaluate, ModelRunner
+from pipelines.solver_state import SolverState
 from pipelines.wan import Wan
 from pipelines.wan_conditioning import FirstFrame, MaskedImage, TextOnly
 from protocol.errors import InvalidRequest, ModelNotFound
@@ -38,7 +39,12 @@ class Pipeline(Protocol[SpecT]):
     async def encode_image(self, params: SpecT) -> torch.Tensor | None: ...
 
     async def sample(
-        self, params: SpecT, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self,
+        params: SpecT,
+        text: TextConditions,
+        image: torch.Tensor | None,
+        after_step: AfterStep,
+        resume: SolverState | None = None,
     ) -> torch.Tensor: ...
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]: ...

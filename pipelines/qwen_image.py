@@ -17,6 +17,7 @@ from pipelines.qwen_rope import RopeTables
 from pipelines.qwen_text import count_system_tokens, encode_prompt, fit_prompt
 from pipelines.runner import Evaluate, ModelRunner, Shared, Tensors
 from pipelines.schedulers import make_dynamic_scheduler, read_config
+from pipelines.solver_state import SolverState
 from pipelines.token_encoder import TokenEncoder
 from pipelines.tokenizer import TOKENIZER_FILE, Tokenizer
 from pipelines.vae_decoder import decode_image
@@ -72,9 +73,17 @@ class QwenImage:
         return None
 
     async def sample(
-        self, params: QwenImageSpec, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self,
+        params: QwenImageSpec,
+        text: TextConditions,
+        image: torch.Tensor | None,
+        after_step: AfterStep,
+        resume: SolverState | None = None,
     ) -> torch.Tensor:
         """Draw noise from the seed and denoise it.
+
+        Args:
+            after_step, resume: see `denoise`; their latents are packed.
 
         Returns:
             float32 latents [1, channels, 1, height, width], on the device.
@@ -91,7 +100,7 @@ class QwenImage:
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             return guidance.combine(await self._velocities(latents, timestep, rows, shared))
 
-        return unpack(await denoise(latents, scheduler, velocity, after_step), height, width)
+        return unpack(await denoise(latents, scheduler, velocity, after_step, resume), height, width)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         """The image, float32 [1, height, width, 3] in 0..1."""

@@ -15,6 +15,7 @@ from pipelines.noise import draw_noise
 from pipelines.prompt_warnings import cut_off, is_own, without_effect
 from pipelines.runner import Evaluate, ModelRunner, Shared
 from pipelines.schedulers import make_scheduler, read_config
+from pipelines.solver_state import SolverState
 from pipelines.text_encoder import encode_prompt, fit_prompt
 from pipelines.token_encoder import TokenEncoder
 from pipelines.tokenizer import TOKENIZER_FILE, Tokenizer
@@ -77,9 +78,17 @@ class Wan:
         return await self._conditioning.encode_image(params)
 
     async def sample(
-        self, params: WanSpec, text: TextConditions, image: torch.Tensor | None, after_step: AfterStep
+        self,
+        params: WanSpec,
+        text: TextConditions,
+        image: torch.Tensor | None,
+        after_step: AfterStep,
+        resume: SolverState | None = None,
     ) -> torch.Tensor:
         """Draw noise from the seed and denoise it.
+
+        Args:
+            after_step, resume: see `denoise`.
 
         Returns:
             float32 latents [1, channels, frames, height, width], on the device.
@@ -93,7 +102,7 @@ class Wan:
             return await self._velocity(seen, text, expert_at(float(timestep)))
 
         noise = draw_noise(params, self.card, self._device)
-        latents = await denoise(noise, scheduler, velocity, after_step)
+        latents = await denoise(noise, scheduler, velocity, after_step, resume)
         return self._conditioning.finish(latents, image)
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:

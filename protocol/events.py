@@ -1,6 +1,7 @@
 """What `generate` says: each response has one event, as JSON in its output `event`.
 
 Progress   how far a job is; its response may have decoded `frames` beside it
+Checkpoint part of what a job can go on from; its response has the bytes in its output `checkpoint`
 Done       the job's report, the last of its events
 Failed     why it ended early instead
 Models, Loras, Refreshed   the answers to the tasks `describe`, `loras` and `refresh`
@@ -42,6 +43,17 @@ class Progress(_Event):
     @property
     def is_complete(self) -> bool:
         return self.frames_done == self.frames
+
+
+class Checkpoint(_Event):
+    """A part of a checkpoint, from which an equal request goes on. Parts come in order; progress may come between."""
+
+    type: Literal["checkpoint"] = "checkpoint"
+    steps_done: int
+    start: int
+    """bytes of the checkpoint before this part"""
+    bytes: int
+    """of the whole checkpoint"""
 
 
 class JobTimings(BaseModel):
@@ -118,7 +130,7 @@ class Refreshed(_Event):
     """folder -> why the checkpoint cannot be served"""
 
 
-Event = Progress | Done | Failed | Models | Loras | Refreshed
+Event = Progress | Checkpoint | Done | Failed | Models | Loras | Refreshed
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 

@@ -21,7 +21,15 @@ class Frames:
     """[frames, height, width, RGB]"""
 
 
-Event = Progress | Frames | Done
+@dataclass(frozen=True)
+class Checkpoint:
+    """What an equal job can go on from, as `generate` takes it for `resume`."""
+
+    steps_done: int
+    content: bytes
+
+
+Event = Progress | Frames | Checkpoint | Done
 
 
 class Generator(Protocol):
@@ -60,12 +68,24 @@ class Generator(Protocol):
         ...
 
     def generate(
-        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
+        self,
+        model: str,
+        spec: AnySpec,
+        *,
+        request_id: str,
+        timeout_seconds: float,
+        checkpoint_seconds: float = 0,
+        resume: bytes | None = None,
     ) -> AsyncGenerator[Event, None]:
         """Run one job and yield its events; `Done` is the last. Closing the generator stops the job.
 
+        Args:
+            checkpoint_seconds: between two checkpoints; 0 for none.
+            resume: a checkpoint to go on from; progress counts the steps before it.
+
         Raises:
-            PipelineError: as the job ended.
+            PipelineError: as the job ended. InvalidRequest for `resume`: nothing can go on from it, so call again
+                without.
             EngineUnavailable: the connection or the model died, or stopped talking.
             EngineFailed: the answer breaks the contract.
         """

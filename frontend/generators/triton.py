@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
-from frontend.generators.generator import Event, Frames
+from frontend.generators.generator import Checkpoint, Event, Frames
 from frontend.launcher_status import LauncherStatus, describe
 from protocol import events
 from protocol.errors import PipelineError
@@ -98,7 +99,14 @@ class TritonGenerator:
             raise self._unreachable("no answer") from None
 
     async def generate(
-        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
+        self,
+        model: str,
+        spec: AnySpec,
+        *,
+        request_id: str,
+        timeout_seconds: float,
+        checkpoint_seconds: float = 0,
+        resume: bytes | None = None,
     ) -> AsyncGenerator[Event, None]:
         if lost := self._launcher_status.lost(self._components.get(model, [])):
             raise EngineUnavailable(lost)
@@ -108,7 +116,10 @@ class TritonGenerator:
             "sampling_parameters": spec.parameters(),
             "image": spec.image,
             "timeout_seconds": timeout_seconds,
+            "checkpoint_seconds": checkpoint_seconds or None,
+            "resume": None if resume is None else np.frombuffer(resume, np.uint8),
         }
+        checkpoint = _CheckpointParts()
         stream = self._stream(inputs, request_id=request_id, silence=self._stall_timeout)
         async with aclosing(stream) as responses:
             async for response in responses:
@@ -118,6 +129,9 @@ class TritonGenerator:
                 match _read(response):
                     case Progress() as progress:
                         yield progress
+                    case events.Checkpoint() as part:
+                        if whole := checkpoint.add(part, response.as_numpy("checkpoint")):
+                            yield whole
                     case Done() as done:
                         yield done
                         return
@@ -176,12 +190,28 @@ class TritonGenerator:
         return EngineUnavailable(lost or f"Triton at {self._url} cannot be reached: {reason}")
 
 
+class _CheckpointParts:
+    """Puts checkpoints together."""
+
+    def __init__(self) -> None:
+        self._content = bytearray()
+
+    def add(self, part: events.Checkpoint, content: NDArray[np.uint8] | None) -> Checkpoint | None:
+        """The checkpoint, with its last part. Raises EngineFailed where a part is missing."""
+        if part.start == 0:
+            self._content.clear()
+        if content is None or part.start != len(self._content):
+            raise EngineFailed("a part of a checkpoint is missing")
+        self._content += content.tobytes()
+        return Checkpoint(part.steps_done, bytes(self._content)) if len(self._content) == part.bytes else None
+
+
 async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     yield request
 
 
 def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
-    """The inputs that are not None: text, numbers and an image."""
+    """The inputs that are not None: text, numbers, an image and a checkpoint."""
     tensors = []
     for name, value in inputs.items():
         match value:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import structlog
 
 from frontend.errors import EngineUnavailable
+from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent
 from frontend.jobs.run import Runner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from protocol.errors import ModelFailed, QueueFull
+from protocol.events import Progress
 
 MAX_LOSSES = 5
 """runs of one job in which a model failed, or the engine was lost after the first step: it may be for the job"""
@@ -40,24 +42,41 @@ class PatientRunner:
         self._pause_seconds = pause_seconds
         self._max_pause_seconds = max_pause_seconds
 
-    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """See `JobRunner.run`."""
         losses = 0
         pause = self._pause_seconds
         while True:
-            begun = False
-
-            async def hear(event: PartEvent) -> None:
-                nonlocal begun
-                begun = begun or event.progress.steps_done > 0
-                await tell(event)
-
+            ear = _Ear(tell, checkpoints)
             try:
-                return await self._runner.run(spec, hear)
+                return await self._runner.run(spec, ear.hear, checkpoints)
             except _OUTAGES as error:
-                losses += begun or isinstance(error, ModelFailed)
+                losses += ear.heard_a_step or isinstance(error, ModelFailed)
                 if self._is_awaited(spec.id) or losses >= MAX_LOSSES:
                     raise
                 _log.warning("a job waits for the engine", job=spec.id, reason=error.message, seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._max_pause_seconds)
+
+
+class _Ear:
+    """Hears whether a run of a job has got on."""
+
+    def __init__(self, tell: Tell, checkpoints: Checkpoints) -> None:
+        self.heard_a_step = False
+        self._tell = tell
+        self._checkpoints = checkpoints
+        self._first: dict[int, Progress] = {}
+
+    async def hear(self, event: PartEvent) -> None:
+        self.heard_a_step = self.heard_a_step or not self._waits(event)
+        await self._tell(event)
+
+    def _waits(self, event: PartEvent) -> bool:
+        """While a job waits it tells of no step, or of that of its checkpoint."""
+        progress = event.progress
+        first = self._first.setdefault(event.part, progress)
+        if progress.steps_done == 0 or progress.queue_position is not None:
+            return True
+        is_of_checkpoint = (progress.steps_done, progress.frames_done) == (first.steps_done, first.frames_done)
+        return event.part in self._checkpoints.loaded and is_of_checkpoint

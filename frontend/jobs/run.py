@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from frontend.errors import INTERNAL, JobCancelled, internal_message, rule_of
+from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queued
 from frontend.jobs.pace import Pace
 from frontend.jobs.runner import Tell
@@ -17,7 +18,7 @@ from protocol.events import Progress
 class Runner(Protocol):
     """Makes what a job asks for; `JobRunner` is one."""
 
-    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """See `JobRunner.run`."""
         ...
 
@@ -28,6 +29,10 @@ class JobLost(Exception):
 
 class RunStore(Protocol):
     """What a job that runs needs of the place where it is kept."""
+
+    def checkpoints(self, job: Job) -> Checkpoints:
+        """Of a run of a job."""
+        ...
 
     async def update(self, job: Job) -> None:
         """Keep what has changed of a job that runs."""
@@ -59,7 +64,8 @@ class Run:
         self._pace = Pace()
         self._given_up = False
         self.broadcast.publish(Queued())
-        self._work = asyncio.create_task(runner.run(job.spec, self._hear))
+        self._checkpoints = store.checkpoints(job)
+        self._work = asyncio.create_task(runner.run(job.spec, self._hear, self._checkpoints))
         # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
         self.ended = asyncio.create_task(self._follow())
 
@@ -90,8 +96,11 @@ class Run:
             self.outcome = await self._end()
         except JobLost:
             self._given_up = True
+        await self._checkpoints.close()
         if self._given_up:
             self.broadcast.publish(Interrupted())
+        else:
+            await self._checkpoints.remove()
 
     async def _end(self) -> FinishedJob | Exception | None:
         try:

@@ -8,20 +8,24 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from frontend.errors import EngineFailed
-from frontend.generators.generator import Frames, Generator
+from frontend.generators.generator import Checkpoint, Frames, Generator
+from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent
 from frontend.jobs.product import Encoder
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from frontend.metrics import Metrics
+from protocol.errors import InvalidRequest
 from protocol.events import Done, Progress
 from protocol.sampling import AnySpec
 
 T = TypeVar("T")
 Tell = Callable[[PartEvent], Awaitable[None]]
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,9 +35,13 @@ class JobRunner:
     generator: Generator
     metrics: Metrics
     timeout_seconds: float
+    checkpoint_seconds: float = 0
+    """between two checkpoints of a part; 0 for none"""
 
-    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
+
+        Each part goes on from its checkpoint, where there is one.
 
         When one fails, the others are cancelled and its error is raised. Cancelling this stops all of them.
 
@@ -42,19 +50,40 @@ class JobRunner:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                parts = [group.create_task(self._make(spec, part, tell)) for part in range(len(spec.samples))]
+                parts = [
+                    group.create_task(self._make(spec, part, tell, checkpoints)) for part in range(len(spec.samples))
+                ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         return [part.result() for part in parts]
 
-    async def _make(self, spec: JobSpec, part: int, tell: Tell) -> tuple[bytes, Output]:
+    async def _make(self, spec: JobSpec, part: int, tell: Tell, checkpoints: Checkpoints) -> tuple[bytes, Output]:
+        resume = await checkpoints.load(part)
+        if resume is not None:
+            try:
+                return await self._sample(spec, part, tell, checkpoints, resume)
+            except (InvalidRequest, EngineFailed) as error:
+                if isinstance(error, InvalidRequest) and error.field != "resume":
+                    raise
+                _log.warning("a job starts anew, not from its checkpoint", job=spec.id, part=part, reason=error.message)
+                await checkpoints.discard(part)
+        return await self._sample(spec, part, tell, checkpoints)
+
+    async def _sample(
+        self, spec: JobSpec, part: int, tell: Tell, checkpoints: Checkpoints, resume: bytes | None = None
+    ) -> tuple[bytes, Output]:
         """One video or image, encoded while its later frames are decoded."""
         sampling = spec.sampling_of(part)
         encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
         report: Done | None = None
         with self.metrics.jobs_in_flight.track_inprogress():
             events = self.generator.generate(
-                spec.model, sampling, request_id=spec.request_id_of(part), timeout_seconds=self.timeout_seconds
+                spec.model,
+                sampling,
+                request_id=spec.request_id_of(part),
+                timeout_seconds=self.timeout_seconds,
+                checkpoint_seconds=self.checkpoint_seconds,
+                resume=resume,
             )
             async with aclosing(events):
                 async for event in events:
@@ -65,6 +94,8 @@ class JobRunner:
                             await encoding.add(pixels)
                         case Progress():
                             await tell(PartEvent(part, event))
+                        case Checkpoint(content=content):
+                            checkpoints.save(part, content)
         if report is None:
             raise EngineFailed("the generator ended without its report")
         file = await encoding.finish()

@@ -15,6 +15,8 @@ from PIL import Image
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from frontend.errors import StorageError
+from frontend.jobs.checkpoints import KIND as CHECKPOINT
+from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobState
@@ -24,6 +26,7 @@ from frontend.storage.storage import FileName, Storage, StoredFile
 
 T = TypeVar("T")
 _MAX_PAUSE_SECONDS = 5.0
+_DAY_SECONDS = 24 * 3600
 _log = structlog.get_logger(__name__)
 
 
@@ -102,6 +105,10 @@ class JobStore:
         await self._persist(lambda: self._table.update([latest]))
         await self._persist(lambda: self._table.release(job))
 
+    def checkpoints(self, job: Job) -> Checkpoints:
+        """Of a run of a job that was claimed here."""
+        return Checkpoints(job, self._storage, self._standing)
+
     async def update(self, job: Job) -> None:
         if self._runs(job):
             self._running[job.spec.id] = job
@@ -137,7 +144,13 @@ class JobStore:
     async def end(self, job_id: str, state: JobState) -> bool:
         """See `JobTable.end`."""
         state = self._expiring(state)
-        return await self._in_thread(lambda: self._table.end(job_id, state))
+        ended = await self._in_thread(lambda: self._table.end(job_id, state))
+        if ended:
+            with suppress(StorageError):  # a sweep removes them too
+                async for file in self._storage.list(job_id):
+                    if file.name.kind == CHECKPOINT:
+                        await self._storage.delete(file.name)
+        return ended
 
     async def get(self, job_id: str) -> Job | None:
         """None where it is not found or has expired."""
@@ -212,13 +225,24 @@ class JobStore:
         await self._in_thread(lambda: self._table.remove(job_ids))
 
     async def remove_orphans(self) -> None:
-        """Files that are older than the oldest finished job, and belong to none that is known.
+        """Files that are older than the oldest finished job, and belong to none that is known; checkpoints of jobs that
+        have ended.
 
         Raises:
             StorageError, SQLAlchemyError: call it again.
         """
         before = time.time() - self._max_age_seconds
-        old = {file.name async for file in self._storage.list() if file.stored_at < before}
+        files = [file async for file in self._storage.list()]
+        checkpoints = [file.name for file in files if file.name.kind == CHECKPOINT]
+        running = (
+            set(await self._in_thread(lambda: self._table.unfinished(time.time() + _DAY_SECONDS)))
+            if checkpoints
+            else set()
+        )
+        for name in checkpoints:
+            if name.job_id not in running:
+                await self._storage.delete(name)
+        old = {file.name for file in files if file.stored_at < before}
         unknown = await self._in_thread(lambda: self._table.unknown(name.job_id for name in old))
         for name in old:
             if name.job_id in unknown:
@@ -235,6 +259,12 @@ class JobStore:
     async def leave(self, executor: str) -> None:
         """See `JobTable.leave`."""
         await self._in_thread(lambda: self._table.leave(executor))
+
+    async def _standing(self, job: Job) -> Standing:
+        found = await self._in_thread(lambda: self._table.get(job.spec.id))
+        if found is None or found.state.is_finished:
+            return "ended"
+        return "runs" if found.fence == job.fence else "replaced"
 
     async def _image(self, job_id: str) -> NDArray[np.uint8]:
         file = await self._storage.head(_input(job_id))

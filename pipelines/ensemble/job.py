@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from pipelines.families import Pipeline
+    from pipelines.solver_state import SolverState
 
 WATCH_SECONDS = 0.2
 """how often a job that waits, for its turn or for a model, looks whether it should go on"""
@@ -36,6 +37,8 @@ class Job:
         report: told after admission and after every step.
         timeout_seconds: the job ends with DeadlineExceeded after so long, waiting included.
         need: memory that it is admitted with.
+        resume: the step to go on from; its frames are as if it had never stopped.
+        save: offered the state of sampling after every step.
     """
 
     pipeline: "Pipeline[Any]"
@@ -44,6 +47,8 @@ class Job:
     report: Callable[[Progress], Awaitable[None]]
     timeout_seconds: float | None = None
     need: MemoryNeed = field(default_factory=MemoryNeed)
+    resume: "SolverState | None" = None
+    save: "Callable[[SolverState], None]" = lambda state: None
     progress: Progress = field(init=False)
     timings: dict[str, float] = field(init=False, default_factory=dict)
     """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
@@ -53,7 +58,10 @@ class Job:
 
     def __post_init__(self) -> None:
         self.progress = Progress(
-            steps_done=0, steps=self.params.num_inference_steps, frames_done=0, frames=self.params.num_frames
+            steps_done=0 if self.resume is None else self.resume.steps_done,
+            steps=self.params.num_inference_steps,
+            frames_done=0,
+            frames=self.params.num_frames,
         )
         self._started = time.monotonic()
 
@@ -76,7 +84,9 @@ class Job:
             with self._timed("image"):
                 image = await self._watched(self.pipeline.encode_image(self.params))
             with self._timed("denoise"):
-                latents = await self._watched(self.pipeline.sample(self.params, text, image, self._after_step))
+                latents = await self._watched(
+                    self.pipeline.sample(self.params, text, image, self._after_step, self.resume)
+                )
             decode_started = self._elapsed()
             async with aclosing(self.pipeline.decode(latents)) as chunks:
                 while (frames := await self._watched(_next(chunks))) is not None:
@@ -98,10 +108,11 @@ class Job:
                 f"({self.progress.steps_done} of {self.progress.steps} steps)"
             )
 
-    async def _after_step(self, steps_done: int) -> None:
-        self._advance(steps_done=steps_done)
+    async def _after_step(self, state: "SolverState") -> None:
+        self._advance(steps_done=state.steps_done)
         self.check()
         await self.report(self.progress)
+        self.save(state)
 
     def _moved(self, position: int | None) -> None:
         self._advance(queue_position=position)

@@ -18,10 +18,13 @@ from typing import Any
 import torch
 import triton_python_backend_utils as pb_utils
 
+from pipelines.checkpoint import read_checkpoint
 from pipelines.condition_cache import ConditionCache
 from pipelines.engine_limits import EngineLimits
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.bls import BlsRunner
+from pipelines.ensemble.checkpoint_sender import CheckpointSender
+from pipelines.ensemble.identity import job_identity, model_identity
 from pipelines.ensemble.job import Job
 from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
@@ -38,10 +41,12 @@ from pipelines.step_batcher import StepBatcher
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.events import LONGEST_MESSAGE, Done, JobTimings, Loras, Models, Refreshed
 from protocol.heartbeat import Heartbeat
+from protocol.model_card import ModelCard
 from protocol.placement import AUTO, DEVICE_VARIABLE, parse_device
 from protocol.printable import LONGEST, printable
 from protocol.residency import JOB_MEMORY_VARIABLE, Swap, weights_bytes
 from protocol.resolve import parse, resolve
+from protocol.sampling import Spec
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
 from runtime.placement import sampling_device
@@ -89,6 +94,8 @@ class TritonPythonModel:
         limits = partial(EngineLimits.here, self._models)
         self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device, limits)
         self._plans: dict[str, BandPlan] = {}
+        self._identities: dict[str, str] = {}
+        self._max_checkpoint_bytes = settings.max_checkpoint_mib * 2**20
         self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans, on_gpu)
         self._refreshing = asyncio.Lock()
         served = os.environ.get(SERVED_VARIABLE)
@@ -228,6 +235,7 @@ class TritonPythonModel:
             self._step_rows.pop(model, None)
             if component in limits.rows:
                 self._step_rows[model] = limits.rows[component]
+        self._identities[pipeline.card.id] = model_identity(pipeline.card, self._models, self._device)
         self._pipelines.take_in(name, pipeline, adapters)
 
     async def _generate(self, fields: dict[str, Any], responder: Responder, request_id: str) -> None:
@@ -239,12 +247,21 @@ class TritonPythonModel:
         self, pipeline: Pipeline[Any], fields: dict[str, Any], responder: Responder, request_id: str
     ) -> None:
         timeout = _timeout(fields.pop("timeout_seconds", None))
+        interval = _interval(fields.pop("checkpoint_seconds", 0.0))
+        resume = fields.pop("resume").tobytes() if "resume" in fields else None
         params = resolve(parse(_loose(fields)), pipeline.card)
         warnings: tuple[str, ...] = ()
         if params.lora:
             warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         need = self._estimate.of(params, pipeline.card)
-        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need)
+        identity = (
+            await asyncio.to_thread(self._identity, params, pipeline.card) if interval or resume is not None else ""
+        )
+        state = await asyncio.to_thread(read_checkpoint, resume, identity) if resume is not None else None
+        if state is not None:
+            pb_utils.Logger.log_info(f"job {request_id} goes on after step {state.steps_done}")
+        sender = self._checkpoint_sender(identity, params.num_inference_steps, interval, responder, request_id)
+        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need, state, sender.offer)
         heartbeat = asyncio.create_task(_beat(job, responder))
         models = route(pipeline.card, params.image is not None)
         try:
@@ -255,11 +272,26 @@ class TritonPythonModel:
                         await responder.frames(pixels, job.progress)
         finally:
             heartbeat.cancel()
+            await sender.close()
         done = _report(job)
         done = done.model_copy(update={"warnings": (*warnings, *done.warnings)})
         await responder.last(done)
         self._metrics.job_done(done.timings.total_seconds)
         pb_utils.Logger.log_info(f"job {request_id}: {done.timings.model_dump_json()}")
+
+    def _identity(self, params: Spec, card: ModelCard) -> str:
+        adapters = self._pipelines.adapters(card.id)
+        components = ("transformer",) if card.components.transformer_2 is None else ("transformer", "transformer_2")
+        used = [adapters.shared(params.lora, component) for component in components]
+        return job_identity(self._identities[card.id], params, used)
+
+    def _checkpoint_sender(
+        self, identity: str, steps: int, interval: float, responder: Responder, request_id: str
+    ) -> CheckpointSender:
+        def warn(message: str) -> None:
+            pb_utils.Logger.log_warn(f"job {request_id}: {printable(message, LONGEST_MESSAGE)}")
+
+        return CheckpointSender(identity, steps, interval, self._max_checkpoint_bytes, responder.checkpoint, warn)
 
     async def _evaluate(self, model: str, inputs: Inputs) -> torch.Tensor:
         """One transformer batch."""
@@ -280,6 +312,12 @@ async def _beat(job: Job, responder: Responder) -> None:
 def _timeout(seconds: float | None) -> float | None:
     if seconds is not None and not 0 < seconds < math.inf:
         raise InvalidRequest(f"must be a positive number of seconds, got {seconds}", "timeout_seconds")
+    return seconds
+
+
+def _interval(seconds: float) -> float:
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest(f"must be a number of seconds, or 0 for none, got {seconds}", "checkpoint_seconds")
     return seconds
 
 

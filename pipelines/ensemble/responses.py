@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pipelines.ensemble.text_input import read_object, read_text
 from pipelines.unstoppable import until_done
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
-from protocol.events import Event, Failed, Progress
+from protocol.events import Checkpoint, Event, Failed, Progress
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
-    """The request's tensors as Python values, by name; the image stays an array.
+    """The request's tensors as Python values, by name; an image and a checkpoint stay arrays.
 
     Raises:
         InvalidRequest: a tensor does not hold one value; a string is too long, not UTF-8, or not a JSON object where
@@ -27,8 +27,8 @@ def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for tensor in request.inputs():
         array = tensor.as_numpy()
-        if tensor.name() == "image":
-            fields["image"] = array
+        if tensor.name() in ("image", "resume"):
+            fields[tensor.name()] = array
             continue
         if array.size != 1:
             raise InvalidRequest(f"must be one value, got {array.size}", tensor.name())
@@ -70,6 +70,10 @@ class Responder:
     async def frames(self, frames: NDArray[np.uint8], progress: Progress) -> None:
         """Send decoded frames [n, height, width, 3], and how far the job is with them."""
         await self._send(progress, pb_utils.Tensor("frames", frames))
+
+    async def checkpoint(self, event: Checkpoint, part: NDArray[np.uint8]) -> None:
+        """Send a part of a checkpoint [n]."""
+        await self._send(event, pb_utils.Tensor("checkpoint", part))
 
     async def last(self, event: Event) -> None:
         """Send the request's last event."""

@@ -17,6 +17,7 @@ class Settings(BaseModel):
     max_step_elements: PositiveInt
     memory_mib: NonNegativeInt
     condition_cache_mib: NonNegativeInt
+    max_checkpoint_mib: NonNegativeInt
 
     @classmethod
     def read(cls, config: Mapping[str, Any]) -> "Settings":

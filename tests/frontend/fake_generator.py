@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 
-from frontend.generators.generator import Event, Frames
+from frontend.generators.generator import Checkpoint, Event, Frames
 from protocol.events import Done, JobTimings, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
@@ -39,6 +39,12 @@ class FakeGenerator:
         """by request id"""
         self.timeouts: list[float] = []
         self.cancelled: list[str] = []
+        self.checkpoint: bytes | None = None
+        """what a job can go on from after its first step, where checkpoints are asked for"""
+        self.resumed: list[bytes | None] = []
+        """what each call went on from"""
+        self.resume_error: Exception | None = None
+        """what going on from a checkpoint ends with"""
 
     async def open(self) -> None:
         self.opened = True
@@ -61,11 +67,23 @@ class FakeGenerator:
         await self.models()
 
     async def generate(
-        self, model: str, spec: AnySpec, *, request_id: str, timeout_seconds: float
+        self,
+        model: str,
+        spec: AnySpec,
+        *,
+        request_id: str,
+        timeout_seconds: float,
+        checkpoint_seconds: float = 0,
+        resume: bytes | None = None,
     ) -> AsyncGenerator[Event, None]:
         self.jobs[request_id] = params = spec
         self.timeouts.append(timeout_seconds)
+        self.resumed.append(resume)
         try:
+            if resume is not None and self.resume_error is not None:
+                raise self.resume_error
+            if checkpoint_seconds and self.checkpoint is not None:
+                yield Checkpoint(1, self.checkpoint)
             yield Progress(steps_done=1, steps=params.num_inference_steps, frames_done=0, frames=params.num_frames)
             error = self.error_for(params)
             if error is not None:

@@ -17,6 +17,7 @@ from pipelines.families import FAMILIES, Pipeline
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LoraFolder
 from pipelines.runner import Chunk, Inputs, Shared, Tensors
+from pipelines.solver_state import SolverState
 from pipelines.tokenizer import TOKENIZER_FILE
 from protocol.model_card import ModelCard, RotaryEmbedding
 from protocol.resolve import parse, resolve
@@ -85,8 +86,8 @@ async def test_no_step_reads_anything_on_the_host(card: ModelCard, solver: str, 
     params = resolve(parse(fields), card)
     steps = []
 
-    async def after_step(step: int) -> None:
-        steps.append(step)
+    async def after_step(state: SolverState) -> None:
+        steps.append(state.steps_done)
 
     text = TextConditions(torch.zeros(1, 8, 4), torch.zeros(1, 8, 4))  # they may come from the host
     image = await pipeline.encode_image(params)
@@ -102,7 +103,7 @@ async def test_what_a_model_answers_elsewhere_is_brought_to_the_latents(card: Mo
     models = OnDevice(card, transformer=torch.device("cpu"))
     params = resolve(parse({"prompt": "a cat", "num_inference_steps": 2}), card)
 
-    async def after_step(step: int) -> None:
+    async def after_step(state: SolverState) -> None:
         pass
 
     text = TextConditions(torch.zeros(1, 8, 4), torch.zeros(1, 8, 4))

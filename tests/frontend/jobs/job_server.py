@@ -37,7 +37,7 @@ class JobServer:
             await jobs.close()
 
     def service(self) -> JobService:
-        runner = JobRunner(self.generator, Metrics(), timeout_seconds=60)
+        runner = JobRunner(self.generator, Metrics(), timeout_seconds=60, checkpoint_seconds=1)
         return open_jobs(self.settings, runner, self.storage, lambda: self.is_stopping)
 
     def files(self) -> list[str]:

@@ -1,11 +1,13 @@
 """Jobs for the tests: of videos, or of images, as small as the test card allows."""
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
+from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, Output
+from frontend.storage.storage import Storage
 from protocol.events import Done
 from protocol.resolve import parse, resolve
 from tests.frontend.fake_generator import TIMINGS
@@ -33,3 +35,12 @@ def completed(spec: JobSpec) -> Job:
     reports = [Done(model=spec.model, spec=sample, timings=TIMINGS) for sample in spec.samples]
     job = Job(spec=spec, outputs=tuple(Output(report=report, encode_seconds=0.1) for report in reports))
     return job.with_state(job.state.completed(1010.0))
+
+
+def unsaved(spec: JobSpec) -> Checkpoints:
+    """Those of a first run in which none is made, so that no storage is asked."""
+
+    async def standing(job: Job) -> Standing:
+        return "runs"
+
+    return Checkpoints(Job(spec=spec), cast(Storage, None), standing)

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -61,14 +62,14 @@ class Frontend:
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
-    def ask(self, request_id: str, prompt: str = "steady") -> None:
+    def ask(self, request_id: str, prompt: str = "steady", **fields: object) -> None:
         """Ask for a video, and do not care for the answer."""
 
         def post() -> None:
             with contextlib.suppress(httpx.TransportError):  # it is killed
                 httpx.post(
                     f"{self.url}/v1/videos",
-                    json={"prompt": prompt},
+                    json={"prompt": prompt, **fields},
                     headers={"X-Request-Id": request_id},
                     timeout=DEADLINE_SECONDS,
                 )
@@ -112,14 +113,17 @@ class Place:
     def count(self, status: str) -> int:
         return sum(job.state.status == status for job in self.jobs().values())
 
-    def assert_files(self) -> None:
-        """Each completed job has its file, and there is no other, nor a part of one."""
-        there = sorted(
+    def files(self) -> list[str]:
+        """`JOB/PART-KIND` of each."""
+        return sorted(
             "-".join(str(path.relative_to(self._files)).split("-")[:2])
             for path in self._files.rglob("*")
             if path.is_file()
         )
-        assert there == sorted(f"{job.spec.id}/0-video" for job in self.jobs().values())
+
+    def assert_files(self) -> None:
+        """Each completed job has its file, and there is no other, nor a part of one."""
+        assert self.files() == sorted(f"{job.spec.id}/0-video" for job in self.jobs().values())
 
     def close(self) -> None:
         self._table.close()
@@ -238,9 +242,44 @@ def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: 
     place.assert_files()
 
 
+@pytest.mark.parametrize("victim", ["frontend", "both"])
+def test_a_long_job_goes_on_from_its_last_step(tmp_path: Path, place: Place, victim: str) -> None:
+    triton = Scripted(tmp_path / "triton")
+    frontend = Frontend(tmp_path, triton, place.url, TRITONREEL_CHECKPOINT_SECONDS="0.01")
+    fields: dict[str, Any] = {"seed": 5, "num_inference_steps": 12}
+    try:
+        triton.server.start()
+        frontend.start()
+        frontend.ask("whole", "quick", **fields)
+        until(lambda: place.count("completed") == 1)
+        frontend.ask("resumed", **fields)
+        until(lambda: any(name.endswith("checkpoint") for name in place.files()))
+        until(lambda: steps_of(triton, "resumed") >= 6)
+        frontend.kill()
+        if victim == "both":
+            triton.server.kill()
+            triton.server.start()
+        frontend.start()
+        until(lambda: place.count("completed") == 2)
+        first, *later = (line["resumed"] for line in triton.log() if line.get("request_id") == "resumed")
+        ids = {name: job.spec.id for name, job in place.jobs().items()}
+        contents = [httpx.get(f"{frontend.url}/v1/videos/{job_id}/content").content for job_id in ids.values()]
+        until(lambda: len(place.files()) == 2)
+    finally:
+        frontend.kill()
+        triton.server.kill()
+    assert first == 0
+    assert later
+    assert min(later) >= 5
+    assert steps_of(triton, "resumed") <= sum(12 - step for step in (first, *later))
+    assert contents[0] == contents[1]
+    place.assert_files()
+
+
 def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
     triton = Scripted(tmp_path / "triton")
-    frontend = Frontend(tmp_path, triton, place.url, TRITONREEL_MAX_RUNNING_JOBS="3")
+    settings = {"TRITONREEL_MAX_RUNNING_JOBS": "3", "TRITONREEL_CHECKPOINT_SECONDS": "0.2"}
+    frontend = Frontend(tmp_path, triton, place.url, **settings)
     names = [f"random-{number}" for number in range(30)]
     chance = random.Random(15)
     try:
@@ -262,11 +301,16 @@ def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: 
             if victim != "tritonserver":
                 frontend.start()
         until(lambda: place.count("completed") == len(names))
+        until(lambda: len(place.files()) == len(names))  # checkpoints go after their jobs' ends
     finally:
         frontend.kill()
         triton.server.kill()
     assert {name: job.spec.id for name, job in place.jobs().items()} == ids
     place.assert_files()
+
+
+def steps_of(triton: Scripted, request_id: str) -> int:
+    return sum(line.get("stepped") == request_id for line in triton.log())
 
 
 def triton_runs(triton: Scripted, request_id: str) -> int:

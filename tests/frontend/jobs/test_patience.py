@@ -3,6 +3,7 @@
 import pytest
 
 from frontend.errors import EngineStalled, EngineUnavailable
+from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent
 from frontend.jobs.patience import MAX_LOSSES, PatientRunner
 from frontend.jobs.runner import Tell
@@ -10,7 +11,7 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from protocol.errors import InvalidRequest, ModelFailed, QueueFull
 from protocol.events import Progress
-from tests.frontend.jobs.specs import completed, video_spec
+from tests.frontend.jobs.specs import completed, unsaved, video_spec
 
 BEGUN = PartEvent(0, Progress(steps_done=1, steps=2, frames_done=0, frames=9))
 
@@ -23,7 +24,7 @@ class Engine:
         self.begins = begins
         self.runs = 0
 
-    async def run(self, spec: JobSpec, tell: Tell) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         self.runs += 1
         if self.begins:
             await tell(BEGUN)
@@ -36,7 +37,8 @@ async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Out
     async def tell(event: PartEvent) -> None:
         assert event == BEGUN
 
-    return await PatientRunner(engine, lambda job_id: awaited, pause_seconds=0).run(video_spec(), tell)
+    runner = PatientRunner(engine, lambda job_id: awaited, pause_seconds=0)
+    return await runner.run(video_spec(), tell, unsaved(video_spec()))
 
 
 OUTAGES = [EngineUnavailable("away"), EngineStalled("silent"), QueueFull("8 run and 32 wait")]

@@ -19,7 +19,7 @@ from frontend.metrics import Metrics
 from protocol.errors import ModelFailed
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.specs import image_spec, video_spec
+from tests.frontend.jobs.specs import image_spec, unsaved, video_spec
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def run(
         if heard is not None:
             heard.append(event)
 
-    return await JobRunner(generator, Metrics(), timeout_seconds=12.5).run(spec, tell)
+    return await JobRunner(generator, Metrics(), timeout_seconds=12.5).run(spec, tell, unsaved(spec))
 
 
 def frames_of(mp4: bytes) -> int:

@@ -6,9 +6,11 @@ It appends what it gets to `log` in its folder, a JSON object per line.
 from __future__ import annotations  # Triton makes its classes later than it imports this
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-INPUTS = ("task", "model", "prompt", "sampling_parameters", "timeout_seconds")
+INPUTS = ("task", "model", "prompt", "sampling_parameters", "timeout_seconds", "checkpoint_seconds")
 TIMINGS = {
     "queue_seconds": 0.1,
     "text_seconds": 0.2,
@@ -44,13 +46,17 @@ class TritonPythonModel:
             image = pb_utils.get_input_tensor_by_name(request, "image")
             if image is not None:
                 fields["image"] = image.as_numpy().tolist()
-            self._write(request_id=request.request_id(), fields=fields)
+            resume = pb_utils.get_input_tensor_by_name(request, "resume")
+            state = State.start(fields) if resume is None else State.read(resume.as_numpy().tobytes())
+            self._write(request_id=request.request_id(), fields=fields, resumed=state.step)
             sender = request.get_response_sender()
-            task = asyncio.create_task(self._run(request.request_id(), fields, sender))
+            task = asyncio.create_task(self._run(request.request_id(), fields, state, sender))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, request_id: str, fields: dict[str, Any], sender: pb_utils.InferenceResponseSender) -> None:
+    async def _run(
+        self, request_id: str, fields: dict[str, Any], state: State, sender: pb_utils.InferenceResponseSender
+    ) -> None:
         match fields.get("task"):
             case "describe":
                 send(sender, FINAL, type="models", models=self._cards)
@@ -73,8 +79,13 @@ class TritonPythonModel:
             send(sender, type="progress", steps_done=0)
         if prompt == "other event":
             send(sender, type="models", models=[])
-        for step in range(steps + 1):
+        for step in range(state.step, steps + 1):
+            if step > state.step:
+                state = state.next()
+                self._write(stepped=request_id)
             send(sender, **counts, steps_done=step, frames_done=0)
+            if fields.get("checkpoint_seconds") and step > 0:
+                send_checkpoint(sender, state)
             if prompt == "steady":
                 await asyncio.sleep(0.3)
             if step == 1:
@@ -92,7 +103,10 @@ class TritonPythonModel:
             count = 1 if done == 1 else 4
             first = 0 if done == 1 else done - 4
             chunk = np.stack(
-                [np.full((fields["height"], fields["width"], 3), first + i, np.uint8) for i in range(count)]
+                [
+                    np.full((fields["height"], fields["width"], 3), state.shade + first + i, np.uint8)
+                    for i in range(count)
+                ]
             )
             last = done == frames
             flags = FINAL if last and prompt == "no report" else 0
@@ -108,8 +122,44 @@ class TritonPythonModel:
             log.write(json.dumps(entry) + "\n")
 
 
+@dataclass(frozen=True)
+class State:
+    """Stands for latents: what comes of the steps until now, from which alone the frames are made."""
+
+    step: int
+    digest: str
+
+    @classmethod
+    def start(cls, fields: dict[str, Any]) -> State:
+        return cls(0, str(fields.get("seed")))
+
+    @classmethod
+    def read(cls, content: bytes) -> State:
+        return cls(**json.loads(content))
+
+    def next(self) -> State:
+        return State(self.step + 1, hashlib.sha256(f"{self.digest} {self.step}".encode()).hexdigest())
+
+    @property
+    def shade(self) -> int:
+        """Of the first frame; 0 before the first step, and only as dark as frames stay distinct."""
+        return int(self.digest[:2], 16) % 200 if self.step > 2 else 0
+
+
+def send_checkpoint(sender: pb_utils.InferenceResponseSender, state: State) -> None:
+    content = np.frombuffer(json.dumps(asdict(state)).encode(), np.uint8)
+    for start, part in ((0, content[:10]), (10, content[10:])):
+        event = {"type": "checkpoint", "steps_done": state.step, "start": start, "bytes": len(content)}
+        tensors = [pb_utils.Tensor("event", np.array([json.dumps(event).encode()], np.object_))]
+        sender.send(pb_utils.InferenceResponse([*tensors, pb_utils.Tensor("checkpoint", part)]))
+
+
 def used(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in ("model", "image", "timeout_seconds")}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in ("model", "image", "timeout_seconds", "checkpoint_seconds")
+    }
 
 
 def send(

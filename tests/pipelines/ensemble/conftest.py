@@ -13,6 +13,7 @@ import torch
 
 from pipelines.conditions import TextConditions
 from pipelines.families import FAMILIES
+from pipelines.solver_state import SolverState
 from protocol.sampling import SPECS, WanSpec
 from tests.model_cards import model_card
 from tests.runtime.test_bands import PLAN
@@ -31,6 +32,7 @@ PARAMETERS = {
     "max_step_elements": 1000,
     "memory_mib": 1000,
     "condition_cache_mib": 1,
+    "max_checkpoint_mib": 1,
 }
 
 
@@ -75,11 +77,17 @@ class Scripted:
         return None
 
     async def sample(
-        self, params: Any, text: Any, image: Any, after_step: Callable[[int], Awaitable[None]]
+        self,
+        params: Any,
+        text: Any,
+        image: Any,
+        after_step: Callable[[SolverState], Awaitable[None]],
+        resume: SolverState | None = None,
     ) -> torch.Tensor:
-        for step in range(1, 4):
+        done = 0 if resume is None else resume.steps_done
+        for step in range(done + 1, 4):
             await self._begin("step")
-            await after_step(step)
+            await after_step(SolverState(step, torch.full((1,), float(step))))
         return torch.zeros(1)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:

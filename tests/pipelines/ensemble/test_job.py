@@ -10,6 +10,7 @@ import torch
 from pipelines.conditions import TextConditions
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.job import WATCH_SECONDS, Job
+from pipelines.solver_state import SolverState
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.events import Progress
 from protocol.resolve import parse, resolve
@@ -38,13 +39,15 @@ class CountingPipeline:
         params: WanSpec,
         text: TextConditions,
         image: torch.Tensor | None,
-        after_step: Callable[[int], Awaitable[None]],
+        after_step: Callable[[SolverState], Awaitable[None]],
+        resume: SolverState | None = None,
     ) -> torch.Tensor:
-        await after_step(0)
-        for step in range(1, params.num_inference_steps + 1):
+        done = 0 if resume is None else resume.steps_done
+        await after_step(SolverState(done, torch.zeros(1)))
+        for step in range(done + 1, params.num_inference_steps + 1):
             await asyncio.sleep(self.step_seconds)
             self.steps = step
-            await after_step(step)
+            await after_step(SolverState(step, torch.zeros(1)))
         return torch.zeros(1)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
@@ -78,6 +81,19 @@ async def test_a_job_reports_each_step_and_counts_each_frame() -> None:
     assert reports == [(step, 0) for step in range(13)]
     assert counted == [(1, 1), (4, 5), (4, 9)]
     assert made.progress.is_complete
+
+
+async def test_a_job_that_goes_on_is_never_less_far_than_where_it_was() -> None:
+    saved: list[int] = []
+    resume = SolverState(7, torch.zeros(1))
+    made, reports = job(CountingPipeline(), resume=resume, save=lambda state: saved.append(state.steps_done))
+    assert made.progress.steps_done == 7
+
+    async for _ in made.run(admission()):
+        pass
+
+    assert reports == [(step, 0) for step in range(7, 13)]
+    assert saved == list(range(7, 13))
 
 
 async def test_timings_name_every_phase() -> None:
