@@ -203,6 +203,8 @@ async def test_images_are_no_videos(client: httpx.AsyncClient, app: FastAPI) -> 
         ({"limit": "x"}, 422, "limit"),
         ({"order": "up"}, 422, "order"),
         ({"after": "video_x"}, 404, "after"),
+        ({"after": "\0"}, 404, "after"),
+        ({"after": "x" * 10_000}, 404, "after"),
     ],
 )
 async def test_a_wrong_page_names_its_field(
