@@ -157,18 +157,17 @@ def test_openais_sdk_downloads_every_variant(serve: Serve, app: FastAPI) -> None
     assert second[4:8] == b"ftyp"
 
 
-def test_openais_sdk_remixes_and_is_told_what_is_not_there(serve: Serve, app: FastAPI) -> None:
-    by_id: dict[str, Any] = {"video": b"", "extra_body": {"video": {"id": "video_x"}}}
+def test_openais_sdk_remixes_and_extends_and_is_told_what_is_not_there(serve: Serve, app: FastAPI) -> None:
     with serve(app) as url:
         client = client_at(url)
         original = client.videos.create(prompt="x")
         remix = client.videos.remix(original.id, prompt="y")
+        by_id: dict[str, Any] = {"video": b"", "extra_body": {"video": {"id": original.id}}}
+        longer = client.videos.extend(prompt="y", seconds="4", **by_id)
         with pytest.raises(openai.InternalServerError) as no_edit:
             client.videos.edit(prompt="y", **by_id)
-        with pytest.raises(openai.InternalServerError) as no_extension:
-            client.videos.extend(prompt="y", seconds="4", **by_id)
-    for error in (no_edit, no_extension):
-        assert (error.value.status_code, error.value.code) == (501, "not_implemented")
+    assert (no_edit.value.status_code, no_edit.value.code) == (501, "not_implemented")
+    assert float(longer.seconds) == float(original.seconds) + 4
     assert (remix.status, remix.prompt, remix.remixed_from_video_id) == ("completed", "y", original.id)
 
 

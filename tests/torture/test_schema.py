@@ -19,6 +19,7 @@ ROUTES = [
     ("GET", "/v1/videos/{video_id}"),
     ("DELETE", "/v1/videos/{video_id}"),
     ("POST", "/v1/videos/{video_id}/remix"),
+    ("POST", "/v1/videos/extensions"),
     ("GET", "/v1/videos/{video_id}/content"),
     ("POST", "/v1/images/generations"),
     ("GET", "/v1/images/{image_id}/content"),
