@@ -261,10 +261,7 @@ class JobService:
         while (job_id in self._begun or self._working[job_id]) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         await asked(self._store.remove((job_id,)))
-        try:
-            await self._queue.remove([job_id])
-        except Exception as error:  # of DBOS: the entry finds no job
-            _log.warning("the entry of a deleted job stays in the queue", job=job_id, reason=str(error))
+        self._sweep.forget(job_id)
 
     async def secret(self, name: str) -> bytes:
         """256 random bits, the same in all processes that share the jobs, at every start. Raises JobsUnavailable."""
