@@ -106,7 +106,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     stop = Stop()
     jobs = open_jobs(
         settings,
-        JobRunner(generator, own_metrics, settings.job_timeout_seconds, settings.checkpoint_seconds),
+        JobRunner(generator, own_metrics, settings.job_timeout_seconds, settings.checkpoint_seconds, storage),
         storage,
         lambda: stop.begun,
     )

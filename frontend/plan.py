@@ -7,6 +7,7 @@ from math import floor
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frontend.errors import UnknownFields
 from frontend.http.request_id import current_request_id
@@ -17,7 +18,7 @@ from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.schemas.fields import Fields, parse_size
 from frontend.schemas.images_generations import AUTO, ImageGenerationRequest, ImageSamplingFields
 from frontend.schemas.video_fields import VideoRequest, VideoSamplingFields
-from frontend.schemas.videos import RemixRequest, VideoCreateRequest
+from frontend.schemas.videos import ExtendRequest, RemixRequest, VideoCreateRequest
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 from protocol.printable import printable
@@ -123,6 +124,27 @@ def plan_remix(original: JobSpec, request: RemixRequest, created_at: float, *, d
     )
 
 
+def plan_extension(
+    original: JobSpec, request: ExtendRequest, card: ModelCard, created_at: float, *, detached: bool
+) -> JobSpec:
+    """The job for the first of the videos and what comes after it; the last frame, from which it goes on, is missing.
+
+    Raises:
+        InvalidRequest: naming the field and what is allowed.
+    """
+    assert isinstance(original.product, VideoProduct)
+    width, height = original.samples[0].width, original.samples[0].height
+    options = _Options()
+    options.set_default("prompt", request.prompt, "prompt")
+    options.set_default("num_frames", frames_in(request.seconds, original.product.fps), "seconds")
+    options.set_default("width", width, "video")
+    options.set_default("height", height, "video")
+    options.set_default("image", _stand_in(width, height), "video")
+    spec = _spec(card, original.product, _samples(options, card, 1), _warnings(request), created_at)
+    extended = {"extends": original.id, "extended_frames": original.num_frames}
+    return spec.model_copy(update={"detached": detached, **extended})
+
+
 def exact_fps(fps: float) -> Fraction:
     """The number as its decimal digits say it, not as the nearest binary fraction: 23.976 is 2997/125."""
     return Fraction(str(fps)).limit_denominator(_LARGEST_FPS_DENOMINATOR)
@@ -225,7 +247,11 @@ def _fill_from_image(options: _Options, card: ModelCard, image: ReferenceImage) 
     width, height = image.size_for(card, options.values.get("width"), options.values.get("height"))
     options.set_default("width", width, FIELD)
     options.set_default("height", height, FIELD)
-    options.set_default("image", np.broadcast_to(np.uint8(0), (height, width, 3)), FIELD)
+    options.set_default("image", _stand_in(width, height), FIELD)
+
+
+def _stand_in(width: int, height: int) -> NDArray[np.uint8]:
+    return np.broadcast_to(np.uint8(0), (height, width, 3))
 
 
 def _check_image_fields(request: ImageGenerationRequest) -> None:

@@ -98,7 +98,7 @@ def _video_fields(job: Job) -> dict[str, Any]:
     made = _made(job)
     return {
         **_common_fields(job),
-        "num_frames": made.num_frames,
+        "num_frames": job.spec.num_frames,
         "fps": float(_fps(job)),
         "params": VideoSampling.model_validate(made, from_attributes=True),
     }
@@ -157,7 +157,7 @@ def _finished_at(job: Job) -> int:
 
 
 def _seconds(job: Job) -> float:
-    return float(_made(job).num_frames / _fps(job))
+    return float(job.spec.num_frames / _fps(job))
 
 
 def _fps(job: Job) -> Any:

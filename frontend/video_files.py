@@ -1,9 +1,7 @@
 """The files of completed jobs: what they made, and images of it that are made when they are first asked for."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import IO, Literal
 
 import numpy as np
@@ -13,6 +11,7 @@ from frontend.errors import VideoFailed, VideoNotReady
 from frontend.jobs.service import JobService
 from frontend.jobs.state import Job
 from frontend.media.video_stills import frames_at, spritesheet, thumbnail
+from frontend.storage.spooled_file import spooled
 from frontend.storage.storage import FileName, Storage, StoredFile
 from protocol.errors import InvalidRequest
 
@@ -22,8 +21,6 @@ _STILLS: dict[Variant, tuple[Callable[[IO[bytes], int], bytes], str]] = {
     "thumbnail": (thumbnail, "image/webp"),
     "spritesheet": (spritesheet, "image/jpeg"),
 }
-_IN_MEMORY = 8 * 1024 * 1024
-"""bytes of a video that are held while it is decoded; larger ones are written to a file"""
 
 
 class VideoFiles:
@@ -58,22 +55,21 @@ class VideoFiles:
             if (still := await self._storage.head(name)) is not None:
                 return still
             draw, media_type = _STILLS[variant]
-            async with self._opened(video) as file:
-                content = await asyncio.to_thread(draw, file, job.spec.samples[index].num_frames)
+            async with spooled(self._storage, video) as file:
+                content = await asyncio.to_thread(draw, file, job.spec.num_frames)
             return await self._storage.put(name, content, media_type)
 
     async def first_frame(self, job: Job) -> NDArray[np.uint8]:
         """Of its first video: uint8 [height, width, RGB]. Raises as `made`."""
-        async with self._decoding, self._opened(await self.made(job)) as file:
-            return (await asyncio.to_thread(frames_at, file, [0]))[0]
+        return await self._frame(job, 0)
 
-    @asynccontextmanager
-    async def _opened(self, video: StoredFile) -> AsyncIterator[IO[bytes]]:
-        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
-            async for chunk in await self._storage.read(video):
-                await asyncio.to_thread(file.write, chunk)
-            file.seek(0)
-            yield file
+    async def last_frame(self, job: Job) -> NDArray[np.uint8]:
+        """As `first_frame`."""
+        return await self._frame(job, job.spec.num_frames - 1)
+
+    async def _frame(self, job: Job, position: int) -> NDArray[np.uint8]:
+        async with self._decoding, spooled(self._storage, await self.made(job)) as file:
+            return (await asyncio.to_thread(frames_at, file, [position]))[0]
 
 
 def variant_named(name: str) -> Variant:

@@ -18,7 +18,7 @@ from frontend.http.errors import refuse
 from frontend.http.hosts import host_of
 from frontend.http.request_id import HEADER as REQUEST_ID
 
-_EXPOSED = (REQUEST_ID, "Retry-After")
+_EXPOSED = (REQUEST_ID, "Retry-After", "X-Should-Retry", "Preference-Applied", "openai-poll-after-ms")
 _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 """the scheme of the pages' origin that a WebSocket's own stands for"""
 

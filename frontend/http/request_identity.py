@@ -21,8 +21,9 @@ _NODE_TIMEOUT = "X-Stainless-Timeout"
 """the same of its Node SDK"""
 _GRACE_SECONDS = 10.0
 """the SDKs try again within 8 s"""
-_TIMED_OUT = 0.95
-"""of its time: a client that leaves after so much has not changed its mind"""
+_TIMED_OUT = 0.9
+_SENDING_SECONDS = 1.0
+"""a client that leaves after so much of its time, less what its request was on its way, has not changed its mind"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class RequestIdentity:
         if self.idempotency is not None:
             return _GRACE_SECONDS
         waited = time.monotonic() - self.arrived_at
-        return _GRACE_SECONDS if self.read_timeout and waited >= _TIMED_OUT * self.read_timeout else 0.0
+        timed_out = self.read_timeout is not None and waited >= _TIMED_OUT * self.read_timeout - _SENDING_SECONDS
+        return _GRACE_SECONDS if timed_out else 0.0
 
 
 def identity_of(request: Request, body: BaseModel, upload: bytes | None = None) -> RequestIdentity:

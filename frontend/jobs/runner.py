@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,14 +11,17 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from frontend.errors import EngineFailed
+from frontend.errors import EngineFailed, VideoNotFound
 from frontend.generators.generator import Checkpoint, Frames, Generator
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent
 from frontend.jobs.product import Encoder
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
+from frontend.media.video_stills import frames_of
 from frontend.metrics import Metrics
+from frontend.storage.spooled_file import spooled
+from frontend.storage.storage import FileName, Storage
 from protocol.errors import InvalidRequest
 from protocol.events import Done, Progress
 from protocol.sampling import AnySpec
@@ -30,13 +33,18 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class JobRunner:
-    """Runs jobs on `generator`; each of their parts may take `timeout_seconds`."""
+    """Runs jobs on `generator`; each of their parts may take `timeout_seconds`.
+
+    Args:
+        storage: of the videos that jobs extend.
+    """
 
     generator: Generator
     metrics: Metrics
     timeout_seconds: float
     checkpoint_seconds: float = 0
     """between two checkpoints of a part; 0 for none"""
+    storage: Storage | None = None
 
     async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
@@ -47,6 +55,7 @@ class JobRunner:
 
         Raises:
             PipelineError, EngineUnavailable, EngineFailed: see `Generator.generate`.
+            VideoNotFound, StorageError: the video that it extends cannot be read.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -75,6 +84,8 @@ class JobRunner:
         """One video or image, encoded while its later frames are decoded."""
         sampling = spec.sampling_of(part)
         encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
+        if spec.extends is not None:
+            await self._begin_with(spec.extends, encoding)
         report: Done | None = None
         with self.metrics.jobs_in_flight.track_inprogress():
             events = self.generator.generate(
@@ -102,6 +113,15 @@ class JobRunner:
         self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
         return file, Output(report=report, encode_seconds=encoding.seconds)
 
+    async def _begin_with(self, video_id: str, encoding: "_Encoding") -> None:
+        """Put the frames of a finished video before those that are made."""
+        assert self.storage is not None
+        file = await self.storage.head(FileName(video_id))
+        if file is None:
+            raise VideoNotFound(f"video {video_id!r}, which is to be extended, has been deleted", "video")
+        async with spooled(self.storage, file) as video:
+            await encoding.begin_with(frames_of(video))
+
 
 class _Encoding:
     """Feeds an encoder in a thread, so that the next frames are received, and decoded, meanwhile."""
@@ -110,18 +130,34 @@ class _Encoding:
         self.seconds = 0.0
         self._sampling = sampling
         self._encoder = encoder
+        self._earlier = 0
+        """frames that come before those of the generator"""
+        self._skipped = False
+
+    async def begin_with(self, frames: Iterator[NDArray[np.uint8]]) -> None:
+        """Take the frames of a video, each uint8 [height, width, RGB]; the first of `add` is its last, and left out."""
+
+        def encode() -> None:
+            for frame in frames:
+                self._encoder.add(frame[np.newaxis])
+
+        await self._timed(encode)
+        self._earlier = self._encoder.num_frames
 
     async def add(self, pixels: NDArray[np.uint8]) -> None:
         """Raises EngineFailed where the frames are of another size than was asked for."""
         expected = (self._sampling.height, self._sampling.width, 3)
         if pixels.shape[1:] != expected:
             raise EngineFailed(f"frames of {pixels.shape[1:]} arrived, not of {expected}")
+        if self._earlier and not self._skipped and len(pixels):
+            pixels, self._skipped = pixels[1:], True
         await self._timed(lambda: self._encoder.add(pixels))
 
     async def finish(self) -> bytes:
         """The file. Raises EngineFailed where frames are missing, or too many."""
-        if self._encoder.num_frames != self._sampling.num_frames:
-            raise EngineFailed(f"{self._encoder.num_frames} of {self._sampling.num_frames} frames arrived")
+        arrived = self._encoder.num_frames - self._earlier + self._skipped
+        if arrived != self._sampling.num_frames:
+            raise EngineFailed(f"{arrived} of {self._sampling.num_frames} frames arrived")
         return await self._timed(self._encoder.finish)
 
     async def _timed(self, work: Callable[[], T]) -> T:

@@ -1,6 +1,7 @@
 """What the routes know of jobs: submit, wait, get, list, cancel, delete."""
 
 import asyncio
+import re
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
@@ -36,6 +37,8 @@ _POLL_SECONDS = 1.0
 _ENTRY_SECONDS = 1.0
 """a job that has begun here is entered in the queue when it is older; until then the sweep alone would find it"""
 _PARK_SECONDS = 2.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""of a job; PostgreSQL cannot even look for some others"""
 _SETTLING_SECONDS = 5.0
 """that a job which is deleted may take to stop"""
 _log = structlog.get_logger(__name__)
@@ -244,7 +247,7 @@ class JobService:
 
     async def get(self, job_id: str) -> Job:
         """Raises VideoNotFound: the job is not found or has expired. Raises JobsUnavailable."""
-        job = await asked(self._store.get(job_id))
+        job = await asked(self._store.get(job_id)) if _ID.fullmatch(job_id) else None
         if job is None:
             raise not_found(job_id)
         return job
@@ -260,10 +263,7 @@ class JobService:
         while (job_id in self._begun or self._working[job_id]) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         await asked(self._store.remove((job_id,)))
-        try:
-            await self._queue.remove([job_id])
-        except Exception as error:  # of DBOS: the entry finds no job
-            _log.warning("the entry of a deleted job stays in the queue", job=job_id, reason=str(error))
+        self._sweep.forget(job_id)
 
     async def secret(self, name: str) -> bytes:
         """256 random bits, the same in all processes that share the jobs, at every start. Raises JobsUnavailable."""
@@ -273,6 +273,8 @@ class JobService:
 
     async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page:
         """See `JobTable.page`. Raises VideoNotFound where no job is called `after`; JobsUnavailable."""
+        if after is not None and not _ID.fullmatch(after):
+            raise not_found(after, "after")
         page = await asked(self._store.page(kind, owner=owner, after=after, limit=limit, order=order))
         if page is None:
             raise not_found(str(after), "after")

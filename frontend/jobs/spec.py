@@ -52,6 +52,16 @@ class JobSpec(BaseModel):
     remixed_from: str | None = None
     """id of the video that it varies"""
 
+    extends: str | None = None
+    """id of the video whose frames come before those that are made; the first of these is its last, and left out"""
+    extended_frames: int = 0
+    """how many it has"""
+
+    @property
+    def num_frames(self) -> int:
+        """Of each finished video or image."""
+        return self.samples[0].num_frames + (self.extended_frames - 1 if self.extends else 0)
+
     @property
     def prompt(self) -> str:
         return self.samples[0].prompt

@@ -42,6 +42,13 @@ class Sweep:
         self._suspects: set[str] | None = None
         """jobs that were in no queue the last time, perhaps because they were on their way; None before that"""
         self._orphans_at = 0.0
+        self._deleted: set[str] = set()
+        self._settled: set[str] = set()
+        """jobs that were deleted before the last time: whatever the queue had begun for them has ended"""
+
+    def forget(self, job_id: str) -> None:
+        """Remove the entry of a deleted job from the queue, which finds no job meanwhile."""
+        self._deleted.add(job_id)
 
     async def run(self) -> None:
         """Now, and again and again."""
@@ -58,6 +65,7 @@ class Sweep:
         await self._take_over()
         await self._queue_again()
         await self._remove_expired()
+        await self._remove_deleted()
         if time.monotonic() >= self._orphans_at:
             await self._store.remove_orphans()
             self._orphans_at = time.monotonic() + _ORPHANS_SECONDS
@@ -79,6 +87,11 @@ class Sweep:
         for job_id in fallen:
             _log.warning("a job had fallen out of the queue", job=job_id)
             await self._queue.put(job_id)
+
+    async def _remove_deleted(self) -> None:
+        if self._settled:
+            await self._queue.remove(self._settled)
+        self._settled, self._deleted = self._deleted, set()
 
     async def _remove_expired(self) -> None:
         while expired := await self._store.expired(_AT_ONCE):

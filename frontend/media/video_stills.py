@@ -1,6 +1,6 @@
 """Images of finished videos: single frames, a thumbnail, a sprite sheet. They read MP4 files that this server made."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import IO
 
@@ -19,6 +19,13 @@ _TILE_SIDE = 320
 _QUALITY = 90
 
 
+def frames_of(file: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
+    """All frames of a video, each uint8 [height, width, RGB]."""
+    with av.open(file, "r") as container:
+        for frame in container.decode(video=0):
+            yield _pixels(frame, frame.width, frame.height)
+
+
 def frames_at(file: IO[bytes], wanted: Sequence[int], max_side: int | None = None) -> list[NDArray[np.uint8]]:
     """The frames of a video at ascending positions, each uint8 [height, width, RGB]; one after the last is left out.
 
@@ -32,11 +39,15 @@ def frames_at(file: IO[bytes], wanted: Sequence[int], max_side: int | None = Non
             if position in positions:
                 scale = min(1.0, (max_side or frame.width) / max(frame.width, frame.height)) if max_side else 1.0
                 width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-                rgb = frame.reformat(width, height, format="rgb24", src_colorspace=Colorspace.ITU709)
-                frames.append(rgb.to_ndarray().astype(np.uint8, copy=False))
+                frames.append(_pixels(frame, width, height))
             if position >= wanted[-1]:
                 break
     return frames
+
+
+def _pixels(frame: av.VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
+    rgb = frame.reformat(width, height, format="rgb24", src_colorspace=Colorspace.ITU709)
+    return rgb.to_ndarray().astype(np.uint8, copy=False)
 
 
 def thumbnail(file: IO[bytes], num_frames: int) -> bytes:

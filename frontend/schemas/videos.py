@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from frontend.http.openapi_body import inline_schema
 from frontend.schemas.fields import URL_DESCRIPTION, Fields, Word
 from frontend.schemas.timings import Timings
-from frontend.schemas.video_fields import VideoRequest
+from frontend.schemas.video_fields import Seconds, VideoRequest
 from frontend.schemas.video_report import TIMINGS_DESCRIPTION, VideoData, VideoDescription
 from protocol.sampling import Prompt
 
@@ -130,3 +130,18 @@ class DeletedVideo(BaseModel):
 
 class RemixRequest(Prompt, Fields):
     """What to change of a video."""
+
+
+class VideoReference(Fields):
+    """A video that this server has made."""
+
+    id: Word | None = Field(None, description="Its id.", examples=["video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f"])
+
+
+class ExtendRequest(Prompt, Fields):
+    """How a video goes on."""
+
+    seconds: Seconds = Field(description="What is added; rounded down to 4k frames.", examples=["4"])
+    video: VideoReference | None = Field(
+        None, description="The video that goes on, which is required. Files are not taken (400)."
+    )

@@ -203,6 +203,8 @@ async def test_images_are_no_videos(client: httpx.AsyncClient, app: FastAPI) -> 
         ({"limit": "x"}, 422, "limit"),
         ({"order": "up"}, 422, "order"),
         ({"after": "video_x"}, 404, "after"),
+        ({"after": "\0"}, 404, "after"),
+        ({"after": "x" * 10_000}, 404, "after"),
     ],
 )
 async def test_a_wrong_page_names_its_field(
@@ -325,9 +327,77 @@ async def test_a_remix_needs_a_finished_video_and_a_prompt(client: httpx.AsyncCl
         assert (response.status_code, error_of(response)["code"]) == (status, code)
 
 
-@pytest.mark.parametrize("path", ["edits", "extensions"])
-async def test_what_no_model_can_do_is_501(client: httpx.AsyncClient, path: str) -> None:
-    response = await client.post(f"{URL}/{path}", json={"prompt": "x", "video": {"id": "video_x"}})
+# Extensions
+
+
+def frames_of(content: bytes) -> list[int]:
+    """How light each frame is, of a video of grey frames."""
+    with av.open(io.BytesIO(content), "r") as container:
+        return [round(frame.to_ndarray(format="gray").mean()) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("form", [True, False])
+async def test_an_extended_video_is_the_old_one_and_what_comes_after_it(
+    client: httpx.AsyncClient, generator: FakeGenerator, form: bool
+) -> None:
+    made = (await post_json(client, size="32x16", seconds=1)).json()
+    generator.jobs.clear()
+    if form:
+        fields = {"prompt": "and back", "seconds": "2", "video[id]": made["id"]}
+        response = await client.post(f"{URL}/extensions", data=fields)
+    else:
+        body = {"prompt": "and back", "seconds": 2, "video": {"id": made["id"]}}
+        response = await client.post(f"{URL}/extensions", json=body)
+    longer = response.json()
+    assert (response.status_code, longer["model"], longer["size"]) == (200, "toy-wan-i2v", "32x16")
+    assert (longer["num_frames"], longer["seconds"], longer["prompt"]) == (9 + 16, "3.125", "and back")
+    (job,) = generator.jobs.values()
+    assert job.image is not None
+    assert (job.num_frames, job.image.shape) == (17, (16, 32, 3))
+    old, new = [frames_of((await client.get(video["url"])).content) for video in (made, longer)]
+    assert abs(int(job.image.mean()) - old[-1] * 255 / 219) < 16  # its last frame
+    assert len(new) == 25
+    assert all(abs(a - b) <= 1 for a, b in zip(new, old, strict=False))
+    assert new[9:] == sorted(new[9:])
+    assert (await client.get(f"{URL}/{longer['id']}/content", params={"variant": "spritesheet"})).status_code == 200
+    again = await client.post(
+        f"{URL}/extensions", json={"prompt": "x", "seconds": 1, "video": {"id": longer["id"]}}, headers=ASYNC
+    )
+    assert (await ended(client, again.json()["id"]))["num_frames"] == 25 + 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"video[id]": "video_x"}, 404, "video_id"),
+        ({}, 400, "video"),
+        ({"video[id]": "video_x", "seconds": "0"}, 422, "seconds"),
+    ],
+)
+async def test_an_extension_needs_a_video_and_a_length(
+    client: httpx.AsyncClient, fields: dict[str, str], status: int, param: str
+) -> None:
+    response = await client.post(f"{URL}/extensions", data={"prompt": "x", "seconds": "1"} | fields)
+    assert (response.status_code, error_of(response)["param"]) == (status, param)
+
+
+async def test_a_video_that_is_uploaded_is_not_extended(client: httpx.AsyncClient) -> None:
+    files = {"video": ("a.mp4", b"x")}
+    response = await client.post(f"{URL}/extensions", data={"prompt": "x", "seconds": "1"}, files=files)
+    assert (response.status_code, error_of(response)["param"]) == (400, "video")
+
+
+async def test_without_a_model_that_starts_from_images_an_extension_is_501() -> None:
+    async with client_of(create_app(generator=FakeGenerator([model_card()]))) as client:
+        made = (await post_json(client)).json()
+        body = {"prompt": "x", "seconds": 1, "video": {"id": made["id"]}}
+        response = await client.post(f"{URL}/extensions", json=body)
+    assert (response.status_code, error_of(response)["code"]) == (501, "not_implemented")
+    assert "no served model does image-to-video" in error_of(response)["message"]
+
+
+async def test_what_no_model_can_do_is_501(client: httpx.AsyncClient) -> None:
+    response = await client.post(f"{URL}/edits", json={"prompt": "x", "video": {"id": "video_x"}})
     assert (response.status_code, error_of(response)["code"]) == (501, "not_implemented")
     assert response.headers["X-Should-Retry"] == "false"
 

@@ -49,6 +49,15 @@ def test_a_key_from_its_making_to_its_end(file: Path) -> None:
     assert f"There are no keys in {file}." in listed.stderr
 
 
+def test_an_administrators_key_is_one_from_its_making(file: Path) -> None:
+    run("add", "laptop", "--keys-file", str(file))
+    run("add", "root", "--admin", "--keys-file", str(file))
+    assert {key.name: key.admin for key in KeyFile(file).read()} == {"laptop": False, "root": True}
+    assert "admin" not in file.read_text().partition("root")[0]  # an earlier release can read a file without one
+    listed = run("list", "--keys-file", str(file)).stdout.splitlines()
+    assert [line.partition("UTC  ")[2] for line in listed] == ["laptop", "root  (admin)"]
+
+
 def test_keys_are_the_users_own_by_default(tmp_path: Path) -> None:
     assert run("add", "laptop", XDG_CONFIG_HOME=str(tmp_path)).returncode == 0
     assert [key.name for key in KeyFile(tmp_path / "tritonreel" / "keys.json").read()] == ["laptop"]

@@ -209,6 +209,70 @@ async def test_cancelling_a_finished_or_an_unknown_job_has_no_effect(jobs: JobSe
     assert (await jobs.get("video_1")).state.status == "completed"
 
 
+async def test_a_job_that_is_deleted_stops_and_is_gone_with_its_files(
+    jobs: JobService, server: JobServer, generator: FakeGenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    generator.step_gate.clear()
+    await jobs.submit(video_spec())
+    waiting = asyncio.create_task(jobs.wait("video_1"))
+    await until(lambda: "r" in generator.jobs)
+    await asyncio.sleep(1.5)  # by then it has an entry in the queue
+    await jobs.delete("video_1")
+    assert generator.cancelled == ["r"]
+    with pytest.raises(Cancelled):
+        await waiting
+    with pytest.raises(VideoNotFound):
+        await jobs.get("video_1")
+    assert server.files() == []
+    await jobs.delete("video_1")
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_a_job_that_is_deleted_while_it_waits_for_a_place_never_runs(
+    server: JobServer, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    server.settings = Settings(jobs=server.settings.jobs, max_running_jobs=1)
+    async with server.started() as jobs:
+        await jobs.submit(named("video_1"))
+        await until(lambda: "video_1" in generator.jobs)
+        await jobs.submit(named("video_2"))
+        await jobs.delete("video_2")
+        await jobs.submit(named("video_3"))
+        generator.step_gate.set()
+        await jobs.wait("video_3")
+    assert list(generator.jobs) == ["video_1", "video_3"]
+
+
+async def test_a_run_whose_job_another_process_has_deleted_leaves_no_file(
+    jobs: JobService, server: JobServer, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    await jobs.submit(video_spec())
+    await until(lambda: "r" in generator.jobs)
+    await jobs._store.remove(("video_1",))
+    generator.step_gate.set()
+    await until(lambda: not jobs._runs)
+    assert server.files() == []
+
+
+async def test_a_client_that_comes_again_keeps_the_job_of_the_one_that_left(
+    jobs: JobService, generator: FakeGenerator
+) -> None:
+    generator.step_gate.clear()
+    await jobs.submit(video_spec(), request_hash="h", idempotency="k")
+    first = asyncio.create_task(jobs.wait("video_1", grace=lambda: 0.2))
+    await until(lambda: "r" in generator.jobs)
+    first.cancel()
+    again = await jobs.repeats.earlier("h", "k", is_retry=False)
+    assert again is not None
+    second = asyncio.create_task(jobs.wait("video_1", repeats=again.repeats))
+    await asyncio.sleep(0.5)
+    assert generator.cancelled == []
+    second.cancel()
+    await until(lambda: generator.cancelled == ["r"])
+
+
 async def test_closing_stops_every_job(server: JobServer, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     async with server.started() as jobs:

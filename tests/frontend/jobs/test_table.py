@@ -7,6 +7,7 @@ import numpy as np
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from sqlalchemy.exc import IntegrityError
 
 from frontend.jobs.state import Job, JobError, JobState
 from frontend.jobs.table import JobTable
@@ -151,6 +152,54 @@ def test_a_table_of_an_earlier_release_gets_the_columns_that_it_lacks(table: Job
         connection.execute(text("ALTER TABLE tritonreel_jobs DROP COLUMN started_at"))
     table.open()
     assert table.finish(done(claimed(table, "a")))
+
+
+def test_an_earlier_releases_table_gets_the_indexes_that_it_lacks(table: JobTable) -> None:
+    with table._engine.begin() as connection:
+        connection.execute(text("DROP INDEX tritonreel_jobs_idempotency"))
+    table.open()
+    table.create(Job(spec=video_spec(job_id="a"), idempotency="k"))
+    with pytest.raises(IntegrityError):
+        table.create(Job(spec=video_spec(job_id="b"), idempotency="k"))
+
+
+# Creates that come again
+
+
+def test_one_job_has_a_key_and_counts_who_has_found_it(table: JobTable) -> None:
+    table.create(Job(spec=video_spec(job_id="a"), idempotency="k"))
+    for other in ("b", "c"):
+        table.create(Job(spec=video_spec(job_id=other)))
+    with pytest.raises(IntegrityError):
+        table.create(Job(spec=video_spec(job_id="d"), idempotency="k"))
+    for count in (1, 2):
+        found = table.repeated("k")
+        assert found is not None
+        assert (found.spec.id, found.repeats, table.repeats("a")) == ("a", count, count)
+    assert table.repeated("other") is None
+    assert table.repeats("b") == table.repeats("nobody") == 0
+    table.free("a")
+    assert table.repeated("k") is None
+    table.create(Job(spec=video_spec(job_id="d"), idempotency="k"))
+
+
+def test_a_retry_finds_the_last_equal_request_that_came_to_something(table: JobTable) -> None:
+    for job_id, created_at in (("old", 900.0), ("a", 1001.0), ("b", 1002.0), ("c", 1003.0)):
+        table.create(Job(spec=video_spec(job_id=job_id, created_at=created_at), request_hash="h"))
+    for job_id in ("c", "b", "a"):
+        found = table.retried("h", 1000.0)
+        assert found is not None
+        assert found.spec.id == job_id
+        assert table.end(job_id, JobState().cancelled(1010.0))
+    assert table.retried("h", 1000.0) is None
+    assert table.retried("other", 0.0) is None
+
+
+def test_a_secret_is_the_same_for_all_and_for_ever(table: JobTable) -> None:
+    secret = table.secret("urls")
+    assert len(secret) == 32
+    table.open()
+    assert table.secret("urls") == secret != table.secret("other")
 
 
 # Lists
