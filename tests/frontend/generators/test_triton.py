@@ -109,7 +109,7 @@ async def test_every_parameter_arrives_exactly(generator: TritonGenerator, trito
     await events_of(generator, job, "every.parameter_1", timeout_seconds=12.5)
     fields = job.model_dump(mode="json", exclude_none=True)
     fields |= {"model": CARD.id, "timeout_seconds": 12.5}
-    assert {"request_id": "every.parameter_1", "fields": fields} in triton.log()
+    assert {"request_id": "every.parameter_1", "fields": fields, "resumed": 0} in triton.log()
 
 
 async def test_the_image_arrives_exactly(generator: TritonGenerator, triton: Scripted) -> None:
