@@ -155,7 +155,7 @@ async def test_files_of_earlier_processes_are_deleted_when_they_are_too_old(serv
     before = create_app(Settings(), FakeGenerator()).state.services.storage
     for job_id in ("video_old", "video_new"):
         await before.put(FileName(job_id), b"x", "video/mp4")
-    long_ago = time.time() - 3700
+    long_ago = time.time() - 25 * 3600
     os.utime(file_of(storage_folder, "video_old"), (long_ago, long_ago))
     with serve(create_app(Settings(), FakeGenerator())):
         async with asyncio.timeout(10):
