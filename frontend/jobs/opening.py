@@ -41,7 +41,7 @@ def open_jobs(settings: Settings, runner: Runner, storage: Storage, is_stopping:
     return JobService(
         runner,
         JobStore(JobTable(url), storage, settings.keep_jobs_seconds),
-        lambda work: DbosQueue(url, executor, most, work),
+        lambda work: DbosQueue(url, executor, None if lock else most, work),
         executor,
         most,
         lock=lock,

@@ -12,15 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, StorageError, VideoNotFound, error_of
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
+from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
 from frontend.jobs.patience import PatientRunner
+from frontend.jobs.places import Places
 from frontend.jobs.queue import JobQueue, Work
 from frontend.jobs.run import Run, Runner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, JobState
 from frontend.jobs.store import JobStore
 from frontend.jobs.sweep import Sweep
-from frontend.jobs.table import Claim, Order, Page
+from frontend.jobs.table import Claim, Counts, Order, Page
 from frontend.jobs.waiters import Outcome, Waiters
 from frontend.storage.storage import StoredFile
 from protocol.errors import Cancelled, ModelFailed
@@ -77,7 +79,7 @@ class JobService:
         self._runs: dict[str, Run] = {}
         self._next_start = asyncio.Event()
         """set when a run begins, for those who listen to a job that waits; each run has another"""
-        self._places = asyncio.Semaphore(max_running)
+        self._places = Places(max_running)
         self._begun: dict[str, asyncio.Task[None]] = {}
         """jobs that began here when they came, before the queue had them"""
         self._calls: set[asyncio.Task[Any]] = set()
@@ -124,15 +126,41 @@ class JobService:
         if self._lock is not None:
             self._lock.release()
 
-    async def submit(self, spec: JobSpec, *, owner: str | None = None, request_hash: str | None = None) -> None:
+    @property
+    def running(self) -> int:
+        """Jobs that run here."""
+        return self._places.taken
+
+    async def counts(self, owner: str | None = None) -> Counts:
+        """Of the jobs that have not ended, in all processes. Raises JobsUnavailable."""
+        return await _asked(self._store.counts(owner))
+
+    async def check(self, owner: str | None, limits: JobLimits) -> None:
+        """Refuse a create before any work is done for it; `submit` checks again.
+
+        Raises:
+            TooManyJobs, QueueFull, JobsUnavailable.
+        """
+        if limits.max_jobs is not None or self._places.is_full:
+            await _asked(self._store.check(owner, limits))
+
+    async def submit(
+        self,
+        spec: JobSpec,
+        *,
+        owner: str | None = None,
+        request_hash: str | None = None,
+        limits: JobLimits = NO_LIMITS,
+    ) -> None:
         """Keep a job, and have it run: at once and here where there is room. It is safe on return.
 
         Cancelling this cancels the job, unless the server is stopping.
 
         Raises:
+            TooManyJobs, QueueFull: `limits` do not allow another one.
             JobsUnavailable, StorageError: it could not be kept.
         """
-        submission = asyncio.create_task(self._submit(Job(spec=spec, owner=owner, request_hash=request_hash)))
+        submission = asyncio.create_task(self._submit(Job(spec=spec, owner=owner, request_hash=request_hash), limits))
         try:
             await asyncio.shield(submission)
         except asyncio.CancelledError:
@@ -144,21 +172,22 @@ class JobService:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
             raise _unavailable() from None
 
-    async def _submit(self, job: Job) -> None:
-        begins = not self._places.locked() and not self._parking.is_set()
-        if begins:
-            await self._places.acquire()
+    async def _submit(self, job: Job, limits: JobLimits) -> None:
+        has_place = not self._parking.is_set() and self._places.take()
+        if has_place:
             job = job.model_copy(update={"fence": 1})
         try:
-            await self._store.create(job)
+            kept = await self._store.create(job, limits)
         except BaseException:
-            if begins:
+            if has_place:
                 self._places.release()
             raise
-        if begins:
-            self._begin(job)
+        if kept.fence:
+            self._begin(kept)
+        elif has_place:  # others come first, on their way out of the queue
+            self._places.release()
         # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
-        entry = asyncio.create_task(self._enter(job.spec.id))
+        entry = asyncio.create_task(self._enter(job.spec.id, kept.turn))
         self._entries.add(entry)
         entry.add_done_callback(self._entries.discard)
 
@@ -271,18 +300,18 @@ class JobService:
         self._calls.add(call)
         call.add_done_callback(end)
 
-    async def _enter(self, job_id: str) -> None:
+    async def _enter(self, job_id: str, turn: int) -> None:
         """Put a job into the queue, if it has begun only where it does not end soon."""
         call = self._begun.get(job_id)
         try:
             if call is None:
-                await self._queue.put(job_id)
+                await self._queue.put(job_id, turn)
                 return
             await self._ended_or_parked(call)
             if not call.done():
                 await self._queue.begin(job_id)
             elif call.cancelled():
-                await self._queue.put(job_id)
+                await self._queue.put(job_id, turn)
         except Exception as error:  # of DBOS, or of the database
             _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
 
@@ -307,8 +336,11 @@ class JobService:
             if begun := self._begun.get(job_id):
                 await asyncio.shield(begun)
                 return
-            async with self._places:
+            await self._places.acquire(await self._store.turn(job_id))
+            try:
                 await self._claim_and_run(job_id)
+            finally:
+                self._places.release()
         finally:
             self._calls.discard(call)
             self._working -= Counter((job_id,))  # which drops what is zero

@@ -92,6 +92,8 @@ class Job(BaseModel):
     """name of the API key that it was made with"""
     request_hash: str | None = None
     """equal for equal requests"""
+    turn: int = 0
+    """among the jobs that wait, see `frontend.jobs.limits`; the store assigns it"""
     fence: int = 0
     """number of its run, from 1: a durable store takes nothing from a run that a later one has replaced"""
 

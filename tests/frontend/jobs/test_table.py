@@ -32,8 +32,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[JobTable]:
 
 def made(table: JobTable, job_id: str, *, created_at: float = 1000.0, owner: str | None = None) -> Job:
     job = Job(spec=video_spec(job_id=job_id, created_at=created_at), owner=owner)
-    table.create(job)
-    return job
+    return table.create(job)
 
 
 def claimed(table: JobTable, job_id: str) -> Job:
@@ -43,7 +42,7 @@ def claimed(table: JobTable, job_id: str) -> Job:
 
 
 def done(job: Job) -> Job:
-    return completed(job.spec).model_copy(update={"fence": job.fence})
+    return completed(job.spec).model_copy(update={"fence": job.fence, "turn": job.turn})
 
 
 def ids(table: JobTable, **options: object) -> str:
@@ -57,11 +56,10 @@ def ids(table: JobTable, **options: object) -> str:
 
 
 def test_a_job_is_kept_with_everything_but_its_image(table: JobTable) -> None:
-    job = Job(spec=video_spec(2, "a"), owner="ann", request_hash="f" * 64)
-    table.create(job)
-    table.create(Job(spec=image_spec()))
+    job = table.create(Job(spec=video_spec(2, "a"), owner="ann", request_hash="f" * 64))
+    image = table.create(Job(spec=image_spec()))
     assert table.get("a") == job
-    assert table.get("image_1") == Job(spec=image_spec())
+    assert table.get("image_1") == image
     assert table.get("b") is None
 
 
