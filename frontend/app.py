@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
+from frontend.admission import Admission
 from frontend.generators.generator import Generator
 from frontend.generators.triton import TritonGenerator
 from frontend.http.access import Access, decide_access
@@ -88,17 +89,16 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
     stop = Stop()
+    jobs = open_jobs(
+        settings, JobRunner(generator, own_metrics, settings.job_timeout_seconds), storage, lambda: stop.begun
+    )
     services = Services(
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
-        jobs=open_jobs(
-            settings,
-            JobRunner(generator, own_metrics, settings.job_timeout_seconds),
-            storage,
-            lambda: stop.begun,
-        ),
+        jobs=jobs,
+        admission=Admission(jobs, access.keys, settings.max_waiting_jobs),
         storage=storage,
         images=ImageDecoder(),
         metrics=own_metrics,

@@ -4,6 +4,7 @@ import hmac
 import re
 
 from frontend.http.api_keys import ENVIRONMENT_KEY_NAME, KeyFile, KeysError, hash_of
+from frontend.http.key_limits import KeyLimits
 
 _MIN_CHARACTERS = 16
 
@@ -25,6 +26,7 @@ class KeyRing:
         self.file = file
         self._fixed = {ENVIRONMENT_KEY_NAME: _hash_of_environment_key(environment_key)} if environment_key else {}
         self._hashes = self._fixed
+        self._limits: dict[str, KeyLimits] = {}
         self._stamp: tuple[int, ...] | None = None
         self._file_seen = False
         self.refresh()
@@ -48,13 +50,19 @@ class KeyRing:
         owners = [name for name, known in self._hashes.items() if hmac.compare_digest(given, known)]
         return owners[0] if owners else None
 
+    def limits_of(self, name: str) -> KeyLimits:
+        """Of a key that `name_of` has found; the environment's has none."""
+        return self._limits.get(name, KeyLimits())
+
     def refresh(self) -> None:
         """Reads the file if it is not the one read last."""
         stamp = self.file.stamp()
         if stamp == self._stamp:
             return
         self._file_seen = True
-        self._hashes = {key.name: key.sha256 for key in self.file.read()} | self._fixed
+        keys = self.file.read()
+        self._hashes = {key.name: key.sha256 for key in keys} | self._fixed
+        self._limits = {key.name: key.limits for key in keys if key.name not in self._fixed}
         self._stamp = stamp  # of before the reading: what changes meanwhile is read the next time
 
 

@@ -56,6 +56,7 @@ async def _submit(body: ImageGenerationRequest, identity: RequestIdentity, servi
     """The id of the job."""
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
+    limits = await services.admission.admit(identity.owner)
     spec = plan_image(body, await services.catalog.choose(body.model, "text-to-image"), created_at)
-    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash, limits=limits)
     return spec.id

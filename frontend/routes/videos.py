@@ -93,13 +93,14 @@ async def _create(
 ) -> CreatedVideo:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
+    limits = await services.admission.admit(identity.owner)
     image = await _image(body.input_reference, upload, services)
     card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
     spec = plan_video(body, card, created_at, image)
     if image is not None:
         size = spec.samples[0]
         spec = spec.starting_from(await services.images.fit(image, size.width, size.height))
-    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash, limits=limits)
     return await created_video(await services.jobs.wait(spec.id))
 
 

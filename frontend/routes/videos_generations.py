@@ -59,9 +59,10 @@ async def _submit(body: VideoGenerationRequest, identity: RequestIdentity, servi
     """The id of the job."""
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
+    limits = await services.admission.admit(identity.owner)
     card = await _choose(services.catalog, body.model)
     spec = plan_video(body, card, created_at)
-    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash)
+    await services.jobs.submit(spec, owner=identity.owner, request_hash=identity.request_hash, limits=limits)
     return spec.id
 
 
