@@ -90,7 +90,11 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     storage = open_storage(settings.storage, settings.spool, os.environ)
     stop = Stop()
     jobs = open_jobs(
-        settings, JobRunner(generator, own_metrics, settings.job_timeout_seconds), storage, lambda: stop.begun
+        settings,
+        JobRunner(generator, own_metrics, settings.job_timeout_seconds),
+        storage,
+        own_metrics,
+        lambda: stop.begun,
     )
     services = Services(
         settings=settings,

@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from frontend.errors import INTERNAL, EngineFailed, JobsUnavailable, StorageError, VideoNotFound, error_of
+from frontend.jobs.accounting import account
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
@@ -24,6 +25,7 @@ from frontend.jobs.store import JobStore
 from frontend.jobs.sweep import Sweep
 from frontend.jobs.table import Claim, Counts, Order, Page
 from frontend.jobs.waiters import Outcome, Waiters
+from frontend.metrics import Metrics
 from frontend.storage.storage import StoredFile
 from protocol.errors import Cancelled, ModelFailed
 from protocol.printable import quoted
@@ -60,6 +62,7 @@ class JobService:
         make_queue: Callable[[Work], JobQueue],
         executor: str,
         max_running: int,
+        metrics: Metrics,
         *,
         lock: FileLock | None = None,
         is_lone: bool,
@@ -67,6 +70,7 @@ class JobService:
     ) -> None:
         self._store = store
         self._executor = executor
+        self._metrics = metrics
         self._lock = lock
         self._is_lone = is_lone
         self._is_stopping = is_stopping
@@ -264,6 +268,7 @@ class JobService:
         if job is None or job.state.is_finished:
             return
         if await _asked(self._store.end(job_id, job.state.cancelled(time.time()))):
+            self._metrics.job_ended(job.owner, "cancelled")
             self._waiters.tell(job_id, Cancelled("the job was cancelled"))
 
     async def _queue_position(self, job: Job) -> int | None:
@@ -366,6 +371,7 @@ class JobService:
     async def _follow(self, job: Job, run: Run) -> None:
         """Wait for the end of a run. Cancelling this gives it up."""
         job_id = job.spec.id
+        waited_seconds = time.time() - job.spec.created_at
         try:
             await asyncio.shield(run.ended)
         except asyncio.CancelledError:
@@ -377,6 +383,7 @@ class JobService:
             if run.outcome is None:
                 await self._store.release(job)
         if run.outcome is not None:
+            account(self._metrics, job, run.outcome, waited_seconds)
             self._waiters.tell(job_id, run.outcome)
 
     async def _refuse(self, job_id: str, reason: Exception) -> None:
