@@ -27,6 +27,7 @@ from frontend.http.openapi_body import describe_bodies
 from frontend.http.origins import OriginMiddleware
 from frontend.http.request_id import RequestIdMiddleware
 from frontend.http.request_log import RequestLogMiddleware
+from frontend.http.security_headers import SecurityHeadersMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.jobs.opening import open_jobs
 from frontend.jobs.runner import JobRunner
@@ -158,6 +159,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     return app
 
 

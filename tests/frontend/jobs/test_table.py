@@ -1,33 +1,11 @@
 """The table of jobs, in memory and on both databases."""
 
-import uuid
-from collections.abc import Iterator
-
 import numpy as np
-import psycopg
-import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from frontend.jobs.state import Job, JobError, JobState
 from frontend.jobs.table import JobTable
 from tests.frontend.jobs.specs import completed, image_spec, video_spec
-
-
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def table(request: pytest.FixtureRequest) -> Iterator[JobTable]:
-    url = None
-    if request.param == "sqlite":
-        url = make_url(request.getfixturevalue("sqlite_url"))
-    elif request.param == "postgresql":
-        server = request.getfixturevalue("postgres_url")
-        name = f"test_{uuid.uuid4().hex}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        url = make_url(server).set(drivername="postgresql+psycopg", database=name)
-    table = JobTable(url)
-    table.open()
-    yield table
-    table.close()
 
 
 def made(table: JobTable, job_id: str, *, created_at: float = 1000.0, owner: str | None = None) -> Job:
