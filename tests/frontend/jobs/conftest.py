@@ -22,17 +22,22 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/jobs.sqlite"
 
 
+@pytest.fixture
+def postgres_database(postgres_url: str) -> str:
+    """A new one."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+
+
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def table(request: pytest.FixtureRequest) -> Iterator[JobTable]:
     url = None
     if request.param == "sqlite":
         url = make_url(request.getfixturevalue("sqlite_url"))
     elif request.param == "postgresql":
-        server = request.getfixturevalue("postgres_url")
-        name = f"test_{uuid.uuid4().hex}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        url = make_url(server).set(drivername="postgresql+psycopg", database=name)
+        url = make_url(request.getfixturevalue("postgres_database")).set(drivername="postgresql+psycopg")
     table = JobTable(url)
     table.open()
     yield table

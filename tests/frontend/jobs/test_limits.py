@@ -123,6 +123,22 @@ async def test_jobs_run_in_turns_of_their_owners(server: JobServer) -> None:
     assert list(server.generator.jobs) == ["a0", "c1", "a1", "b1", "a2", "b2", "a3"]
 
 
+@pytest.mark.slow
+async def test_the_shared_queue_keeps_the_turns(postgres_database: str, storage_folder: Path) -> None:
+    server = JobServer(postgres_database, storage_folder)
+    server.settings = Settings(jobs=postgres_database, max_running_jobs=1)
+    server.generator.step_gate.clear()
+    async with server.started() as jobs:
+        for name in ("a0", "a1", "a2", "a3", "b1", "b2", "b3"):
+            await jobs.submit(named(name), owner=name[0])
+        await jobs.submit(named("c1"), owner="c", limits=JobLimits(priority="high"))
+        await until(lambda: not jobs._entries and len(jobs._places._waiting) == 1)
+        server.generator.step_gate.set()
+        await asyncio.gather(*(jobs.wait(name) for name in ("a1", "a2", "a3", "b1", "b2", "b3", "c1")))
+    _, called, *others = server.generator.jobs  # `called` was it before the others were in the queue
+    assert others == [name for name in ("c1", "a1", "b1", "a2", "b2", "a3", "b3") if name != called]
+
+
 async def test_the_order_outlives_a_restart(server: JobServer) -> None:
     if server.settings.jobs is None:
         pytest.skip("jobs in memory do not outlive one")
