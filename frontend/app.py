@@ -11,6 +11,7 @@ import structlog
 from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
+from frontend.admission import Admission
 from frontend.generators.generator import Generator
 from frontend.generators.triton import TritonGenerator
 from frontend.http.access import Access, decide_access
@@ -26,6 +27,7 @@ from frontend.http.openapi_body import describe_bodies
 from frontend.http.origins import OriginMiddleware
 from frontend.http.request_id import RequestIdMiddleware
 from frontend.http.request_log import RequestLogMiddleware
+from frontend.http.security_headers import SecurityHeadersMiddleware
 from frontend.http.signed_urls import SignatureMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.jobs.opening import open_jobs
@@ -108,6 +110,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         settings,
         JobRunner(generator, own_metrics, settings.job_timeout_seconds, settings.checkpoint_seconds, storage),
         storage,
+        own_metrics,
         lambda: stop.begun,
     )
     services = Services(
@@ -116,6 +119,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         launcher_status=launcher_status,
         catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
         jobs=jobs,
+        admission=Admission(jobs, access.keys, settings.max_waiting_jobs),
         storage=storage,
         files=VideoFiles(jobs, storage),
         images=ImageDecoder(),
@@ -173,6 +177,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)
     app.add_middleware(RequestIdMiddleware)
+    app.add_middleware(SecurityHeadersMiddleware)
     return app
 
 

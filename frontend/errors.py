@@ -3,6 +3,7 @@
 FrontendError
 ├── InvalidHost, MisdirectedRequest, CrossOrigin      from where, and for whom, the request is
 ├── InvalidApiKey, KeysUnavailable                    who sends it
+├── TooManyJobs, RateLimited                          the limits of its key
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
@@ -78,6 +79,22 @@ class InvalidApiKey(FrontendError):
 
 class KeysUnavailable(FrontendError):
     """The server cannot find out which API keys it takes."""
+
+
+class TooManyJobs(FrontendError):
+    """The request's API key has as many unfinished jobs as it may."""
+
+
+class RateLimited(FrontendError):
+    """The request's API key has sent as many creates within a minute as it may.
+
+    Args:
+        retry_after: whole seconds after which the next one is taken.
+    """
+
+    def __init__(self, message: str, field: str | None = None, *, retry_after: int = 60) -> None:
+        super().__init__(message, field)
+        self.retry_after = retry_after
 
 
 class UnknownFields(FrontendError):
@@ -238,6 +255,8 @@ _RULES: dict[type[Exception], Rule] = {
     CrossOrigin: Rule(403, "invalid_request_error", "cross_origin_request"),
     InvalidApiKey: Rule(401, "invalid_request_error", "invalid_api_key", headers={"WWW-Authenticate": "Bearer"}),
     KeysUnavailable: Rule(503, "server_error", "keys_unavailable", retry=True),
+    TooManyJobs: Rule(429, "rate_limit_error", "too_many_jobs", retry=True),
+    RateLimited: Rule(429, "rate_limit_error", "rate_limit_exceeded", retry=True),
     UnknownFields: Rule(422, "invalid_request_error", "unknown_parameter"),
     InvalidImage: Rule(400, "invalid_request_error", "invalid_image"),
     InvalidJson: Rule(400, "invalid_request_error", "invalid_json"),

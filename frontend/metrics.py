@@ -4,8 +4,11 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+Phase = Literal["queue", "text", "image", "denoise", "decode", "encode", "total"]
+JobEnd = Literal["completed", "failed", "cancelled"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _REQUEST_BUCKETS = (0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_PHASE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _ENCODE_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -33,6 +36,36 @@ class Metrics:
             "clients that left)",
             registry=self._registry,
         )
+        self._key_requests = Counter(
+            "tritonreel_key_requests",
+            "HTTP requests answered, by the name of their API key",
+            ["key", "status"],
+            registry=self._registry,
+        )
+        self._jobs = Counter(
+            "tritonreel_jobs",
+            "Jobs that ended here, by the name of the API key that they were made with, empty for none",
+            ["key", "status"],
+            registry=self._registry,
+        )
+        self._phase_seconds = Histogram(
+            "tritonreel_job_phase_seconds",
+            "Seconds that each video or image of the completed jobs spent in a phase; `queue` from the request on, "
+            "`total` of the whole job",
+            ["phase"],
+            buckets=_PHASE_BUCKETS,
+            registry=self._registry,
+        )
+        self.jobs_waiting = Gauge(
+            "tritonreel_jobs_waiting",
+            "Jobs that no frontend has begun, of all frontends that share the queue",
+            registry=self._registry,
+        )
+        self.jobs_running = Gauge(
+            "tritonreel_jobs_running",
+            "Jobs that this frontend has begun, those that wait in `generate` too",
+            registry=self._registry,
+        )
         self._videos = Counter("tritonreel_videos", "Videos made", registry=self._registry)
         self._images = Counter("tritonreel_images", "Images made", registry=self._registry)
         self._frames = Counter("tritonreel_frames", "Frames in the videos made", registry=self._registry)
@@ -43,10 +76,20 @@ class Metrics:
             registry=self._registry,
         )
 
-    def request_answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """`route` is the route's template, never the path: its values are few."""
+    def request_answered(self, method: str, route: str, status: int, seconds: float, key: str | None) -> None:
+        """`route` is the route's template, never the path, and `key` the name of a known key: their values are few."""
+        if key is not None:
+            self._key_requests.labels(key, str(status)).inc()
         self._requests.labels(method, route, str(status)).inc()
         self._request_seconds.labels(method, route).observe(seconds)
+
+    def job_ended(self, key: str | None, status: JobEnd) -> None:
+        """Count a job of the API key of that name."""
+        self._jobs.labels(key or "", status).inc()
+
+    def phase(self, phase: Phase, seconds: float) -> None:
+        """Take note of how long a phase took."""
+        self._phase_seconds.labels(phase).observe(seconds)
 
     def made(self, kind: Literal["video", "image"], num_frames: int, encode_seconds: float) -> None:
         """Count a video of `num_frames`, or an image."""

@@ -6,6 +6,7 @@ from typing import Annotated, cast
 import httpx
 from fastapi import Depends, Request
 
+from frontend.admission import Admission
 from frontend.generators.generator import Generator
 from frontend.jobs.service import JobService
 from frontend.launcher_status import LauncherStatus
@@ -26,6 +27,7 @@ class Services:
     launcher_status: LauncherStatus
     catalog: ModelCatalog
     jobs: JobService
+    admission: Admission
     storage: Storage
     files: VideoFiles
     images: ImageDecoder

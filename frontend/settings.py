@@ -120,3 +120,5 @@ class Settings(BaseSettings):
     """for which the record and the files of a job are kept after its end"""
     max_running_jobs: PositiveInt = 64
     """of this frontend, those that wait in `generate` included; further ones wait in the queue"""
+    max_waiting_jobs: PositiveInt = 1000
+    """in the queue, of all frontends that share it; one more is answered with 429"""

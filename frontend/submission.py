@@ -13,19 +13,23 @@ async def submit_once(services: Services, identity: RequestIdentity, plan: Calla
     """The job that the request asks for; `plan` is called where that is a new one.
 
     Raises:
-        IdempotencyKeyReused, JobsUnavailable, StorageError, and what `plan` raises.
+        IdempotencyKeyReused, RateLimited, TooManyJobs, QueueFull, JobsUnavailable, StorageError, and what `plan`
+        raises.
     """
-    jobs = services.jobs
+    jobs, limits = services.jobs, None
     while True:
         earlier = await jobs.repeats.earlier(identity.request_hash, identity.idempotency, is_retry=identity.is_retry)
         if earlier is not None:
             return earlier
+        if limits is None:
+            limits = await services.admission.admit(identity.owner)
         try:
             return await jobs.submit(
                 await plan(),
                 owner=identity.owner,
                 request_hash=identity.request_hash,
                 idempotency=identity.idempotency,
+                limits=limits,
             )
         except KeyTaken:  # by an equal request at the same moment
             continue

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError, model_validator
+
+from frontend.http.key_limits import NO_LIMITS, KeyLimits
 
 ENVIRONMENT_KEY_NAME = "environment"
 """the name of the key that TRITONREEL_API_KEY holds"""
@@ -40,6 +42,7 @@ class ApiKey(BaseModel):
     created: AwareDatetime
     admin: bool = False
     """whether it sees the jobs of all keys"""
+    limits: KeyLimits = KeyLimits()
 
 
 class _Contents(BaseModel):
@@ -108,7 +111,7 @@ class KeyFile:
                 f"{self.path} is not a file of API keys: {where + ': ' if where else ''}{first['msg']}"
             ) from None
 
-    def add(self, name: str, *, admin: bool = False) -> str:
+    def add(self, name: str, *, admin: bool = False, limits: KeyLimits = NO_LIMITS) -> str:
         """A new key, which is kept nowhere: only its hash is."""
         if not re.fullmatch(_NAME, name):
             raise KeysError(f"The name of a key is 1 to 64 letters, digits, '.', '_' and '-', got {name[:200]!r}")
@@ -122,9 +125,23 @@ class KeyFile:
                     f"There is a key {name!r} already in {self.path}; revoke it first, or choose another name"
                 )
             created = datetime.now(UTC).replace(microsecond=0)
-            added = ApiKey(name=name, sha256=hash_of(key.encode()), created=created, admin=admin)
+            added = ApiKey(name=name, sha256=hash_of(key.encode()), created=created, admin=admin, limits=limits)
             self._write((*keys, added))
         return key
+
+    def limit(self, name: str, changes: dict[str, Any]) -> KeyLimits:
+        """Change limits of a key. All of them, as they are then."""
+        with self._locked():
+            keys = self.read()
+            changed = tuple(
+                key.model_copy(update={"limits": key.limits.changed(changes)}) if key.name == name else key
+                for key in keys
+            )
+            limits = next((key.limits for key in changed if key.name == name), None)
+            if limits is None:
+                raise KeysError(f"There is no key {name[:200]!r} in {self.path}")
+            self._write(changed)
+        return limits
 
     def revoke(self, name: str) -> None:
         with self._locked():

@@ -27,6 +27,7 @@ from frontend.errors import (
 from frontend.http.connections import Connections
 from frontend.http.errors import error_response
 from frontend.http.request_parser import MAX_HEAD_BYTES, MAX_HEADERS, RequestParser
+from frontend.http.security_headers import security_headers
 from frontend.http.transfer_clock import TransferClock
 
 CHECK_SECONDS = 0.5
@@ -254,6 +255,7 @@ def _refusal() -> bytes:
 
 def _serialised(error: FrontendError) -> bytes:
     response = error_response(error)
+    response.headers.update(security_headers())
     lines = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}".encode()]
     lines += [name + b": " + value for name, value in (*response.raw_headers, CLOSE_HEADER)]
     return b"\r\n".join([*lines, b"", response.body])

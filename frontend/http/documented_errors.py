@@ -41,7 +41,7 @@ _TABLE = (
     _Documented(421, "the request is for a host that the server is not known by", _Where.EVERY_ROUTE),
     _Documented(422, "a field is missing, has the wrong type, or is out of bounds", _Where.GENERATION),
     _Documented(422, "the `Idempotency-Key` came with another request before", _Where.GENERATION),
-    _Documented(429, "the queue is full; see `Retry-After`", _Where.GENERATION),
+    _Documented(429, "the queue is full, or a limit of the API key is reached; see `Retry-After`", _Where.GENERATION),
     _Documented(431, "the headers are too large", _Where.NONE),
     _Documented(500, "a fault of ours; the message has the request's id", _Where.GENERATION),
     _Documented(501, "no served model can do what the route is for", _Where.NONE),

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from frontend.errors import INTERNAL, FrontendError, Rule, internal_message, rule_of
+from frontend.errors import INTERNAL, FrontendError, RateLimited, Rule, internal_message, rule_of
 from frontend.http.request_id import current_request_id
 from frontend.http.validation_message import code_of, field_of, message_of
 from frontend.schemas.errors import ErrorBody, ErrorDetail
@@ -49,7 +49,8 @@ def error_response(error: Exception) -> JSONResponse:
                 if rule.status >= 500:
                     _log.warning("request failed", code=rule.code, reason=error.message)
                 message = f"{printable(error.field, LONGEST)}: {error.message}" if error.field else error.message
-                return _envelope(rule, message, error.field)
+                exact = {"Retry-After": str(error.retry_after)} if isinstance(error, RateLimited) else None
+                return _envelope(rule, message, error.field, exact)
     _log.error("internal error", exc_info=error)
     return _envelope(INTERNAL, internal_message(current_request_id()), None)
 
@@ -88,7 +89,7 @@ def _envelope(rule: Rule, message: str, param: str | None, headers: Mapping[str,
         code=rule.code,
     )
     return JSONResponse(
-        ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **(headers or {}), **_retry(rule)}
+        ErrorBody(error=detail).model_dump(), rule.status, headers={**rule.headers, **_retry(rule), **(headers or {})}
     )
 
 

@@ -4,6 +4,7 @@ import hmac
 import re
 
 from frontend.http.api_keys import ENVIRONMENT_KEY_NAME, KeyFile, KeysError, hash_of
+from frontend.http.key_limits import KeyLimits
 
 _MIN_CHARACTERS = 16
 
@@ -26,6 +27,7 @@ class KeyRing:
         self._fixed = {ENVIRONMENT_KEY_NAME: _hash_of_environment_key(environment_key)} if environment_key else {}
         self._hashes = self._fixed
         self._administrators = frozenset(self._fixed)
+        self._limits: dict[str, KeyLimits] = {}
         self._stamp: tuple[int, ...] | None = None
         self._file_seen = False
         self.refresh()
@@ -53,6 +55,10 @@ class KeyRing:
         """Whether the key of that name sees the jobs of all: one that was made so, or the environment's."""
         return name in self._administrators
 
+    def limits_of(self, name: str) -> KeyLimits:
+        """Of a key that `name_of` has found; the environment's has none."""
+        return self._limits.get(name, KeyLimits())
+
     def refresh(self) -> None:
         """Reads the file if it is not the one read last."""
         stamp = self.file.stamp()
@@ -62,6 +68,7 @@ class KeyRing:
         keys = self.file.read()
         self._hashes = {key.name: key.sha256 for key in keys} | self._fixed
         self._administrators = frozenset(key.name for key in keys if key.admin) | self._fixed.keys()
+        self._limits = {key.name: key.limits for key in keys if key.name not in self._fixed}
         self._stamp = stamp  # of before the reading: what changes meanwhile is read the next time
 
 

@@ -53,8 +53,9 @@ class RequestLogMiddleware:
         finally:
             seconds = time.monotonic() - started
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.request_answered(method, _route(scope), status, seconds)
-            key = {"key": scope[KEY_NAME]} if scope.get(KEY_NAME) else {}
+            name: str | None = scope.get(KEY_NAME)
+            self._metrics.request_answered(method, _route(scope), status, seconds, name)
+            key = {} if name is None else {"key": name}
             path = printable(scope["path"], LONGEST)
             log = _log.debug if path == _PROBED else _log.info
             log("request", method=method, path=path, status=status, seconds=round(seconds, 4), **key)

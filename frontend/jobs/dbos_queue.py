@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
+from dbos import DBOS, DBOSPortableJSONSerializer, SetEnqueueOptions, SetWorkflowID
 from dbos import _dbos as dbos_internals
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -54,13 +54,14 @@ class DbosQueue:
     Args:
         url: SQLite or PostgreSQL, where DBOS makes tables of its own.
         executor: name of this process, which no other has, nor has had: `take_over` what earlier ones have begun.
-        max_running: calls at the same time.
+        max_calls: at the same time, of entries that were put in; no limit if None. Entries that are called wait for a
+            place in this process, where no other one can run them: none must be called in vain where others could.
     """
 
-    def __init__(self, url: URL, executor: str, max_running: int, work: Work) -> None:
+    def __init__(self, url: URL, executor: str, max_calls: int | None, work: Work) -> None:
         self._url = url
         self._executor = executor
-        self._max_running = max_running
+        self._max_calls = max_calls
         self._work = work
 
     async def open(self) -> None:
@@ -86,14 +87,14 @@ class DbosQueue:
         DBOS.launch()  # in the running loop, which makes it the loop of the workflows
         await DBOS.register_queue_async(
             _QUEUE,
-            worker_concurrency=self._max_running,
+            worker_concurrency=self._max_calls,
             polling_interval_sec=_POLL_SECONDS,
             on_conflict="always_update",
         )
 
-    async def put(self, job_id: str) -> None:
+    async def put(self, job_id: str, turn: int) -> None:
         """See `JobQueue.put`."""
-        with SetWorkflowID(job_id):
+        with SetWorkflowID(job_id), SetEnqueueOptions(priority=max(turn, 1)):
             await DBOS.enqueue_workflow_async(_QUEUE, video_job_v1, job_id)
 
     async def begin(self, job_id: str) -> None:

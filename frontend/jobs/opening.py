@@ -15,13 +15,16 @@ from frontend.jobs.run import Runner
 from frontend.jobs.service import JobService
 from frontend.jobs.store import JobStore
 from frontend.jobs.table import JobTable
+from frontend.metrics import Metrics
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
 
 _FORMS = "must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
 
 
-def open_jobs(settings: Settings, runner: Runner, storage: Storage, is_stopping: Callable[[], bool]) -> JobService:
+def open_jobs(
+    settings: Settings, runner: Runner, storage: Storage, metrics: Metrics, is_stopping: Callable[[], bool]
+) -> JobService:
     """Jobs that are kept at `settings.jobs`, or in memory.
 
     Raises:
@@ -31,7 +34,7 @@ def open_jobs(settings: Settings, runner: Runner, storage: Storage, is_stopping:
     most, lock = settings.max_running_jobs, None
     if settings.jobs is None:
         store = JobStore(JobTable(None), storage, settings.keep_jobs_seconds, threads=1)
-        return JobService(runner, store, LocalQueue, executor, most, is_lone=True, is_stopping=is_stopping)
+        return JobService(runner, store, LocalQueue, executor, most, metrics, is_lone=True, is_stopping=is_stopping)
     from frontend.jobs.dbos_queue import DbosQueue  # most of a second to import, where it is not used
 
     url = _parse(settings.jobs.get_secret_value())
@@ -41,9 +44,10 @@ def open_jobs(settings: Settings, runner: Runner, storage: Storage, is_stopping:
     return JobService(
         runner,
         JobStore(JobTable(url), storage, settings.keep_jobs_seconds),
-        lambda work: DbosQueue(url, executor, most, work),
+        lambda work: DbosQueue(url, executor, None if lock else most, work),
         executor,
         most,
+        metrics,
         lock=lock,
         is_lone=lock is not None,
         is_stopping=is_stopping,

@@ -15,8 +15,8 @@ class JobQueue(Protocol):
         """Continue what waits. Raises an error of the database where it cannot be used."""
         ...
 
-    async def put(self, job_id: str) -> None:
-        """Add a job, once: without effect on one that was added before."""
+    async def put(self, job_id: str, turn: int) -> None:
+        """Add a job, once: without effect on one that was added before. The least turn is called first."""
         ...
 
     async def begin(self, job_id: str) -> None:
@@ -58,15 +58,15 @@ class LocalQueue:
     async def open(self) -> None:
         """Nothing waits."""
 
-    async def put(self, job_id: str) -> None:
-        """See `JobQueue.put`."""
+    async def put(self, job_id: str, turn: int) -> None:
+        """See `JobQueue.put`; all are called at once, whatever their turns."""
         if job_id not in self._calls:
             call = self._calls[job_id] = asyncio.create_task(self._call(job_id))
             call.add_done_callback(lambda _: self._calls.pop(job_id))
 
     async def begin(self, job_id: str) -> None:
         """See `JobQueue.begin`."""
-        await self.put(job_id)
+        await self.put(job_id, 0)
 
     async def missing(self, job_ids: Iterable[str]) -> list[str]:
         """See `JobQueue.missing`."""

@@ -12,10 +12,13 @@ import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from frontend.errors import INTERNAL, EngineFailed, JobCancelled, JobsUnavailable, StorageError, VideoNotFound, error_of
+from frontend.jobs.accounting import account
 from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
+from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
 from frontend.jobs.patience import PatientRunner
+from frontend.jobs.places import Places
 from frontend.jobs.queue import JobQueue, Work
 from frontend.jobs.repeats import Repeats, asked, unavailable
 from frontend.jobs.run import Run, Runner
@@ -23,8 +26,9 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, JobState
 from frontend.jobs.store import JobStore
 from frontend.jobs.sweep import Sweep
-from frontend.jobs.table import Claim, Order, Page
+from frontend.jobs.table import Claim, Counts, Order, Page
 from frontend.jobs.waiters import Outcome, Waiters
+from frontend.metrics import Metrics
 from frontend.storage.storage import StoredFile
 from protocol.errors import ModelFailed
 from protocol.printable import quoted
@@ -63,6 +67,7 @@ class JobService:
         make_queue: Callable[[Work], JobQueue],
         executor: str,
         max_running: int,
+        metrics: Metrics,
         *,
         lock: FileLock | None = None,
         is_lone: bool,
@@ -71,6 +76,7 @@ class JobService:
         self.repeats = Repeats(store)
         self._store = store
         self._executor = executor
+        self._metrics = metrics
         self._lock = lock
         self._is_lone = is_lone
         self._is_stopping = is_stopping
@@ -83,7 +89,7 @@ class JobService:
         self._runs: dict[str, Run] = {}
         self._next_start = asyncio.Event()
         """set when a run begins, for those who listen to a job that waits; each run has another"""
-        self._places = asyncio.Semaphore(max_running)
+        self._places = Places(max_running)
         self._begun: dict[str, asyncio.Task[None]] = {}
         """jobs that began here when they came, before the queue had them"""
         self._calls: set[asyncio.Task[Any]] = set()
@@ -133,6 +139,24 @@ class JobService:
         if self._lock is not None:
             self._lock.release()
 
+    @property
+    def running(self) -> int:
+        """Jobs that run here."""
+        return self._places.taken
+
+    async def counts(self, owner: str | None = None) -> Counts:
+        """Of the jobs that have not ended, in all processes. Raises JobsUnavailable."""
+        return await asked(self._store.counts(owner))
+
+    async def check(self, owner: str | None, limits: JobLimits) -> None:
+        """Refuse a create before any work is done for it; `submit` checks again.
+
+        Raises:
+            TooManyJobs, QueueFull, JobsUnavailable.
+        """
+        if limits.max_jobs is not None or self._places.is_full:
+            await asked(self._store.check(owner, limits))
+
     async def submit(
         self,
         spec: JobSpec,
@@ -140,6 +164,7 @@ class JobService:
         owner: str | None = None,
         request_hash: str | None = None,
         idempotency: str | None = None,
+        limits: JobLimits = NO_LIMITS,
     ) -> Job:
         """Keep a job, and have it run: at once and here where there is room. It is safe on return.
 
@@ -150,6 +175,7 @@ class JobService:
 
         Raises:
             KeyTaken: another job has that `idempotency`.
+            TooManyJobs, QueueFull: `limits` do not allow another one.
             JobsUnavailable, StorageError: it could not be kept.
         """
         job = Job(
@@ -159,7 +185,7 @@ class JobService:
             idempotency=idempotency,
             has_image=spec.image is not None,
         )
-        submission = asyncio.create_task(self._submit(job))
+        submission = asyncio.create_task(self._submit(job, limits))
         try:
             await asyncio.shield(submission)
         except asyncio.CancelledError:
@@ -176,21 +202,22 @@ class JobService:
             raise unavailable() from None
         return job
 
-    async def _submit(self, job: Job) -> None:
-        begins = not self._places.locked() and not self._parking.is_set()
-        if begins:
-            await self._places.acquire()
+    async def _submit(self, job: Job, limits: JobLimits) -> None:
+        has_place = not self._parking.is_set() and self._places.take()
+        if has_place:
             job = job.model_copy(update={"fence": 1})
         try:
-            await self._store.create(job)
+            kept = await self._store.create(job, limits)
         except BaseException:
-            if begins:
+            if has_place:
                 self._places.release()
             raise
-        if begins:
-            self._begin(job)
+        if kept.fence:
+            self._begin(kept)
+        elif has_place:  # others come first, on their way out of the queue
+            self._places.release()
         # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
-        entry = asyncio.create_task(self._enter(job.spec.id))
+        entry = asyncio.create_task(self._enter(job.spec.id, kept.turn))
         self._entries.add(entry)
         entry.add_done_callback(self._entries.discard)
 
@@ -318,6 +345,7 @@ class JobService:
         if job is None or job.state.is_finished:
             return
         if await asked(self._store.end(job_id, job.state.cancelled(time.time()))):
+            self._metrics.job_ended(job.owner, "cancelled")
             self._waiters.tell(job_id, JobCancelled("the job was cancelled"))
 
     async def _depart(self, job_id: str, repeats: int, grace_seconds: float) -> None:
@@ -362,18 +390,18 @@ class JobService:
         self._calls.add(call)
         call.add_done_callback(end)
 
-    async def _enter(self, job_id: str) -> None:
+    async def _enter(self, job_id: str, turn: int) -> None:
         """Put a job into the queue, if it has begun only where it does not end soon."""
         call = self._begun.get(job_id)
         try:
             if call is None:
-                await self._queue.put(job_id)
+                await self._queue.put(job_id, turn)
                 return
             await self._ended_or_parked(call)
             if not call.done():
                 await self._queue.begin(job_id)
             elif call.cancelled():
-                await self._queue.put(job_id)
+                await self._queue.put(job_id, turn)
         except Exception as error:  # of DBOS, or of the database
             _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
 
@@ -398,8 +426,11 @@ class JobService:
             if begun := self._begun.get(job_id):
                 await asyncio.shield(begun)
                 return
-            async with self._places:
+            await self._places.acquire(await self._store.turn(job_id))
+            try:
                 await self._claim_and_run(job_id)
+            finally:
+                self._places.release()
         finally:
             self._calls.discard(call)
             self._working -= Counter((job_id,))  # which drops what is zero
@@ -425,6 +456,7 @@ class JobService:
     async def _follow(self, job: Job, run: Run) -> None:
         """Wait for the end of a run. Cancelling this gives it up."""
         job_id = job.spec.id
+        waited_seconds = time.time() - job.spec.created_at
         try:
             await asyncio.shield(run.ended)
         except asyncio.CancelledError:
@@ -436,6 +468,7 @@ class JobService:
             if run.outcome is None:
                 await self._store.release(job)
         if run.outcome is not None:
+            account(self._metrics, job, run.outcome, waited_seconds)
             self._waiters.tell(job_id, run.outcome)
 
     async def _refuse(self, job_id: str, reason: Exception) -> None:

@@ -98,6 +98,8 @@ class Job(BaseModel):
     """creates that have found it in place of a new job"""
     has_image: bool = False
     """whether it starts from an image, which `spec` has only before it runs"""
+    turn: int = 0
+    """among the jobs that wait, see `frontend.jobs.limits`; the store assigns it"""
     fence: int = 0
     """number of its run, from 1: a durable store takes nothing from a run that a later one has replaced"""
 

@@ -14,15 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from frontend.errors import StorageError
+from frontend.errors import StorageError, TooManyJobs
 from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
+from frontend.jobs.limits import NO_LIMITS, JobLimits
+from frontend.jobs.places import Turn
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobState
-from frontend.jobs.table import Claim, JobTable, Order, Page
+from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
 from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile
+from protocol.errors import QueueFull
 
 T = TypeVar("T")
 _MAX_PAUSE_SECONDS = 5.0
@@ -59,24 +62,40 @@ class JobStore:
         await self._in_thread(self._table.close)
         self._threads.shutdown()
 
-    async def create(self, job: Job) -> None:
+    async def create(self, job: Job, limits: JobLimits = NO_LIMITS) -> Job:
         """Keep a new job, see `JobTable.create`. It is safe on return.
 
         Raises:
-            SQLAlchemyError, StorageError: it is not kept.
+            TooManyJobs, QueueFull, SQLAlchemyError, StorageError: it is not kept.
         """
         image = job.spec.image
         if image is not None:
             file = await asyncio.to_thread(ImageEncoder("png").encode, image)
             await self._storage.put(_input(job.spec.id), file, "image/png")
         try:
-            await self._in_thread(lambda: self._table.create(job))
-        except SQLAlchemyError:
+            job = await self._in_thread(lambda: self._table.create(job, limits))
+        except (SQLAlchemyError, TooManyJobs, QueueFull):
             if image is not None:
                 await self._delete_input(job.spec.id)
             raise
         if job.fence:
             self._running[job.spec.id] = job
+        return job
+
+    async def check(self, owner: str | None, limits: JobLimits) -> None:
+        """Raises TooManyJobs, QueueFull where a create would be refused now; SQLAlchemyError."""
+        if limits.counts:
+            counts = await self.counts(owner)
+            limits.check(counts.waiting, counts.of_owner, owner, begins=False)
+
+    async def counts(self, owner: str | None) -> Counts:
+        """See `JobTable.counts`."""
+        return await self._in_thread(lambda: self._table.counts(owner))
+
+    async def turn(self, job_id: str) -> Turn:
+        """Of a job that waits; the first where there is no such job."""
+        job = await self._persist(lambda: self._table.get(job_id))
+        return (0, 0, job_id) if job is None else (job.turn, round(job.spec.created_at * 1e6), job_id)
 
     async def claim(self, job_id: str) -> Claim | None:
         """See `JobTable.claim`; with the image that it starts from.

@@ -86,7 +86,8 @@ class Sweep:
         await self._queue.remove(fallen)
         for job_id in fallen:
             _log.warning("a job had fallen out of the queue", job=job_id)
-            await self._queue.put(job_id)
+            turn, *_ = await self._store.turn(job_id)
+            await self._queue.put(job_id, turn)
 
     async def _remove_deleted(self) -> None:
         if self._settled:

@@ -6,6 +6,7 @@ change any more, whoever writes; so a process that was thought dead does no harm
 
 import json
 import secrets
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Connection,
     Double,
     Engine,
     Index,
@@ -41,6 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import StaticPool
 
+from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobError, JobState, Output
 
@@ -65,6 +68,7 @@ _JOBS = Table(
     Column("error", Text),  # JSON
     Column("outputs", Text, nullable=False),  # JSON
     Column("cancel_requested_at", Double),
+    Column("turn", BigInteger),  # among those that wait, see `limits`
     Column("fence", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
     Index("tritonreel_jobs_created", "created_us", "id"),
@@ -87,6 +91,9 @@ _SECRETS = Table(
     Column("value", String(64), nullable=False),  # 256 random bits, hexadecimal
 )
 _NOT_ENDED = _JOBS.c.status.in_(("queued", "in_progress"))
+_WAITS = and_(_NOT_ENDED, _JOBS.c.attempts == 0)
+_CREATING = 7_301_527
+"""PostgreSQL's advisory lock of whoever counts jobs to make another"""
 _MAKING = 7_301_526
 """PostgreSQL's advisory lock of whoever makes the tables"""
 _BUSY_SECONDS = 30
@@ -107,6 +114,16 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """Of jobs that have not ended."""
+
+    waiting: int
+    """those that no process has begun; one that was parked waits again"""
+    of_owner: int
+    """those of one owner, running or not"""
+
+
+@dataclass(frozen=True)
 class Page:
     """A part of a list of jobs."""
 
@@ -119,6 +136,8 @@ class JobTable:
 
     def __init__(self, url: URL | None) -> None:
         self._engine = _engine_in_memory() if url is None else _engine(url)
+        self._creating = threading.Lock()
+        """SQLite has one process, so this makes counting and creating one thing"""
         if url is None:
             self.open()
 
@@ -147,14 +166,40 @@ class JobTable:
 
     # One job
 
-    def create(self, job: Job) -> None:
+    def create(self, job: Job, limits: JobLimits = NO_LIMITS) -> Job:
         """Keep a new job, but for the image that it starts from.
 
-        With the fence 1 its creator has claimed it already.
+        With the fence 1 its creator has claimed it already, which is undone where others come before it.
+
+        Returns:
+            The job as it is kept, with its turn.
 
         Raises:
             IntegrityError: another job has its `idempotency`.
+            TooManyJobs, QueueFull: see `JobLimits.check`. No number is exceeded, whoever else creates jobs.
         """
+        with self._creating, self._engine.begin() as connection:
+            if self._is_shared:
+                connection.execute(select(func.pg_advisory_xact_lock(_CREATING)))
+            job = self._in_turn(connection, job, limits)
+            if limits.counts:
+                counts = _counts(connection, job.owner)
+                limits.check(counts.waiting, counts.of_owner, job.owner, begins=job.fence > 0)
+            self._insert(connection, job)
+        return job
+
+    def _in_turn(self, connection: Connection, job: Job, limits: JobLimits) -> Job:
+        turns = turns_of(limits.priority)
+        theirs = and_(_WAITS, _JOBS.c.turn.between(turns.start, turns.stop - 1))
+        up = connection.execute(select(func.min(_JOBS.c.turn)).where(theirs)).scalar_one()
+        last = connection.execute(select(func.max(_JOBS.c.turn)).where(theirs, _is_of(job.owner))).scalar_one()
+        turn = next_turn(turns, up, last)
+        if job.fence:
+            before = connection.execute(select(_JOBS.c.id).where(_WAITS, _turn() <= turn).limit(1)).one_or_none()
+            return job.model_copy(update={"turn": turn, "fence": 0 if before else job.fence})
+        return job.model_copy(update={"turn": turn})
+
+    def _insert(self, connection: Connection, job: Job) -> None:
         row = {
             "id": job.spec.id,
             "created_us": round(job.spec.created_at * 1e6),
@@ -166,10 +211,10 @@ class JobTable:
             "has_image": job.spec.image is not None,
             "fence": job.fence,
             "attempts": job.fence,
+            "turn": job.turn,
             **_state_columns(job),
         }
-        with self._engine.begin() as connection:
-            connection.execute(insert(_JOBS).values(row))
+        connection.execute(insert(_JOBS).values(row))
 
     def claim(self, job_id: str) -> Claim | None:
         """Begin a run of a job, the only one whose word counts from now on. None where the job has ended or is gone."""
@@ -305,10 +350,16 @@ class JobTable:
             rows = connection.execute(select(_JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
         return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
 
+    def counts(self, owner: str | None) -> Counts:
+        """Of the jobs that have not ended now."""
+        with self._engine.connect() as connection:
+            return _counts(connection, owner)
+
     def queued_before(self, job: Job) -> int:
-        """How many jobs that came before this one have not begun either."""
+        """How many jobs that have not begun either come before this one."""
         created = round(job.spec.created_at * 1e6)
-        earlier = or_(_JOBS.c.created_us < created, and_(_JOBS.c.created_us == created, _JOBS.c.id < job.spec.id))
+        older = or_(_JOBS.c.created_us < created, and_(_JOBS.c.created_us == created, _JOBS.c.id < job.spec.id))
+        earlier = or_(_turn() < job.turn, and_(_turn() == job.turn, older))
         statement = select(func.count()).where(_JOBS.c.status == "queued", earlier)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
@@ -392,6 +443,21 @@ def _is_run_of(job: Job) -> ColumnElement[bool]:
     return and_(_JOBS.c.id == job.spec.id, _JOBS.c.fence == job.fence, _NOT_ENDED)
 
 
+def _turn() -> ColumnElement[int]:
+    """Jobs of an earlier release have none, and come first."""
+    return func.coalesce(_JOBS.c.turn, 0)
+
+
+def _is_of(owner: str | None) -> ColumnElement[bool]:
+    return _JOBS.c.owner.is_(None) if owner is None else _JOBS.c.owner == owner
+
+
+def _counts(connection: Connection, owner: str | None) -> Counts:
+    waiting = select(func.count()).where(_WAITS)
+    of_owner = select(func.count()).where(_NOT_ENDED, _is_of(owner))
+    return Counts(connection.execute(waiting).scalar_one(), connection.execute(of_owner).scalar_one())
+
+
 def _state_columns(job: Job) -> dict[str, Any]:
     state = job.state
     return {
@@ -422,6 +488,7 @@ def _job(row: Row[Any]) -> Job:
         idempotency=row.idempotency,
         repeats=row.repeats or 0,
         has_image=row.has_image,
+        turn=row.turn or 0,
         fence=row.fence,
     )
 

@@ -1,9 +1,12 @@
 """`GET /metrics`."""
 
+from contextlib import suppress
+
 import httpx
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
+from frontend.errors import JobsUnavailable
 from frontend.metrics import CONTENT_TYPE
 from frontend.services import ServicesDep
 
@@ -18,6 +21,9 @@ router = APIRouter(tags=["operations"])
     response_class=PlainTextResponse,
 )
 async def metrics(services: ServicesDep) -> Response:
+    services.metrics.jobs_running.set(services.jobs.running)
+    with suppress(JobsUnavailable):  # then the last number stays
+        services.metrics.jobs_waiting.set((await services.jobs.counts()).waiting)
     return Response(services.metrics.text() + await _triton_text(services), media_type=CONTENT_TYPE)
 
 

@@ -1,5 +1,7 @@
+import asyncio
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import httpx
@@ -7,9 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from frontend.app import create_app
+from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
-from tests.frontend.conftest import client_of
-from tests.frontend.fake_generator import FakeGenerator
+from protocol.errors import Cancelled
+from tests.frontend.conftest import NOWHERE, client_of
+from tests.frontend.fake_generator import TIMINGS, FakeGenerator
+from tests.frontend.jobs.job_server import until
 from tests.frontend.test_video_request import URL, post
 
 TRITON_TEXT = '# HELP nv_x Some\n# TYPE nv_x gauge\nnv_x{model="generate"} 3\n'
@@ -79,6 +84,60 @@ async def test_failed_jobs_are_no_longer_in_flight(client: httpx.AsyncClient, ge
     await post(client, n=3)
     found = await samples(client)
     assert (found["tritonreel_jobs_in_flight"], found["tritonreel_videos_total"]) == (0, 0)
+
+
+async def test_phases_of_completed_jobs_are_observed(client: httpx.AsyncClient) -> None:
+    await post(client, n=2)
+    found = await samples(client)
+    name = "tritonreel_job_phase_seconds"
+    counts = {phase: found.get(f"{name}_count phase={phase}") for phase in ("queue", "text", "image", "total")}
+    assert counts == {"queue": 2, "text": 2, "image": None, "total": 1}
+    assert found[f"{name}_sum phase=denoise"] == 2 * TIMINGS.denoise_seconds
+    assert found[f"{name}_sum phase=queue"] >= 2 * TIMINGS.queue_seconds
+    assert found[f"{name}_bucket le=3600.0 phase=total"] == 1
+
+
+async def test_jobs_are_counted_by_their_end(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    await post(client)
+    generator.error_for = lambda params: RuntimeError()
+    await post(client)
+    generator.error_for = lambda params: Cancelled("stopped")
+    await post(client)
+    found = await samples(client)
+    for status in ("completed", "failed", "cancelled"):
+        assert found[f"tritonreel_jobs_total key= status={status}"] == 1
+
+
+async def test_requests_and_jobs_are_counted_by_the_name_of_their_key(tmp_path: Path, generator: FakeGenerator) -> None:
+    file = KeyFile(tmp_path / "keys.json")
+    key = file.add("ann")
+    async with client_of(create_app(Settings(triton_metrics_url=NOWHERE, keys_file=file.path), generator)) as client:
+        await post(client)
+        client.headers["Authorization"] = f"Bearer {key}"
+        await post(client)
+        await post(client, n=11)
+        found = await samples(client)
+    counted = {name: value for name, value in found.items() if "key=" in name and "_created" not in name}
+    assert counted == {
+        "tritonreel_key_requests_total key=ann status=200": 1,
+        "tritonreel_key_requests_total key=ann status=422": 1,
+        "tritonreel_jobs_total key=ann status=completed": 1,
+    }
+
+
+async def test_jobs_that_run_and_that_wait_are_told_apart(generator: FakeGenerator) -> None:
+    app = create_app(Settings(triton_metrics_url=NOWHERE, max_running_jobs=1), generator)
+    generator.step_gate.clear()
+    async with client_of(app) as client:
+        posts = [asyncio.create_task(post(client)) for _ in range(3)]
+        await until(lambda: len(app.state.services.jobs._places._waiting) == 2)
+        found = await samples(client)
+        assert (found["tritonreel_jobs_running"], found["tritonreel_jobs_waiting"]) == (1, 2)
+        generator.step_gate.set()
+        await asyncio.gather(*posts)
+        await until(lambda: app.state.services.jobs.running == 0)
+        found = await samples(client)
+    assert (found["tritonreel_jobs_running"], found["tritonreel_jobs_waiting"]) == (0, 0)
 
 
 async def test_tritons_own_are_beside_ours(triton_metrics_url: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from frontend.http.api_keys import KeyFile, hash_of
+from frontend.http.key_limits import KeyLimits
 
 
 def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -58,6 +59,16 @@ def test_an_administrators_key_is_one_from_its_making(file: Path) -> None:
     assert [line.partition("UTC  ")[2] for line in listed] == ["laptop", "root  (admin)"]
 
 
+def test_the_limits_of_a_key_are_shown_and_changed(file: Path) -> None:
+    where = ("--keys-file", str(file))
+    run("add", "laptop", "--max-jobs", "4", "--requests-per-minute", "60", "--priority", "low", *where)
+    assert run("list", *where).stdout.endswith("  laptop  at most 4 jobs, 60 creates per minute, low priority\n")
+    changed = run("limit", "laptop", "--max-jobs", "0", "--priority", "high", *where)
+    assert (changed.returncode, changed.stderr) == (0, "laptop: 60 creates per minute, high priority\n")
+    (kept,) = KeyFile(file).read()
+    assert kept.limits == KeyLimits(requests_per_minute=60, priority="high")
+
+
 def test_keys_are_the_users_own_by_default(tmp_path: Path) -> None:
     assert run("add", "laptop", XDG_CONFIG_HOME=str(tmp_path)).returncode == 0
     assert [key.name for key in KeyFile(tmp_path / "tritonreel" / "keys.json").read()] == ["laptop"]
@@ -75,6 +86,7 @@ def test_two_that_add_at_the_same_time(file: Path) -> None:
     [
         (("add", "a b"), "The name of a key is 1 to 64"),
         (("revoke", "nobody"), "There is no key 'nobody'"),
+        (("limit", "nobody", "--max-jobs", "1"), "There is no key 'nobody'"),
         (("add", "environment"), "TRITONREEL_API_KEY"),
     ],
 )

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from frontend.http.api_keys import KeyFile, KeysError
+from frontend.http.key_limits import KeyLimits
 from frontend.http.key_ring import KeyRing
 
 ENVIRONMENT_KEY = "a-key-for-a-container"
@@ -41,6 +42,17 @@ def test_it_takes_note_of_every_change(file: KeyFile) -> None:
     file.revoke("laptop")
     assert keys.name_of(laptop.encode()) is None
     assert keys.name_of(phone.encode()) == "phone"
+
+
+def test_it_knows_the_limits_of_a_key_as_they_are_now(file: KeyFile) -> None:
+    laptop = file.add("laptop", limits=KeyLimits(max_jobs=4))
+    file.add("phone")
+    keys = KeyRing(file, ENVIRONMENT_KEY)
+    assert keys.limits_of("laptop") == KeyLimits(max_jobs=4)
+    assert keys.limits_of("phone") == keys.limits_of("environment") == KeyLimits()
+    file.limit("laptop", {"max_jobs": None, "priority": "high"})
+    assert keys.name_of(laptop.encode()) == "laptop"
+    assert keys.limits_of("laptop") == KeyLimits(priority="high")
 
 
 def test_the_last_keys_end_opens_nothing(file: KeyFile) -> None:

@@ -37,8 +37,9 @@ class JobServer:
             await jobs.close()
 
     def service(self) -> JobService:
-        runner = JobRunner(self.generator, Metrics(), timeout_seconds=60, checkpoint_seconds=1)
-        return open_jobs(self.settings, runner, self.storage, lambda: self.is_stopping)
+        metrics = Metrics()
+        runner = JobRunner(self.generator, metrics, timeout_seconds=60, checkpoint_seconds=1)
+        return open_jobs(self.settings, runner, self.storage, metrics, lambda: self.is_stopping)
 
     def files(self) -> list[str]:
         """What is stored: `JOB/PART-KIND`."""

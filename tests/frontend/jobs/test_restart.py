@@ -142,7 +142,7 @@ async def test_a_job_that_ended_its_server_again_and_again_fails(
             claim = await jobs._store.claim("video_1")
             assert claim is not None
             jobs._store._forget(claim.job)
-        await jobs._queue.put("video_1")
+        await jobs._queue.put("video_1", 1)
         await until(lambda: not jobs._calls)
         with pytest.raises(ModelFailed, match="begun 2 times"):
             await jobs.wait("video_1")

@@ -1,12 +1,8 @@
 """The table of jobs, in memory and on both databases."""
 
-import uuid
-from collections.abc import Iterator
-
 import numpy as np
-import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from frontend.jobs.state import Job, JobError, JobState
@@ -14,27 +10,9 @@ from frontend.jobs.table import JobTable
 from tests.frontend.jobs.specs import completed, image_spec, video_spec
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def table(request: pytest.FixtureRequest) -> Iterator[JobTable]:
-    url = None
-    if request.param == "sqlite":
-        url = make_url(request.getfixturevalue("sqlite_url"))
-    elif request.param == "postgresql":
-        server = request.getfixturevalue("postgres_url")
-        name = f"test_{uuid.uuid4().hex}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        url = make_url(server).set(drivername="postgresql+psycopg", database=name)
-    table = JobTable(url)
-    table.open()
-    yield table
-    table.close()
-
-
 def made(table: JobTable, job_id: str, *, created_at: float = 1000.0, owner: str | None = None) -> Job:
     job = Job(spec=video_spec(job_id=job_id, created_at=created_at), owner=owner)
-    table.create(job)
-    return job
+    return table.create(job)
 
 
 def claimed(table: JobTable, job_id: str) -> Job:
@@ -44,7 +22,7 @@ def claimed(table: JobTable, job_id: str) -> Job:
 
 
 def done(job: Job) -> Job:
-    return completed(job.spec).model_copy(update={"fence": job.fence})
+    return completed(job.spec).model_copy(update={"fence": job.fence, "turn": job.turn})
 
 
 def ids(table: JobTable, **options: object) -> str:
@@ -58,11 +36,10 @@ def ids(table: JobTable, **options: object) -> str:
 
 
 def test_a_job_is_kept_with_everything_but_its_image(table: JobTable) -> None:
-    job = Job(spec=video_spec(2, "a"), owner="ann", request_hash="f" * 64)
-    table.create(job)
-    table.create(Job(spec=image_spec()))
+    job = table.create(Job(spec=video_spec(2, "a"), owner="ann", request_hash="f" * 64))
+    image = table.create(Job(spec=image_spec()))
     assert table.get("a") == job
-    assert table.get("image_1") == Job(spec=image_spec())
+    assert table.get("image_1") == image
     assert table.get("b") is None
 
 
