@@ -46,6 +46,8 @@ class Checkpoints:
 
     async def load(self, part: int) -> bytes | None:
         """The newest of a part, also of an earlier run; None where there is none that can be read."""
+        if self._writing is not None:  # one that came just before the engine was lost
+            await asyncio.wait((self._writing,), timeout=_PATIENCE_SECONDS)
         if part not in self._stored:
             return None
         try:

@@ -3,44 +3,32 @@
 import asyncio
 import re
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from frontend.errors import INTERNAL, EngineFailed, JobCancelled, JobsUnavailable, StorageError, VideoNotFound, error_of
-from frontend.jobs.accounting import account
+from frontend.errors import EngineFailed, JobCancelled, JobsUnavailable, VideoNotFound, error_of
 from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
-from frontend.jobs.patience import PatientRunner
-from frontend.jobs.places import Places
 from frontend.jobs.queue import JobQueue, Work
 from frontend.jobs.repeats import Repeats, asked, unavailable
-from frontend.jobs.run import Run, Runner
+from frontend.jobs.run import Runner
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob, Job, JobError, JobState
+from frontend.jobs.state import FinishedJob, Job
 from frontend.jobs.store import JobStore
-from frontend.jobs.sweep import Sweep
-from frontend.jobs.table import Claim, Counts, Order, Page
+from frontend.jobs.table import Counts, Order, Page
 from frontend.jobs.waiters import Outcome, Waiters
+from frontend.jobs.worker import JobWorker, stop
 from frontend.metrics import Metrics
 from frontend.storage.storage import StoredFile
-from protocol.errors import ModelFailed
 from protocol.printable import quoted
 
-BEAT_SECONDS = 1.0
-"""how often what runs here is written down, and asked whether it should run at all"""
-MAX_ATTEMPTS = 20
-"""runs of a job that ended with their process; the job itself may be the reason"""
 _POLL_SECONDS = 1.0
-_ENTRY_SECONDS = 1.0
-"""a job that has begun here is entered in the queue when it is older; until then the sweep alone would find it"""
-_PARK_SECONDS = 2.0
+_DEPARTURE_SECONDS = 2.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """of a job; PostgreSQL cannot even look for some others"""
 _SETTLING_SECONDS = 5.0
@@ -75,32 +63,16 @@ class JobService:
     ) -> None:
         self.repeats = Repeats(store)
         self._store = store
-        self._executor = executor
         self._metrics = metrics
         self._lock = lock
-        self._is_lone = is_lone
         self._is_stopping = is_stopping
         self._waiters = Waiters()
-        self._runner = PatientRunner(runner, self._waiters.is_awaited)
-        self._queue = make_queue(self._work)
-        self._working: Counter[str] = Counter()
-        """calls that the queue makes for each job now, those that wait for a place too"""
-        self._sweep = Sweep(store, self._queue, executor, self._working, is_lone=is_lone)
-        self._runs: dict[str, Run] = {}
-        self._next_start = asyncio.Event()
-        """set when a run begins, for those who listen to a job that waits; each run has another"""
-        self._places = Places(max_running)
-        self._begun: dict[str, asyncio.Task[None]] = {}
-        """jobs that began here when they came, before the queue had them"""
-        self._calls: set[asyncio.Task[Any]] = set()
-        """that the queue makes, or that `_begun` has, and that end when they are cancelled"""
-        self._entries: set[asyncio.Task[None]] = set()
-        """jobs on their way into the queue"""
+        self._worker = JobWorker(
+            runner, store, make_queue, executor, max_running, self._waiters, metrics, is_lone=is_lone
+        )
         self._departures: set[asyncio.Task[None]] = set()
         """of clients that may come again"""
         self._secrets: dict[str, bytes] = {}
-        self._chores: list[asyncio.Task[None]] = []
-        self._parking = asyncio.Event()
 
     async def open(self) -> None:
         """Continue the jobs that wait.
@@ -113,28 +85,16 @@ class JobService:
             self._lock.acquire()
         try:
             await self._store.open()
-            await self._say_alive()  # an entry that it takes must not look like a dead process's
-            await self._queue.open()
+            await self._worker.open()
         except BaseException:
             if self._lock is not None:
                 self._lock.release()
             raise
-        self._chores = [asyncio.create_task(self._beat()), asyncio.create_task(self._sweep.run())]
 
     async def close(self) -> None:
         """Park the jobs that run: they go on at the next start, or in another process."""
-        self._parking.set()
-        self._queue.stop()
-        await _stop([*self._chores, *self._departures], _PARK_SECONDS)
-        await _stop(list(self._calls), _PARK_SECONDS)
-        await asyncio.gather(*(run.give_up() for run in list(self._runs.values())))
-        if self._entries:
-            await asyncio.wait(self._entries, timeout=_PARK_SECONDS)
-        try:
-            await self._store.leave(self._executor)
-        except SQLAlchemyError as error:
-            _log.warning("the database of jobs does not answer", reason=str(error))
-        await self._queue.close()
+        await stop(list(self._departures), _DEPARTURE_SECONDS)
+        await self._worker.close()
         await self._store.close()
         if self._lock is not None:
             self._lock.release()
@@ -142,7 +102,7 @@ class JobService:
     @property
     def running(self) -> int:
         """Jobs that run here."""
-        return self._places.taken
+        return self._worker.places.taken
 
     async def counts(self, owner: str | None = None) -> Counts:
         """Of the jobs that have not ended, in all processes. Raises JobsUnavailable."""
@@ -154,7 +114,7 @@ class JobService:
         Raises:
             TooManyJobs, QueueFull, JobsUnavailable.
         """
-        if limits.max_jobs is not None or self._places.is_full:
+        if limits.max_jobs is not None or self._worker.places.is_full:
             await asked(self._store.check(owner, limits))
 
     async def submit(
@@ -185,7 +145,7 @@ class JobService:
             idempotency=idempotency,
             has_image=spec.image is not None,
         )
-        submission = asyncio.create_task(self._submit(job, limits))
+        submission = asyncio.create_task(self._worker.add(job, limits))
         try:
             await asyncio.shield(submission)
         except asyncio.CancelledError:
@@ -201,25 +161,6 @@ class JobService:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
             raise unavailable() from None
         return job
-
-    async def _submit(self, job: Job, limits: JobLimits) -> None:
-        has_place = not self._parking.is_set() and self._places.take()
-        if has_place:
-            job = job.model_copy(update={"fence": 1})
-        try:
-            kept = await self._store.create(job, limits)
-        except BaseException:
-            if has_place:
-                self._places.release()
-            raise
-        if kept.fence:
-            self._begin(kept)
-        elif has_place:  # others come first, on their way out of the queue
-            self._places.release()
-        # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
-        entry = asyncio.create_task(self._enter(job.spec.id, kept.turn))
-        self._entries.add(entry)
-        entry.add_done_callback(self._entries.discard)
 
     async def wait(
         self, job_id: str, *, repeats: int = 0, grace: Callable[[], float] | None = None, stops: bool = True
@@ -287,10 +228,10 @@ class JobService:
         """
         await self.cancel(job_id)
         until = time.monotonic() + _SETTLING_SECONDS
-        while (job_id in self._begun or self._working[job_id]) and time.monotonic() < until:
+        while self._worker.is_at_work(job_id) and time.monotonic() < until:
             await asyncio.sleep(0.01)
         await asked(self._store.remove((job_id,)))
-        self._sweep.forget(job_id)
+        self._worker.sweep.forget(job_id)
 
     async def secret(self, name: str) -> bytes:
         """256 random bits, the same in all processes that share the jobs, at every start. Raises JobsUnavailable."""
@@ -321,7 +262,7 @@ class JobService:
             VideoNotFound: the job is not found or has expired.
         """
         while not (job := await self.get(job_id)).state.is_finished:
-            run, next_start = self._runs.get(job_id), self._next_start
+            run, next_start = self._worker.runs.get(job_id), self._worker.next_start
             if run is None:
                 yield Recorded(job, await self._queue_position(job))
                 with suppress(TimeoutError):
@@ -338,7 +279,7 @@ class JobService:
 
     async def cancel(self, job_id: str) -> None:
         """Stop a job wherever it runs; if here, return when it has stopped. Without effect on one that has ended."""
-        if run := self._runs.get(job_id):
+        if run := self._worker.runs.get(job_id):
             await run.cancel()
             return
         job = await asked(self._store.get(job_id))
@@ -377,132 +318,6 @@ class JobService:
                 return error_of(error.code, error.message, error.field) if error else EngineFailed("the job failed")
         return None
 
-    def _begin(self, job: Job) -> None:
-        """Run a new job in the place that was taken for it."""
-
-        def end(call: asyncio.Task[None]) -> None:
-            self._places.release()
-            del self._begun[job.spec.id]
-            self._calls.discard(call)
-
-        run = self._start(Claim(job, attempts=1, has_image=job.spec.image is not None))
-        call = self._begun[job.spec.id] = asyncio.create_task(self._follow(job, run))
-        self._calls.add(call)
-        call.add_done_callback(end)
-
-    async def _enter(self, job_id: str, turn: int) -> None:
-        """Put a job into the queue, if it has begun only where it does not end soon."""
-        call = self._begun.get(job_id)
-        try:
-            if call is None:
-                await self._queue.put(job_id, turn)
-                return
-            await self._ended_or_parked(call)
-            if not call.done():
-                await self._queue.begin(job_id)
-            elif call.cancelled():
-                await self._queue.put(job_id, turn)
-        except Exception as error:  # of DBOS, or of the database
-            _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
-
-    async def _ended_or_parked(self, call: asyncio.Task[None]) -> None:
-        parking = asyncio.create_task(self._parking.wait())
-        await asyncio.wait((call, parking), timeout=_ENTRY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        parking.cancel()
-        if self._parking.is_set():
-            await asyncio.wait((call,))
-
-    # Called by the queue
-
-    async def _work(self, job_id: str) -> None:
-        """Run a job to its end. Raises CancelledError where it has to go on later."""
-        call = asyncio.current_task()
-        assert call is not None
-        self._calls.add(call)
-        self._working[job_id] += 1
-        try:
-            if self._parking.is_set():
-                raise asyncio.CancelledError
-            if begun := self._begun.get(job_id):
-                await asyncio.shield(begun)
-                return
-            await self._places.acquire(await self._store.turn(job_id))
-            try:
-                await self._claim_and_run(job_id)
-            finally:
-                self._places.release()
-        finally:
-            self._calls.discard(call)
-            self._working -= Counter((job_id,))  # which drops what is zero
-
-    async def _claim_and_run(self, job_id: str) -> None:
-        try:
-            claim = await self._store.claim(job_id)
-        except ValueError as error:
-            await self._refuse(job_id, error)
-        except StorageError as error:
-            _log.warning("a job waits for the next sweep", job=job_id, reason=error.message)
-        else:
-            if claim is not None:
-                await self._follow(claim.job, self._start(claim))
-
-    def _start(self, claim: Claim) -> Run:
-        runner = self._runner if claim.attempts <= MAX_ATTEMPTS else _Refusal(claim.attempts - 1)
-        run = self._runs[claim.job.spec.id] = Run(claim.job, runner, self._store)
-        self._next_start.set()
-        self._next_start = asyncio.Event()
-        return run
-
-    async def _follow(self, job: Job, run: Run) -> None:
-        """Wait for the end of a run. Cancelling this gives it up."""
-        job_id = job.spec.id
-        waited_seconds = time.time() - job.spec.created_at
-        try:
-            await asyncio.shield(run.ended)
-        except asyncio.CancelledError:
-            await run.give_up()
-            raise
-        finally:
-            if self._runs.get(job_id) is run:
-                del self._runs[job_id]
-            if run.outcome is None:
-                await self._store.release(job)
-        if run.outcome is not None:
-            account(self._metrics, job, run.outcome, waited_seconds)
-            self._waiters.tell(job_id, run.outcome)
-
-    async def _refuse(self, job_id: str, reason: Exception) -> None:
-        """Fail a job whose record cannot be read."""
-        _log.error("a job cannot be read", job=job_id, exc_info=reason)
-        error = JobError(code=INTERNAL.code, message="The job cannot be read: the server's log says why.")
-        await self._store.end(job_id, JobState().failed(error, time.time()))
-
-    async def _say_alive(self) -> None:
-        if not self._is_lone:  # nobody else asks
-            await self._store.beat(self._executor)
-
-    async def _beat(self) -> None:
-        """Say that this process lives, and stop what runs here and should not."""
-        while True:
-            await asyncio.sleep(BEAT_SECONDS)
-            try:
-                await self._say_alive()
-                lost = await self._store.flush()
-            except SQLAlchemyError as error:
-                _log.warning("the database of jobs does not answer", reason=str(error))
-                continue
-            await asyncio.gather(*(self._runs[job_id].give_up() for job_id in lost if job_id in self._runs))
-
-
-class _Refusal:
-    """Fails a job that has been begun too often."""
-
-    def __init__(self, attempts: int) -> None:
-        self._attempts = attempts
-
-    async def run(self, *_: object) -> Any:
-        raise ModelFailed(f"the job was begun {self._attempts} times, and the server ended during each of them")
-
 
 def result_of(outcome: Outcome) -> FinishedJob:
     """The outcome; raised where it is an error."""
@@ -514,10 +329,3 @@ def result_of(outcome: Outcome) -> FinishedJob:
 def not_found(job_id: str, field: str = "video_id") -> VideoNotFound:
     """The error for a job that is not there."""
     return VideoNotFound(f"video {quoted(job_id, 100)} not found or expired", field)
-
-
-async def _stop(tasks: list[asyncio.Task[Any]], seconds: float) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)

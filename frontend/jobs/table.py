@@ -14,91 +14,28 @@ from typing import Any, Literal
 
 from sqlalchemy import (
     URL,
-    BigInteger,
-    Boolean,
-    Column,
     ColumnElement,
     Connection,
-    Double,
-    Engine,
-    Index,
-    Integer,
-    MetaData,
     Row,
-    String,
-    Table,
-    Text,
     and_,
-    create_engine,
     delete,
-    event,
     func,
     insert,
-    inspect,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.pool import StaticPool
 
 from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
+from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobError, JobState, Output
 
-_METADATA = MetaData()
-_JOBS = Table(
-    "tritonreel_jobs",
-    _METADATA,
-    Column("id", String(64), primary_key=True),
-    Column("created_us", BigInteger, nullable=False),  # unix time in microseconds; with `id` the order of the list
-    Column("owner", Text),
-    Column("request_hash", String(64)),
-    Column("idempotency", String(64)),  # of the key that its create was sent with, see `RequestIdentity`
-    Column("repeats", Integer),  # creates that found it in place of a new job
-    Column("kind", String(16), nullable=False),  # of what it makes
-    Column("spec", Text, nullable=False),  # JSON, without its image
-    Column("has_image", Boolean, nullable=False),  # whether it starts from one, which is a file
-    Column("status", String(16), nullable=False),
-    Column("progress", Integer, nullable=False),  # per cent
-    Column("started_at", Double),
-    Column("finished_at", Double),
-    Column("expires_at", Double),
-    Column("error", Text),  # JSON
-    Column("outputs", Text, nullable=False),  # JSON
-    Column("cancel_requested_at", Double),
-    Column("turn", BigInteger),  # among those that wait, see `limits`
-    Column("fence", BigInteger, nullable=False),
-    Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
-    Index("tritonreel_jobs_created", "created_us", "id"),
-    Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
-    Index("tritonreel_jobs_status", "status", "created_us"),
-    Index("tritonreel_jobs_expiry", "expires_at"),
-    Index("tritonreel_jobs_idempotency", "idempotency", unique=True),
-    Index("tritonreel_jobs_request", "request_hash", "created_us"),
-)
-_EXECUTORS = Table(
-    "tritonreel_executors",
-    _METADATA,
-    Column("id", String(64), primary_key=True),
-    Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
-)
-_SECRETS = Table(
-    "tritonreel_secrets",
-    _METADATA,
-    Column("name", String(64), primary_key=True),
-    Column("value", String(64), nullable=False),  # 256 random bits, hexadecimal
-)
-_NOT_ENDED = _JOBS.c.status.in_(("queued", "in_progress"))
-_WAITS = and_(_NOT_ENDED, _JOBS.c.attempts == 0)
+_NOT_ENDED = JOBS.c.status.in_(("queued", "in_progress"))
+_WAITS = and_(_NOT_ENDED, JOBS.c.attempts == 0)
 _CREATING = 7_301_527
 """PostgreSQL's advisory lock of whoever counts jobs to make another"""
-_MAKING = 7_301_526
-"""PostgreSQL's advisory lock of whoever makes the tables"""
-_BUSY_SECONDS = 30
-"""that a connection to SQLite waits for another one's transaction"""
-
 Order = Literal["asc", "desc"]
 
 
@@ -135,31 +72,15 @@ class JobTable:
     """Rows of jobs at `url`, to be opened first; in memory if None, for one thread at a time."""
 
     def __init__(self, url: URL | None) -> None:
-        self._engine = _engine_in_memory() if url is None else _engine(url)
+        self._engine = open_engine(url)
         self._creating = threading.Lock()
         """SQLite has one process, so this makes counting and creating one thing"""
         if url is None:
             self.open()
 
     def open(self) -> None:
-        """Make what is missing, also of a table that an earlier release made.
-
-        Columns that come later have to be nullable.
-
-        Raises:
-            SQLAlchemyError: the database cannot be used.
-        """
-        with self._engine.begin() as connection:
-            if self._is_shared:  # by frontends that start at the same time
-                connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
-            _METADATA.create_all(connection)
-            there = {column["name"] for column in inspect(connection).get_columns(_JOBS.name)}
-            for column in _JOBS.columns:
-                if column.name not in there:
-                    kind = column.type.compile(connection.dialect)
-                    connection.execute(text(f"ALTER TABLE {_JOBS.name} ADD COLUMN {column.name} {kind}"))
-            for index in _JOBS.indexes:
-                index.create(connection, checkfirst=True)
+        """See `make_tables`."""
+        make_tables(self._engine)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -190,12 +111,12 @@ class JobTable:
 
     def _in_turn(self, connection: Connection, job: Job, limits: JobLimits) -> Job:
         turns = turns_of(limits.priority)
-        theirs = and_(_WAITS, _JOBS.c.turn.between(turns.start, turns.stop - 1))
-        up = connection.execute(select(func.min(_JOBS.c.turn)).where(theirs)).scalar_one()
-        last = connection.execute(select(func.max(_JOBS.c.turn)).where(theirs, _is_of(job.owner))).scalar_one()
+        theirs = and_(_WAITS, JOBS.c.turn.between(turns.start, turns.stop - 1))
+        up = connection.execute(select(func.min(JOBS.c.turn)).where(theirs)).scalar_one()
+        last = connection.execute(select(func.max(JOBS.c.turn)).where(theirs, _is_of(job.owner))).scalar_one()
         turn = next_turn(turns, up, last)
         if job.fence:
-            before = connection.execute(select(_JOBS.c.id).where(_WAITS, _turn() <= turn).limit(1)).one_or_none()
+            before = connection.execute(select(JOBS.c.id).where(_WAITS, _turn() <= turn).limit(1)).one_or_none()
             return job.model_copy(update={"turn": turn, "fence": 0 if before else job.fence})
         return job.model_copy(update={"turn": turn})
 
@@ -214,15 +135,15 @@ class JobTable:
             "turn": job.turn,
             **_state_columns(job),
         }
-        connection.execute(insert(_JOBS).values(row))
+        connection.execute(insert(JOBS).values(row))
 
     def claim(self, job_id: str) -> Claim | None:
         """Begin a run of a job, the only one whose word counts from now on. None where the job has ended or is gone."""
         statement = (
-            update(_JOBS)
-            .where(_JOBS.c.id == job_id, _NOT_ENDED)
-            .values(fence=_JOBS.c.fence + 1, attempts=_JOBS.c.attempts + 1)
-            .returning(_JOBS)
+            update(JOBS)
+            .where(JOBS.c.id == job_id, _NOT_ENDED)
+            .values(fence=JOBS.c.fence + 1, attempts=JOBS.c.attempts + 1)
+            .returning(JOBS)
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
@@ -230,13 +151,13 @@ class JobTable:
 
     def release(self, job: Job) -> None:
         """End a run before its job's end, which is no fault of the job."""
-        self._change(job, {"attempts": _JOBS.c.attempts - 1})
+        self._change(job, {"attempts": JOBS.c.attempts - 1})
 
     def update(self, jobs: Iterable[Job]) -> None:
         """Keep how far jobs are, of those that may still change."""
         with self._engine.begin() as connection:
             for job in jobs:
-                connection.execute(update(_JOBS).where(_is_run_of(job)).values(_state_columns(job)))
+                connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job)))
 
     def finish(self, job: Job) -> bool:
         """Keep the end of a job. False where its run has nothing to say any more."""
@@ -250,64 +171,64 @@ class JobTable:
             "cancel_requested_at": state.finished_at if state.status == "cancelled" else None,
             "expires_at": state.expires_at,
             "error": state.error and state.error.model_dump_json(),
-            "fence": _JOBS.c.fence + 1,
+            "fence": JOBS.c.fence + 1,
         }
         with self._engine.begin() as connection:
-            done = connection.execute(update(_JOBS).where(_JOBS.c.id == job_id, _NOT_ENDED).values(values))
+            done = connection.execute(update(JOBS).where(JOBS.c.id == job_id, _NOT_ENDED).values(values))
             return done.rowcount > 0
 
     def get(self, job_id: str) -> Job | None:
         with self._engine.connect() as connection:
-            row = connection.execute(select(_JOBS).where(_JOBS.c.id == job_id)).one_or_none()
+            row = connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one_or_none()
         return None if row is None else _job(row)
 
     # Creates that come again
 
     def repeated(self, idempotency: str) -> Job | None:
         """The job whose create was sent with that key. A create has found it: `repeats` counts that."""
-        return self._repeated(_JOBS.c.idempotency == idempotency)
+        return self._repeated(JOBS.c.idempotency == idempotency)
 
     def retried(self, request_hash: str, created_after: float) -> Job | None:
         """The last job of an equal request that came after that unix time, unless it came to nothing; as `repeated`."""
         latest = (
-            select(_JOBS.c.id)
+            select(JOBS.c.id)
             .where(
-                _JOBS.c.request_hash == request_hash,
-                _JOBS.c.created_us > created_after * 1e6,
-                _JOBS.c.status.not_in(("failed", "cancelled")),
+                JOBS.c.request_hash == request_hash,
+                JOBS.c.created_us > created_after * 1e6,
+                JOBS.c.status.not_in(("failed", "cancelled")),
             )
-            .order_by(_JOBS.c.created_us.desc(), _JOBS.c.id.desc())
+            .order_by(JOBS.c.created_us.desc(), JOBS.c.id.desc())
             .limit(1)
         )
-        return self._repeated(_JOBS.c.id == latest.scalar_subquery())
+        return self._repeated(JOBS.c.id == latest.scalar_subquery())
 
     def repeats(self, job_id: str) -> int:
         """How many creates have found a job."""
         with self._engine.connect() as connection:
-            return connection.execute(select(_JOBS.c.repeats).where(_JOBS.c.id == job_id)).scalar() or 0
+            return connection.execute(select(JOBS.c.repeats).where(JOBS.c.id == job_id)).scalar() or 0
 
     def free(self, job_id: str) -> None:
         """Let the next create with the key of a job make a new one."""
         with self._engine.begin() as connection:
-            connection.execute(update(_JOBS).where(_JOBS.c.id == job_id).values(idempotency=None))
+            connection.execute(update(JOBS).where(JOBS.c.id == job_id).values(idempotency=None))
 
     def _repeated(self, wanted: ColumnElement[bool]) -> Job | None:
-        more = func.coalesce(_JOBS.c.repeats, 0) + 1
+        more = func.coalesce(JOBS.c.repeats, 0) + 1
         with self._engine.begin() as connection:
-            row = connection.execute(update(_JOBS).where(wanted).values(repeats=more).returning(_JOBS)).one_or_none()
+            row = connection.execute(update(JOBS).where(wanted).values(repeats=more).returning(JOBS)).one_or_none()
         return None if row is None else _job(row)
 
     # Secrets
 
     def secret(self, name: str) -> bytes:
         """256 random bits, the same for all processes that ever share the table."""
-        wanted = select(_SECRETS.c.value).where(_SECRETS.c.name == name)
+        wanted = select(SECRETS.c.value).where(SECRETS.c.name == name)
         try:
             with self._engine.begin() as connection:
                 value = connection.execute(wanted).scalar()
                 if value is None:
                     value = secrets.token_hex(32)
-                    connection.execute(insert(_SECRETS).values(name=name, value=value))
+                    connection.execute(insert(SECRETS).values(name=name, value=value))
         except IntegrityError:  # another process was faster
             with self._engine.connect() as connection:
                 value = connection.execute(wanted).scalar_one()
@@ -329,14 +250,14 @@ class JobTable:
         Returns:
             None where `after` is no job of that kind and owner.
         """
-        theirs: list[ColumnElement[bool]] = [_JOBS.c.kind == kind]
+        theirs: list[ColumnElement[bool]] = [JOBS.c.kind == kind]
         if owner is not None:
-            theirs.append(_JOBS.c.owner == owner)
-        wanted = [*theirs, or_(_JOBS.c.expires_at.is_(None), _JOBS.c.expires_at > now)]
-        place = (_JOBS.c.created_us, _JOBS.c.id)
+            theirs.append(JOBS.c.owner == owner)
+        wanted = [*theirs, or_(JOBS.c.expires_at.is_(None), JOBS.c.expires_at > now)]
+        place = (JOBS.c.created_us, JOBS.c.id)
         with self._engine.connect() as connection:
             if after is not None:
-                found = connection.execute(select(*place).where(_JOBS.c.id == after, *theirs)).one_or_none()
+                found = connection.execute(select(*place).where(JOBS.c.id == after, *theirs)).one_or_none()
                 if found is None:
                     return None
                 created, job_id = found
@@ -347,7 +268,7 @@ class JobTable:
                 )
                 wanted.append(or_(later, and_(place[0] == created, same)))
             sorting = place if order == "asc" else tuple(column.desc() for column in place)
-            rows = connection.execute(select(_JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
+            rows = connection.execute(select(JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
         return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
 
     def counts(self, owner: str | None) -> Counts:
@@ -358,9 +279,9 @@ class JobTable:
     def queued_before(self, job: Job) -> int:
         """How many jobs that have not begun either come before this one."""
         created = round(job.spec.created_at * 1e6)
-        older = or_(_JOBS.c.created_us < created, and_(_JOBS.c.created_us == created, _JOBS.c.id < job.spec.id))
+        older = or_(JOBS.c.created_us < created, and_(JOBS.c.created_us == created, JOBS.c.id < job.spec.id))
         earlier = or_(_turn() < job.turn, and_(_turn() == job.turn, older))
-        statement = select(func.count()).where(_JOBS.c.status == "queued", earlier)
+        statement = select(func.count()).where(JOBS.c.status == "queued", earlier)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
 
@@ -370,19 +291,19 @@ class JobTable:
         if not fences:
             return set()
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_JOBS.c.id, _JOBS.c.fence).where(_JOBS.c.id.in_(fences), _NOT_ENDED)).all()
+            rows = connection.execute(select(JOBS.c.id, JOBS.c.fence).where(JOBS.c.id.in_(fences), _NOT_ENDED)).all()
         live = {row.id for row in rows if row.fence == fences[row.id]}
         return set(fences) - live
 
     def unfinished(self, created_before: float) -> tuple[str, ...]:
         """Ids of the jobs from before that unix time that have not ended."""
-        statement = select(_JOBS.c.id).where(_NOT_ENDED, _JOBS.c.created_us < created_before * 1e6)
+        statement = select(JOBS.c.id).where(_NOT_ENDED, JOBS.c.created_us < created_before * 1e6)
         with self._engine.connect() as connection:
             return tuple(connection.execute(statement).scalars())
 
     def expired(self, now: float, limit: int) -> tuple[str, ...]:
         """Ids of jobs that have expired."""
-        statement = select(_JOBS.c.id).where(_JOBS.c.expires_at <= now).limit(limit)
+        statement = select(JOBS.c.id).where(JOBS.c.expires_at <= now).limit(limit)
         with self._engine.connect() as connection:
             return tuple(connection.execute(statement).scalars())
 
@@ -390,11 +311,11 @@ class JobTable:
         """Those ids that no job has."""
         asked = set(job_ids)
         with self._engine.connect() as connection:
-            return asked - set(connection.execute(select(_JOBS.c.id).where(_JOBS.c.id.in_(asked))).scalars())
+            return asked - set(connection.execute(select(JOBS.c.id).where(JOBS.c.id.in_(asked))).scalars())
 
     def remove(self, job_ids: Iterable[str]) -> None:
         with self._engine.begin() as connection:
-            connection.execute(delete(_JOBS).where(_JOBS.c.id.in_(list(job_ids))))
+            connection.execute(delete(JOBS).where(JOBS.c.id.in_(list(job_ids))))
 
     # Processes that run jobs
 
@@ -402,15 +323,15 @@ class JobTable:
         """Say that `executor` lives."""
         with self._engine.begin() as connection:
             now = self._now()
-            done = connection.execute(update(_EXECUTORS).where(_EXECUTORS.c.id == executor).values(beat_at=now))
+            done = connection.execute(update(EXECUTORS).where(EXECUTORS.c.id == executor).values(beat_at=now))
             if not done.rowcount:
-                connection.execute(insert(_EXECUTORS).values(id=executor, beat_at=now))
+                connection.execute(insert(EXECUTORS).values(id=executor, beat_at=now))
 
     def dead(self, executors: Iterable[str], lease_seconds: float) -> set[str]:
         """Those that have not said for so long that they live, or never did."""
         asked = set(executors)
-        statement = select(_EXECUTORS.c.id).where(
-            _EXECUTORS.c.id.in_(asked), _EXECUTORS.c.beat_at > self._now() - lease_seconds
+        statement = select(EXECUTORS.c.id).where(
+            EXECUTORS.c.id.in_(asked), EXECUTORS.c.beat_at > self._now() - lease_seconds
         )
         with self._engine.connect() as connection:
             return asked - set(connection.execute(statement).scalars())
@@ -419,9 +340,7 @@ class JobTable:
         """Say that `executor` is no more, and forget those that are long dead."""
         with self._engine.begin() as connection:
             connection.execute(
-                delete(_EXECUTORS).where(
-                    or_(_EXECUTORS.c.id == executor, _EXECUTORS.c.beat_at < self._now() - 24 * 3600)
-                )
+                delete(EXECUTORS).where(or_(EXECUTORS.c.id == executor, EXECUTORS.c.beat_at < self._now() - 24 * 3600))
             )
 
     def _now(self) -> Any:
@@ -432,24 +351,24 @@ class JobTable:
 
     @property
     def _is_shared(self) -> bool:
-        return self._engine.dialect.name == "postgresql"
+        return is_shared(self._engine)
 
     def _change(self, job: Job, values: dict[str, Any]) -> bool:
         with self._engine.begin() as connection:
-            return connection.execute(update(_JOBS).where(_is_run_of(job)).values(values)).rowcount > 0
+            return connection.execute(update(JOBS).where(_is_run_of(job)).values(values)).rowcount > 0
 
 
 def _is_run_of(job: Job) -> ColumnElement[bool]:
-    return and_(_JOBS.c.id == job.spec.id, _JOBS.c.fence == job.fence, _NOT_ENDED)
+    return and_(JOBS.c.id == job.spec.id, JOBS.c.fence == job.fence, _NOT_ENDED)
 
 
 def _turn() -> ColumnElement[int]:
     """Jobs of an earlier release have none, and come first."""
-    return func.coalesce(_JOBS.c.turn, 0)
+    return func.coalesce(JOBS.c.turn, 0)
 
 
 def _is_of(owner: str | None) -> ColumnElement[bool]:
-    return _JOBS.c.owner.is_(None) if owner is None else _JOBS.c.owner == owner
+    return JOBS.c.owner.is_(None) if owner is None else JOBS.c.owner == owner
 
 
 def _counts(connection: Connection, owner: str | None) -> Counts:
@@ -491,21 +410,3 @@ def _job(row: Row[Any]) -> Job:
         turn=row.turn or 0,
         fence=row.fence,
     )
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=4)
-    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _engine_in_memory() -> Engine:
-    return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-
-
-def _set_up_sqlite(connection: Any, _: Any) -> None:
-    """What is committed survives a power cut, and readers do not wait for writers."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")

@@ -58,7 +58,7 @@ async def test_the_queue_is_bounded(client: httpx.AsyncClient, keys: KeyFile, ge
     await until(lambda: len(generator.jobs) == 1)
     second = asyncio.create_task(create(client, key))
     app: FastAPI = client._transport.app  # type: ignore[attr-defined]
-    await until(lambda: len(app.state.services.jobs._places._waiting) == 1)
+    await until(lambda: len(app.state.services.jobs._worker.places._waiting) == 1)
     for url in (URL, "/v1/videos"):
         refused = await create(client, key, url)
         assert refusal(refused) == (429, "queue_full", "5")

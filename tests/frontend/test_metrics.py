@@ -130,7 +130,7 @@ async def test_jobs_that_run_and_that_wait_are_told_apart(generator: FakeGenerat
     generator.step_gate.clear()
     async with client_of(app) as client:
         posts = [asyncio.create_task(post(client)) for _ in range(3)]
-        await until(lambda: len(app.state.services.jobs._places._waiting) == 2)
+        await until(lambda: len(app.state.services.jobs._worker.places._waiting) == 2)
         found = await samples(client)
         assert (found["tritonreel_jobs_running"], found["tritonreel_jobs_waiting"]) == (1, 2)
         generator.step_gate.set()

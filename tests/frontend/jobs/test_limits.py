@@ -117,7 +117,7 @@ async def test_jobs_run_in_turns_of_their_owners(server: JobServer) -> None:
         for name in ["a0", "a1", "a2", "a3", "b1", "b2"]:
             await jobs.submit(named(name), owner=name[0])
         await jobs.submit(named("c1"), owner="c", limits=JobLimits(priority="high"))
-        await until(lambda: len(jobs._places._waiting) == 6)
+        await until(lambda: len(jobs._worker.places._waiting) == 6)
         server.generator.step_gate.set()
         await asyncio.gather(*(jobs.wait(name) for name in ["a1", "a2", "a3", "b1", "b2", "c1"]))
     assert list(server.generator.jobs) == ["a0", "c1", "a1", "b1", "a2", "b2", "a3"]
@@ -132,7 +132,7 @@ async def test_the_shared_queue_keeps_the_turns(postgres_database: str, storage_
         for name in ("a0", "a1", "a2", "a3", "b1", "b2", "b3"):
             await jobs.submit(named(name), owner=name[0])
         await jobs.submit(named("c1"), owner="c", limits=JobLimits(priority="high"))
-        await until(lambda: not jobs._entries and len(jobs._places._waiting) == 1)
+        await until(lambda: not jobs._worker._entries and len(jobs._worker.places._waiting) == 1)
         server.generator.step_gate.set()
         await asyncio.gather(*(jobs.wait(name) for name in ("a1", "a2", "a3", "b1", "b2", "b3", "c1")))
     _, called, *others = server.generator.jobs  # `called` was it before the others were in the queue
@@ -146,10 +146,10 @@ async def test_the_order_outlives_a_restart(server: JobServer) -> None:
     async with server.started() as jobs:
         for name in ["a0", "a1", "a2", "b1"]:
             await jobs.submit(named(name), owner=name[0])
-        await until(lambda: len(jobs._places._waiting) == 3)
+        await until(lambda: len(jobs._worker.places._waiting) == 3)
     server.generator.jobs.clear()
     async with server.started() as jobs:
-        await until(lambda: len(jobs._places._waiting) == 3)
+        await until(lambda: len(jobs._worker.places._waiting) == 3)
         server.generator.step_gate.set()
         await asyncio.gather(*(jobs.wait(name) for name in ["a0", "a1", "a2", "b1"]))
     _, *others = server.generator.jobs  # the first one was the first that the queue called for

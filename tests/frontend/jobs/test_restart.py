@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from frontend.errors import VideoNotFound
-from frontend.jobs import service, sweep
+from frontend.jobs import sweep, worker
 from frontend.jobs.errors import JobsError
 from frontend.jobs.state import Job
 from frontend.settings import Settings
@@ -135,15 +135,15 @@ async def test_what_another_process_cancelled_stops_here(server: JobServer, gene
 async def test_a_job_that_ended_its_server_again_and_again_fails(
     server: JobServer, generator: FakeGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(worker, "MAX_ATTEMPTS", 2)
     async with server.started() as jobs:
         await jobs._store.create(Job(spec=named()))
         for _ in range(2):
             claim = await jobs._store.claim("video_1")
             assert claim is not None
             jobs._store._forget(claim.job)
-        await jobs._queue.put("video_1", 1)
-        await until(lambda: not jobs._calls)
+        await jobs._worker.queue.put("video_1", 1)
+        await until(lambda: not jobs._worker._calls)
         with pytest.raises(ModelFailed, match="begun 2 times"):
             await jobs.wait("video_1")
     assert generator.jobs == {}
@@ -156,7 +156,7 @@ async def test_a_job_that_was_kept_and_not_queued_is_queued(
     async with server.started() as jobs:
         await jobs._store.create(Job(spec=named()))
         for _ in range(2):  # it may have been on its way
-            await jobs._sweep.once()
+            await jobs._worker.sweep.once()
         await jobs.wait("video_1")
 
 
@@ -169,9 +169,9 @@ async def test_jobs_expire_with_their_files(server: JobServer) -> None:
         await asyncio.sleep(1.1)
         with pytest.raises(VideoNotFound):
             await jobs.get("video_1")
-        await jobs._sweep.once()
+        await jobs._worker.sweep.once()
         assert server.files() == []
-        assert await jobs._queue.missing(["video_1"]) == ["video_1"]
+        assert await jobs._worker.queue.missing(["video_1"]) == ["video_1"]
 
 
 async def test_a_job_that_died_with_its_process_before_it_was_queued_goes_on_at_the_next_start(
@@ -194,12 +194,12 @@ async def test_a_job_whose_image_cannot_be_read_now_waits_for_it(
     server.storage.folder.rename(away)
     server.storage.folder.write_bytes(b"in the way")
     async with server.started() as jobs:
-        await until(lambda: jobs._sweep._suspects is not None and not jobs._calls)
+        await until(lambda: jobs._worker.sweep._suspects is not None and not jobs._worker._calls)
         assert (await jobs.get("video_1")).state.status == "queued"
         server.storage.folder.unlink()
         away.rename(server.storage.folder)
         for _ in range(2):
-            await jobs._sweep.once()
+            await jobs._worker.sweep.once()
         await jobs.wait("video_1")
 
 

@@ -252,7 +252,7 @@ async def test_a_run_whose_job_another_process_has_deleted_leaves_no_file(
     await until(lambda: "r" in generator.jobs)
     await jobs._store.remove(("video_1",))
     generator.step_gate.set()
-    await until(lambda: not jobs._runs)
+    await until(lambda: not jobs._worker.runs)
     assert server.files() == []
 
 

@@ -1,0 +1,114 @@
+"""The tables of jobs in the database, and how it is opened."""
+
+from typing import Any
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    func,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.pool import StaticPool
+
+_METADATA = MetaData()
+JOBS = Table(
+    "tritonreel_jobs",
+    _METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("created_us", BigInteger, nullable=False),  # unix time in microseconds; with `id` the order of the list
+    Column("owner", Text),
+    Column("request_hash", String(64)),
+    Column("idempotency", String(64)),  # of the key that its create was sent with, see `RequestIdentity`
+    Column("repeats", Integer),  # creates that found it in place of a new job
+    Column("kind", String(16), nullable=False),  # of what it makes
+    Column("spec", Text, nullable=False),  # JSON, without its image
+    Column("has_image", Boolean, nullable=False),  # whether it starts from one, which is a file
+    Column("status", String(16), nullable=False),
+    Column("progress", Integer, nullable=False),  # per cent
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("expires_at", Double),
+    Column("error", Text),  # JSON
+    Column("outputs", Text, nullable=False),  # JSON
+    Column("cancel_requested_at", Double),
+    Column("turn", BigInteger),  # among those that wait, see `limits`
+    Column("fence", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
+    Index("tritonreel_jobs_created", "created_us", "id"),
+    Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
+    Index("tritonreel_jobs_status", "status", "created_us"),
+    Index("tritonreel_jobs_expiry", "expires_at"),
+    Index("tritonreel_jobs_idempotency", "idempotency", unique=True),
+    Index("tritonreel_jobs_request", "request_hash", "created_us"),
+)
+EXECUTORS = Table(
+    "tritonreel_executors",
+    _METADATA,
+    Column("id", String(64), primary_key=True),
+    Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
+)
+SECRETS = Table(
+    "tritonreel_secrets",
+    _METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(64), nullable=False),  # 256 random bits, hexadecimal
+)
+_MAKING = 7_301_526
+"""PostgreSQL's advisory lock of whoever makes the tables"""
+_BUSY_SECONDS = 30
+"""that a connection to SQLite waits for another one's transaction"""
+
+
+def open_engine(url: URL | None) -> Engine:
+    """The database at `url`; one in memory, for one thread at a time, if None."""
+    if url is None:
+        return create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=4)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def make_tables(engine: Engine) -> None:
+    """Make what is missing, also of tables that an earlier release made; columns that come later have to be nullable.
+
+    Raises:
+        SQLAlchemyError: the database cannot be used.
+    """
+    with engine.begin() as connection:
+        if is_shared(engine):  # by frontends that start at the same time
+            connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
+        _METADATA.create_all(connection)
+        there = {column["name"] for column in inspect(connection).get_columns(JOBS.name)}
+        for column in JOBS.columns:
+            if column.name not in there:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(text(f"ALTER TABLE {JOBS.name} ADD COLUMN {column.name} {kind}"))
+        for index in JOBS.indexes:
+            index.create(connection, checkfirst=True)
+
+
+def is_shared(engine: Engine) -> bool:
+    """Whether several processes use the database."""
+    return engine.dialect.name == "postgresql"
+
+
+def _set_up_sqlite(connection: Any, _: Any) -> None:
+    """What is committed survives a power cut, and readers do not wait for writers."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}")
