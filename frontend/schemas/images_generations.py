@@ -83,9 +83,7 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
     )
     stream: bool | None = Field(None, description="Answer with server-sent events, one for each image.")
     partial_images: PartialImages | None = Field(
-        None,
-        description="With `stream`: so many previews of each image are sent while it is made, or fewer where it has "
-        "not as many steps.",
+        None, description="Accepted with `stream`. None are sent yet: the stream has the finished images alone."
     )
     quality: Word | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
     style: Word | None = Field(None, description="Without effect; the prompt is what changes style.")
