@@ -246,10 +246,14 @@ def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str |
     with Image.open(tmp_path / "image.png") as image:
         assert image.size == (64, 48)
     assert [frames_of(tmp_path / name) for name in ("video.mp4", "from-image.mp4", "again.mp4")] == [9, 9, 9]
+    assert [frames_of(tmp_path / name) for name in ("sync.mp4", "remix.mp4", "longer.mp4")] == [9, 9, 17]
+    with Image.open(tmp_path / "by-url.png") as image:
+        assert image.size == (64, 48)
+    assert "event: video.completed\n" in done.stdout
     assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
     assert "toy-qwen-image\n" in done.stdout
     assert "ink\n" in done.stdout
-    assert "tritonreel_images_total 1.0" in done.stdout
+    assert "tritonreel_images_total 2.0" in done.stdout
 
 
 PRELUDE, *USES = commands()
