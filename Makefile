@@ -45,11 +45,15 @@ UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime)
 
 .PHONY: test
 test: lint ## Lint, then run the tests
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long" $(ARGS)
+
+.PHONY: test-long
+test-long: $(INSTALLED_DEV) ## Run the tests that `make test` leaves out: some minutes
+	$(BIN)/python -m pytest -m long $(ARGS)
 
 .PHONY: check
 check: lint ## Lint, then run the quick unit tests: about a minute
-	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow" $(UNIT_TESTS) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow and not long" $(UNIT_TESTS) $(ARGS)
 
 .PHONY: coverage
 coverage: $(INSTALLED_DEV) ## Measure what the unit tests cover of the code that they run in their own process

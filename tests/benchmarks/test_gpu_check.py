@@ -32,6 +32,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_every_check_finds_what_it_is_for(prepared: Path) -> None:
     report = gpu_check("run", prepared, "--seconds", 600)
     results = read_results(prepared)

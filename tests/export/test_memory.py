@@ -48,6 +48,7 @@ print(peak - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("stored", "target", "precision"),
     [(torch.bfloat16, "onnxruntime", "float32"), (torch.float32, "onnx", "bfloat16")],
