@@ -225,7 +225,7 @@ async def test_concurrent_jobs_share_batches_and_stay_equal(server: RunningServe
     together = await asyncio.gather(*(generate(server.grpc, **request) for request in requests))
 
     mean = (server.metric("step_batch_size_sum") - rows) / (server.metric("step_batch_size_count") - batches)
-    assert mean > 3  # two of a job alone, for its guidance; eight at best, where nothing else is on the machine
+    assert mean > 6  # eight at best: four jobs with two guidance branches
     for one, other in zip(alone, together, strict=True):
         difference = np.abs(one.frames.astype(int) - other.frames)
         assert difference.max() <= 1
