@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from frontend.errors import error_of, rule_of
+from frontend.errors import rule_of_code
 from frontend.http.sse import ServerSentEvent
 from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued, Recorded
 from frontend.jobs.state import Job, JobError, fraction_done
@@ -98,7 +98,7 @@ class _Telling:
 
 
 def _detail(error: JobError) -> ErrorDetail:
-    rule = rule_of(error_of(error.code, error.message, error.field))
+    rule = rule_of_code(error.code)
     return ErrorDetail(message=error.message, type=rule.type, param=error.field, code=error.code)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from frontend.errors import StorageError
 from frontend.jobs.state import Job
-from frontend.storage.storage import FileName, Storage
+from frontend.storage.storage import FileName, Storage, read_whole
 
 KIND = "checkpoint"
 """of their files"""
@@ -54,7 +54,7 @@ class Checkpoints:
             file = await self._storage.head(self._name(part))
             if file is None:
                 return None
-            content = b"".join([chunk async for chunk in await self._storage.read(file)])
+            content = await read_whole(self._storage, file)
         except StorageError as error:
             _log.warning("a checkpoint cannot be read", job=self._job.spec.id, part=part, reason=error.message)
             return None

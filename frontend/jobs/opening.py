@@ -15,6 +15,7 @@ from frontend.jobs.run import Runner
 from frontend.jobs.service import JobService
 from frontend.jobs.store import JobStore
 from frontend.jobs.table import JobTable
+from frontend.jobs.worker import JobWorker
 from frontend.metrics import Metrics
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
@@ -34,24 +35,26 @@ def open_jobs(
     most, lock = settings.max_running_jobs, None
     if settings.jobs is None:
         store = JobStore(JobTable(None), storage, settings.keep_jobs_seconds, threads=1)
-        return JobService(runner, store, LocalQueue, executor, most, metrics, is_lone=True, is_stopping=is_stopping)
+        worker = JobWorker(runner, store, LocalQueue, executor, most, metrics, is_lone=True)
+        return JobService(store, worker, metrics, is_stopping=is_stopping)
     from frontend.jobs.dbos_queue import DbosQueue  # most of a second to import, where it is not used
 
     url = _parse(settings.jobs.get_secret_value())
     if url.get_backend_name() == "sqlite":
         file = Path(str(url.database)).absolute()
         url, lock = url.set(database=str(file)), FileLock(file.with_name(f"{file.name}.lock"))
-    return JobService(
+    store = JobStore(JobTable(url), storage, settings.keep_jobs_seconds)
+    calls = None if lock else most
+    worker = JobWorker(
         runner,
-        JobStore(JobTable(url), storage, settings.keep_jobs_seconds),
-        lambda work: DbosQueue(url, executor, None if lock else most, work),
+        store,
+        lambda work: DbosQueue(url, executor, calls, work),
         executor,
         most,
         metrics,
-        lock=lock,
         is_lone=lock is not None,
-        is_stopping=is_stopping,
     )
+    return JobService(store, worker, metrics, lock=lock, is_stopping=is_stopping)
 
 
 def _parse(text: str) -> URL:

@@ -44,7 +44,6 @@ JOBS = Table(
     Column("expires_at", Double),
     Column("error", Text),  # JSON
     Column("outputs", Text, nullable=False),  # JSON
-    Column("cancel_requested_at", Double),
     Column("turn", BigInteger),  # among those that wait, see `limits`
     Column("fence", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked

@@ -14,14 +14,12 @@ from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
-from frontend.jobs.queue import JobQueue, Work
 from frontend.jobs.repeats import Repeats, asked, unavailable
-from frontend.jobs.run import Runner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job
 from frontend.jobs.store import JobStore
 from frontend.jobs.table import Counts, Order, Page
-from frontend.jobs.waiters import Outcome, Waiters
+from frontend.jobs.waiters import Outcome
 from frontend.jobs.worker import JobWorker, stop
 from frontend.metrics import Metrics
 from frontend.storage.storage import StoredFile
@@ -37,39 +35,29 @@ _log = structlog.get_logger(__name__)
 
 
 class JobService:
-    """Keeps jobs in `store`, and runs those that come out of the queue, here or in another process on the same URL.
+    """Keeps jobs in `store`; `worker` runs them, or that of another process on the same URL.
 
     Args:
-        make_queue: the queue that calls its argument for each job.
-        executor: name of this process among those that share the queue.
-        max_running: jobs that run here at the same time.
         lock: held while jobs run here, where no other process may use the same database.
-        is_lone: whether no other process uses it.
         is_stopping: whether the server was told to stop: jobs whose clients are sent away then go on later.
     """
 
     def __init__(
         self,
-        runner: Runner,
         store: JobStore,
-        make_queue: Callable[[Work], JobQueue],
-        executor: str,
-        max_running: int,
+        worker: JobWorker,
         metrics: Metrics,
         *,
         lock: FileLock | None = None,
-        is_lone: bool,
         is_stopping: Callable[[], bool],
     ) -> None:
         self.repeats = Repeats(store)
         self._store = store
+        self._worker = worker
+        self._waiters = worker.waiters
         self._metrics = metrics
         self._lock = lock
         self._is_stopping = is_stopping
-        self._waiters = Waiters()
-        self._worker = JobWorker(
-            runner, store, make_queue, executor, max_running, self._waiters, metrics, is_lone=is_lone
-        )
         self._departures: set[asyncio.Task[None]] = set()
         """of clients that may come again"""
         self._secrets: dict[str, bytes] = {}

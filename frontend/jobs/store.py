@@ -24,7 +24,7 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobState
 from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
 from frontend.media.image_encoder import ImageEncoder
-from frontend.storage.storage import FileName, Storage, StoredFile
+from frontend.storage.storage import FileName, Storage, StoredFile, read_whole
 from protocol.errors import QueueFull
 
 T = TypeVar("T")
@@ -108,14 +108,14 @@ class JobStore:
         if claim is None:
             return None
         job = claim.job
-        if claim.has_image:
+        if job.has_image:
             try:
                 job = job.model_copy(update={"spec": job.spec.starting_from(await self._image(job_id))})
             except StorageError:
                 await self._persist(lambda: self._table.release(claim.job))
                 raise
         self._running[job_id] = job
-        return Claim(job, claim.attempts, claim.has_image)
+        return Claim(job, claim.attempts)
 
     async def release(self, job: Job) -> None:
         """See `JobTable.release`; what is known of its progress is kept."""
@@ -213,7 +213,7 @@ class JobStore:
             file = await self.file(job, part)
             if file is None:
                 return None
-            contents.append(await self._read(file))
+            contents.append(await read_whole(self._storage, file))
         return tuple(contents)
 
     async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page | None:
@@ -289,11 +289,8 @@ class JobStore:
         file = await self._storage.head(_input(job_id))
         if file is None:
             raise ValueError("the image that it starts from is gone")
-        content = await self._read(file)
+        content = await read_whole(self._storage, file)
         return await asyncio.to_thread(lambda: np.asarray(Image.open(io.BytesIO(content))))
-
-    async def _read(self, file: StoredFile) -> bytes:
-        return b"".join([chunk async for chunk in await self._storage.read(file)])
 
     async def _delete_files_of_none(self, job_id: str) -> None:
         """What a run has stored after its job was deleted."""

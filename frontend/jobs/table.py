@@ -46,8 +46,6 @@ class Claim:
     job: Job
     attempts: int
     """runs of it until now, with this one"""
-    has_image: bool
-    """whether it starts from an image, which is not in `job`"""
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class JobTable:
         )
         with self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else Claim(_job(row), row.attempts, row.has_image)
+        return None if row is None else Claim(_job(row), row.attempts)
 
     def release(self, job: Job) -> None:
         """End a run before its job's end, which is no fault of the job."""
@@ -168,7 +166,6 @@ class JobTable:
         values = {
             "status": state.status,
             "finished_at": state.finished_at,
-            "cancel_requested_at": state.finished_at if state.status == "cancelled" else None,
             "expires_at": state.expires_at,
             "error": state.error and state.error.model_dump_json(),
             "fence": JOBS.c.fence + 1,

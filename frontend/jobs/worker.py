@@ -41,7 +41,6 @@ class JobWorker:
         make_queue: the queue that calls its argument for each job.
         executor: name of this process among those that share the queue.
         max_running: jobs that run here at the same time.
-        waiters: told what each job has come to.
         is_lone: whether no other process shares the queue.
     """
 
@@ -52,7 +51,6 @@ class JobWorker:
         make_queue: Callable[[Work], JobQueue],
         executor: str,
         max_running: int,
-        waiters: Waiters,
         metrics: Metrics,
         *,
         is_lone: bool,
@@ -62,13 +60,14 @@ class JobWorker:
         self.next_start = asyncio.Event()
         """set when a run begins, for those who listen to a job that waits; each run has another"""
         self.places = Places(max_running)
+        self.waiters = Waiters()
+        """told what each job has come to"""
         self.queue = make_queue(self._work)
         self._store = store
         self._executor = executor
         self._metrics = metrics
-        self._waiters = waiters
         self._is_lone = is_lone
-        self._runner = PatientRunner(runner, waiters.is_awaited)
+        self._runner = PatientRunner(runner, self.waiters.is_awaited)
         self._working: Counter[str] = Counter()
         """calls that the queue makes for each job now, those that wait for a place too"""
         self.sweep = Sweep(store, self.queue, executor, self._working, is_lone=is_lone)
@@ -138,7 +137,7 @@ class JobWorker:
             del self._begun[job.spec.id]
             self._calls.discard(call)
 
-        run = self._start(Claim(job, attempts=1, has_image=job.spec.image is not None))
+        run = self._start(Claim(job, attempts=1))
         call = self._begun[job.spec.id] = asyncio.create_task(self._follow(job, run))
         self._calls.add(call)
         call.add_done_callback(end)
@@ -222,7 +221,7 @@ class JobWorker:
                 await self._store.release(job)
         if run.outcome is not None:
             account(self._metrics, job, run.outcome, waited_seconds)
-            self._waiters.tell(job_id, run.outcome)
+            self.waiters.tell(job_id, run.outcome)
 
     async def _refuse(self, job_id: str, reason: Exception) -> None:
         """Fail a job whose record cannot be read."""

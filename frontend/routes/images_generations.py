@@ -4,24 +4,19 @@ import time
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
-from frontend.generation_stream import generation_events
+from frontend.generation import Generation
 from frontend.http.body import read_json
-from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
-from frontend.http.request_identity import RequestIdentity, identity_of
-from frontend.http.sse import event_stream
+from frontend.http.request_identity import identity_of
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob
-from frontend.links import Links, links_for
+from frontend.links import links_for
 from frontend.plan import check_supported, plan_image
 from frontend.report import image_events, images_response
 from frontend.schemas.images_generations import ImageGenerationRequest, ImageGenerationResponse
 from frontend.services import Services, ServicesDep
-from frontend.submission import ended, submit_once
 
 router = APIRouter(tags=["images"])
 
@@ -40,21 +35,16 @@ router = APIRouter(tags=["images"])
 async def create_images(request: Request, services: ServicesDep) -> Response | ImageGenerationResponse:
     body = await read_json(request, ImageGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
-    if not body.stream:
-        return await until_disconnected(request, _create(body, identity, services, links))
-
-    async def results(finished: FinishedJob) -> list[BaseModel]:
-        return [*image_events(await images_response(finished, links, body.response_format))]
-
-    job = await until_disconnected(request, submit_once(services, identity, lambda: _plan(body, services)))
-    return event_stream(request, generation_events(job, services, identity, results, with_progress=False))
-
-
-async def _create(
-    body: ImageGenerationRequest, identity: RequestIdentity, services: Services, links: Links
-) -> ImageGenerationResponse:
-    job = await submit_once(services, identity, lambda: _plan(body, services))
-    return await images_response(await ended(services, job, identity), links, body.response_format)
+    generation = Generation(
+        request,
+        services,
+        identity,
+        lambda: _plan(body, services),
+        lambda finished: images_response(finished, links, body.response_format),
+    )
+    if body.stream:
+        return await generation.stream(image_events, with_progress=False)
+    return await generation.answer()
 
 
 async def _plan(body: ImageGenerationRequest, services: Services) -> JobSpec:

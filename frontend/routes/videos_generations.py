@@ -4,19 +4,15 @@ import time
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel
 
-from frontend.generation_stream import generation_events
+from frontend.generation import Generation
 from frontend.http.body import read_json
-from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
-from frontend.http.request_identity import RequestIdentity, identity_of
-from frontend.http.sse import event_stream
+from frontend.http.request_identity import identity_of
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.state import FinishedJob
-from frontend.links import Links, links_for
+from frontend.links import links_for
 from frontend.model_catalog import ModelCatalog
 from frontend.plan import check_supported, plan_video
 from frontend.report import videos_response
@@ -26,7 +22,6 @@ from frontend.schemas.videos_generations import (
     VideoGenerationResponse,
 )
 from frontend.services import Services, ServicesDep
-from frontend.submission import ended, submit_once
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 
@@ -47,22 +42,16 @@ router = APIRouter(tags=["videos"])
 async def create_videos(request: Request, services: ServicesDep) -> Response | VideoGenerationResponse:
     body = await read_json(request, VideoGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
-    if not body.stream:
-        return await until_disconnected(request, _create(body, identity, services, links))
-
-    async def results(finished: FinishedJob) -> list[BaseModel]:
-        response = await videos_response(finished, links, body.response_format)
-        return [VideoGenerationCompleted(**dict(response))]
-
-    job = await until_disconnected(request, submit_once(services, identity, lambda: _plan(body, services)))
-    return event_stream(request, generation_events(job, services, identity, results, with_progress=True))
-
-
-async def _create(
-    body: VideoGenerationRequest, identity: RequestIdentity, services: Services, links: Links
-) -> VideoGenerationResponse:
-    job = await submit_once(services, identity, lambda: _plan(body, services))
-    return await videos_response(await ended(services, job, identity), links, body.response_format)
+    generation = Generation(
+        request,
+        services,
+        identity,
+        lambda: _plan(body, services),
+        lambda finished: videos_response(finished, links, body.response_format),
+    )
+    if body.stream:
+        return await generation.stream(lambda answer: [VideoGenerationCompleted(**dict(answer))], with_progress=True)
+    return await generation.answer()
 
 
 async def _plan(body: VideoGenerationRequest, services: Services) -> JobSpec:

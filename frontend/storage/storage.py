@@ -91,3 +91,8 @@ class Storage(Protocol):
     async def signed_url(self, file: StoredFile, seconds: float) -> str | None:
         """A URL from which whoever has it can read the file for `seconds`; None where the storage has no such thing."""
         ...
+
+
+async def read_whole(storage: Storage, file: StoredFile) -> bytes:
+    """The content. Raises as `Storage.read`."""
+    return b"".join([chunk async for chunk in await storage.read(file)])

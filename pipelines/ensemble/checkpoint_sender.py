@@ -22,7 +22,7 @@ class CheckpointSender:
     """Takes the state after every step, and sends one now and then. A fault of it costs no job its end.
 
     Args:
-        identity: of the job, see `write_checkpoint`.
+        identity: gives that of the job, see `write_checkpoint`; called in a thread, where a checkpoint is made.
         steps: of the job.
         interval_seconds: between two checkpoints at least; one more is made of the last step. None at all if 0.
         max_bytes: greater ones are not made.
@@ -31,7 +31,7 @@ class CheckpointSender:
 
     def __init__(
         self,
-        identity: str,
+        identity: Callable[[], str],
         steps: int,
         interval_seconds: float,
         max_bytes: int,
@@ -76,7 +76,7 @@ class CheckpointSender:
         try:
             while (state := self._next) is not None:
                 self._next = None
-                writing = asyncio.get_running_loop().run_in_executor(None, write_checkpoint, state, self._identity)
+                writing = asyncio.get_running_loop().run_in_executor(None, self._write, state)
                 written = await until_done(writing)
                 content = np.frombuffer(written, np.uint8)
                 for start in range(0, len(content), PART_BYTES):
@@ -84,6 +84,9 @@ class CheckpointSender:
                     await self._send(event, content[start : start + PART_BYTES])
         except Exception as error:
             self._give_up(repr(error))
+
+    def _write(self, state: SolverState) -> bytes:
+        return write_checkpoint(state, self._identity())
 
     def _give_up(self, reason: str) -> None:
         self._given_up = True

@@ -8,10 +8,10 @@ import math
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -254,10 +254,10 @@ class TritonPythonModel:
         if params.lora:
             warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
         need = self._estimate.of(params, pipeline.card)
-        identity = (
-            await asyncio.to_thread(self._identity, params, pipeline.card) if interval or resume is not None else ""
-        )
-        state = await asyncio.to_thread(read_checkpoint, resume, identity) if resume is not None else None
+        identity = cache(partial(self._identity, params, pipeline.card))
+        state = None
+        if resume is not None:
+            state = await asyncio.to_thread(lambda: read_checkpoint(resume, identity()))
         if state is not None:
             pb_utils.Logger.log_info(f"job {request_id} goes on after step {state.steps_done}")
         sender = self._checkpoint_sender(identity, params.num_inference_steps, interval, responder, request_id)
@@ -286,7 +286,7 @@ class TritonPythonModel:
         return job_identity(self._identities[card.id], params, used)
 
     def _checkpoint_sender(
-        self, identity: str, steps: int, interval: float, responder: Responder, request_id: str
+        self, identity: Callable[[], str], steps: int, interval: float, responder: Responder, request_id: str
     ) -> CheckpointSender:
         def warn(message: str) -> None:
             pb_utils.Logger.log_warn(f"job {request_id}: {printable(message, LONGEST_MESSAGE)}")

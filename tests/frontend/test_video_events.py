@@ -167,6 +167,18 @@ def test_a_streamed_generation_that_fails_ends_with_the_error(
     assert heard[-1].data["error"]["code"] == "model_failed"
 
 
+def test_a_fault_of_ours_ends_a_stream_with_an_error_that_says_no_more_than_its_id(
+    serve: Serve, app: FastAPI, generator: FakeGenerator
+) -> None:
+    generator.error_for = lambda params: RuntimeError("secret detail")
+    with serve(app) as url:
+        with httpx.stream("POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}) as response:
+            text = response.read().decode()
+    heard = list(parsed(iter(text.split("\n"))))
+    assert (heard[-1].type, heard[-1].data["error"]["code"]) == ("error", "internal_error")
+    assert "secret detail" not in text
+
+
 def test_a_client_that_leaves_a_streamed_generation_stops_its_job(
     serve: Serve, app: FastAPI, generator: FakeGenerator
 ) -> None:

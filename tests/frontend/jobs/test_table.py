@@ -120,7 +120,7 @@ def test_whoever_claims_a_job_is_told_whether_it_starts_from_an_image(table: Job
     for job_id, has_image in (("a", False), ("b", True)):
         claim = table.claim(job_id)
         assert claim is not None
-        assert (claim.has_image, claim.attempts, claim.job.spec.image) == (has_image, 1, None)
+        assert (claim.job.has_image, claim.attempts, claim.job.spec.image) == (has_image, 1, None)
 
 
 def test_a_table_of_an_earlier_release_gets_the_columns_that_it_lacks(table: JobTable) -> None:

@@ -47,7 +47,7 @@ class Client:
         return [event.steps_done for event, part in self.parts if event.start + len(part) == event.bytes]
 
     def sender(self, interval_seconds: float = EVERY_STEP, max_bytes: int = 10**6) -> CheckpointSender:
-        return CheckpointSender("me", 8, interval_seconds, max_bytes, self.take, self.warnings.append)
+        return CheckpointSender(lambda: "me", 8, interval_seconds, max_bytes, self.take, self.warnings.append)
 
 
 def state(step: int) -> SolverState:
