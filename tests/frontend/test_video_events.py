@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+import io
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import av
 import httpx
 import openai
 import pytest
@@ -142,6 +144,11 @@ def test_a_failed_video_says_why(serve: Serve, app: FastAPI, generator: FakeGene
 # Streamed answers
 
 
+def frames_of(entry: dict[str, Any]) -> list[bytes]:
+    with av.open(io.BytesIO(base64.b64decode(entry["b64_json"]))) as container:
+        return [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
+
+
 def test_a_streamed_generation_tells_its_steps_and_then_its_result(serve: Serve, app: FastAPI) -> None:
     with serve(app) as url:
         whole = httpx.post(f"{url}/v1/videos/generations", json={**SMALL, "seed": 1}).json()
@@ -149,9 +156,12 @@ def test_a_streamed_generation_tells_its_steps_and_then_its_result(serve: Serve,
             "POST", f"{url}/v1/videos/generations", json={**SMALL, "seed": 1, "stream": True}
         ) as response:
             heard = list(parsed(response.iter_lines()))
+        (streamed,), (sent,) = heard[-1].data["data"], whole["data"]
+        stored = httpx.get(streamed["url"]).content
     assert [event.type for event in heard][-2:] == ["video.completed", "video_generation.completed"]
     assert "video.in_progress" in [event.type for event in heard]
-    assert [one["b64_json"] for one in heard[-1].data["data"]] == [one["b64_json"] for one in whole["data"]]
+    assert stored == base64.b64decode(streamed["b64_json"])
+    assert frames_of(streamed) == frames_of(sent)
 
 
 def test_a_streamed_generation_that_fails_ends_with_the_error(
@@ -171,9 +181,9 @@ def test_a_fault_of_ours_ends_a_stream_with_an_error_that_says_no_more_than_its_
     serve: Serve, app: FastAPI, generator: FakeGenerator
 ) -> None:
     generator.error_for = lambda params: RuntimeError("secret detail")
-    with serve(app) as url:
-        with httpx.stream("POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}) as response:
-            text = response.read().decode()
+    body = {**SMALL, "stream": True}
+    with serve(app) as url, httpx.stream("POST", f"{url}/v1/videos/generations", json=body) as response:
+        text = response.read().decode()
     heard = list(parsed(iter(text.split("\n"))))
     assert (heard[-1].type, heard[-1].data["error"]["code"]) == ("error", "internal_error")
     assert "secret detail" not in text
