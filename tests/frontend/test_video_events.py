@@ -145,7 +145,7 @@ def test_a_failed_video_says_why(serve: Serve, app: FastAPI, generator: FakeGene
 
 
 def frames_of(entry: dict[str, Any]) -> list[bytes]:
-    with av.open(io.BytesIO(base64.b64decode(entry["b64_json"]))) as container:
+    with av.open(io.BytesIO(base64.b64decode(entry["b64_json"])), "r") as container:
         return [frame.to_ndarray(format="rgb24").tobytes() for frame in container.decode(video=0)]
 
 
