@@ -1,16 +1,18 @@
 """Creates that come again: their client is answered with the job that the first one made."""
 
+import sqlite3
 from collections.abc import Awaitable
 from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from frontend.errors import IdempotencyKeyReused, JobsUnavailable, rule_of_code
+from frontend.errors import IdempotencyKeyReused, JobsUnavailable, StorageFull, rule_of_code
 from frontend.jobs.state import Job
 from frontend.jobs.store import JobStore
 
 T = TypeVar("T")
+_POSTGRESQL_DISK_FULL = "53100"
 RETRY_SECONDS = 15 * 60.0
 """an equal request that calls itself a retry means a job that is no older; `openai` waits for 10 minutes by default"""
 _log = structlog.get_logger(__name__)
@@ -65,13 +67,19 @@ def _came_to_nothing(job: Job) -> bool:
 
 
 async def asked(answer: Awaitable[T]) -> T:
-    """The answer of the store. Raises JobsUnavailable where it has none."""
+    """The answer of the store. Raises JobsUnavailable, StorageFull where it has none."""
     try:
         return await answer
     except SQLAlchemyError as error:
         _log.warning("jobs cannot be looked up", reason=str(error))
-        raise unavailable() from None
+        raise unavailable(error) from None
 
 
-def unavailable() -> JobsUnavailable:
+def unavailable(error: SQLAlchemyError) -> JobsUnavailable | StorageFull:
+    """What the client is told of an error of the database."""
+    reason = getattr(error, "orig", None)
+    if getattr(reason, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or (
+        getattr(reason, "sqlstate", None) == _POSTGRESQL_DISK_FULL
+    ):
+        return StorageFull("The disk of the database of jobs is full: make space, then try again")
     return JobsUnavailable("The server cannot reach the place where it keeps jobs; its log says why")

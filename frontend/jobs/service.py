@@ -147,7 +147,7 @@ class JobService:
             raise KeyTaken from error
         except SQLAlchemyError as error:
             _log.error("a job could not be kept", job=spec.id, exc_info=error)
-            raise unavailable() from None
+            raise unavailable(error) from None
         return job
 
     async def wait(

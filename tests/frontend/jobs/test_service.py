@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, event, text
 
-from frontend.errors import EngineUnavailable, StorageUnavailable, VideoNotFound
+from frontend.errors import EngineUnavailable, StorageFull, StorageUnavailable, VideoNotFound
 from frontend.jobs.events import Ended, PartEvent, Queued
 from frontend.jobs.service import JobService
 from frontend.settings import Settings
@@ -329,3 +330,27 @@ async def test_a_client_that_waits_is_told_of_an_outage_at_once(jobs: JobService
     await jobs.submit(named())
     with pytest.raises(EngineUnavailable):
         await jobs.wait("video_1")
+
+
+async def submit_many(jobs: JobService) -> None:
+    for number in range(100):
+        await jobs.submit(named(f"video_{number}"))
+
+
+async def test_a_full_disk_of_the_database_is_told_as_that(sqlite_url: str, storage_folder: Path) -> None:
+    server = JobServer(sqlite_url, storage_folder)
+    server.generator.step_gate.clear()
+    async with server.started() as jobs:
+        engine = jobs._store._table._engine
+        with engine.connect() as connection:
+            pages = connection.execute(text("PRAGMA page_count")).scalar_one()
+
+        def allow_no_more(connection: Connection) -> None:
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+        event.listen(engine, "begin", allow_no_more)
+        with pytest.raises(StorageFull, match="disk of the database of jobs is full"):
+            await submit_many(jobs)
+        event.remove(engine, "begin", allow_no_more)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
