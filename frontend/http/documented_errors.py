@@ -52,7 +52,7 @@ _TABLE = (
     ),
     _Documented(503, "the storage is away, or refuses the server; the message has the reason", _Where.GENERATION),
     _Documented(504, "the job was not done in its time", _Where.GENERATION),
-    _Documented(507, "the disk of the storage is full", _Where.GENERATION),
+    _Documented(507, "the disk of the storage, or of the database of jobs, is full", _Where.GENERATION),
 )
 
 
