@@ -487,7 +487,8 @@ class TritonServer:
                         "still loading %s (%.0f s)", ", ".join(sorted(pending.values())), time.monotonic() - began
                     )
                     next_report += _STILL_LOADING_SECONDS
-                    if stalled := watch.stalled(list(pending.values())):
+                    begun = [model for load, model in pending.items() if load.running()]
+                    if stalled := watch.stalled(begun):
                         self.kill()  # nothing less ends a load that hangs
                         raise StartError(f"{', '.join(stalled)} hung while loading", self.log)
         finally:
