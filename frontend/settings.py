@@ -118,7 +118,8 @@ class Settings(BaseSettings):
     postgresql://USER:PASSWORD@HOST/DATABASE for several, which share `storage` too; in memory alone if None"""
     keep_jobs_seconds: PositiveInt = 24 * 3600
     """for which the record and the files of a job are kept after its end"""
-    max_running_jobs: PositiveInt = 64
-    """of this frontend, those that wait in `generate` included; further ones wait in the queue"""
+    max_running_jobs: PositiveInt = 16
+    """of this frontend, those that wait in `generate` included; further ones wait in the queue, where keys take turns.
+    `generate` runs 8: enough for one to be there when another ends, and for those of several frontends"""
     max_waiting_jobs: PositiveInt = 1000
     """in the queue, of all frontends that share it; one more is answered with 429"""

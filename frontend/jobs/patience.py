@@ -24,6 +24,8 @@ _log = structlog.get_logger(__name__)
 class PatientRunner:
     """Runs a job on `runner` again when the engine is away or lost, unless somebody waits who is better told at once.
 
+    An engine that has no room is always waited for: the job was admitted, whatever else asks the engine for work.
+
     Args:
         is_awaited: whether a client waits for the job of this id.
         pause_seconds: before the first new try; each further pause is twice as long, up to `max_pause_seconds`.
@@ -52,7 +54,8 @@ class PatientRunner:
                 return await self._runner.run(spec, ear.hear, checkpoints)
             except _OUTAGES as error:
                 losses += ear.heard_a_step or isinstance(error, ModelFailed)
-                if self._is_awaited(spec.id) or losses >= MAX_LOSSES:
+                is_full = isinstance(error, QueueFull)
+                if not is_full and (self._is_awaited(spec.id) or losses >= MAX_LOSSES):
                     raise
                 _log.warning("a job waits for the engine", job=spec.id, reason=error.message, seconds=pause)
             await asyncio.sleep(pause)

@@ -16,7 +16,7 @@ from frontend.rate_limiter import RateLimiter
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, client_of
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.job_server import until
+from tests.waiting import until
 
 URL = "/v1/videos/generations"
 SMALL = {"prompt": "a fox", "width": 32, "height": 16, "num_frames": 5, "num_inference_steps": 2}

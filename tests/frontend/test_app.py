@@ -40,7 +40,6 @@ def test_a_video_end_to_end(serve: Serve, app: FastAPI, triton: Scripted) -> Non
 @pytest.mark.parametrize(
     ("prompt", "status"),
     [
-        ('failed {"code": "queue_full", "message": "8 run and 32 wait"}', 429),
         ('failed {"code": "deadline_exceeded", "message": "5 s are over"}', 504),
         ('failed {"code": "model_failed", "message": "wan_vae"}', 503),
         ('failed {"code": "internal", "message": "KeyError"}', 500),

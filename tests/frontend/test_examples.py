@@ -18,7 +18,6 @@ import frontend
 from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from frontend.settings import Settings
-from protocol.errors import QueueFull
 from protocol.lora import LoraInfo
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
@@ -169,11 +168,11 @@ def test_without_a_server_they_say_so(program: tuple[str, ...], tmp_path: Path) 
 def test_the_servers_reason_is_shown(
     program: tuple[str, ...], url: str, generator: FakeGenerator, tmp_path: Path
 ) -> None:
-    generator.error_for = lambda params: QueueFull("32 jobs wait already")
+    generator.error_for = lambda params: EngineUnavailable("Triton is away")
     done = run(tmp_path, *program, "--prompt", "x", "--url", url)
     assert done.returncode == 1
-    assert "(429)" in done.stderr
-    assert "32 jobs wait already" in done.stderr
+    assert "(503)" in done.stderr
+    assert "Triton is away" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from frontend.app import create_app
 from frontend.errors import EngineFailed, EngineUnavailable
 from frontend.schemas.images_generations import ImageGenerationRequest
-from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, QueueFull
+from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed
 from tests.frontend.conftest import Serve, client_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_image_request import URL, post
@@ -128,7 +128,6 @@ async def test_images_are_counted(client: httpx.AsyncClient) -> None:
     ("error", "status", "code"),
     [
         (InvalidRequest("has another rank", "lora"), 400, "unsupported_value"),
-        (QueueFull("32 jobs wait already"), 429, "queue_full"),
         (EngineUnavailable("Triton is away"), 503, "service_unavailable"),
         (ModelFailed("qwen_image_vae died"), 503, "model_failed"),
         (DeadlineExceeded("not done in 5 s"), 504, "deadline_exceeded"),

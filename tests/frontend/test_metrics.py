@@ -14,8 +14,8 @@ from frontend.settings import Settings
 from protocol.errors import Cancelled
 from tests.frontend.conftest import NOWHERE, client_of
 from tests.frontend.fake_generator import TIMINGS, FakeGenerator
-from tests.frontend.jobs.job_server import until
 from tests.frontend.test_video_request import URL, post
+from tests.waiting import until
 
 TRITON_TEXT = '# HELP nv_x Some\n# TYPE nv_x gauge\nnv_x{model="generate"} 3\n'
 

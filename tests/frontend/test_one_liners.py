@@ -12,10 +12,10 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
+from frontend.errors import EngineUnavailable
 from frontend.http.access import decide_access
 from launcher.settings import Settings
 from launcher.what_next import what_next
-from protocol.errors import QueueFull
 from tests.conftest import ROOT
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
@@ -88,9 +88,9 @@ def test_an_error_is_the_servers_sentence_and_no_file(
     where: str, url: str, generator: FakeGenerator, folder: Path
 ) -> None:
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    generator.error_for = lambda params: QueueFull("32 jobs wait already")
+    generator.error_for = lambda params: EngineUnavailable("Triton is away")
     done = run(commands()[where], url, folder)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "32 jobs wait already\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Triton is away\n")
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 

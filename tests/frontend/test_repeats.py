@@ -15,10 +15,10 @@ from frontend.settings import Settings
 from protocol.errors import InvalidRequest, ModelFailed
 from tests.frontend.conftest import NOWHERE, Serve, client_of
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.job_server import until
 from tests.frontend.test_video_request import error_of
 from tests.frontend.test_videos import data_uri, image_file
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
+from tests.waiting import until
 
 ROUTES = ["/v1/videos", "/v1/videos/generations", "/v1/videos/sync", "/v1/images/generations"]
 RETRY = {"X-Stainless-Retry-Count": "1"}

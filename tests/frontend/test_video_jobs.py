@@ -18,10 +18,10 @@ from frontend.settings import Settings
 from protocol.errors import InvalidRequest, ModelFailed
 from tests.frontend.conftest import NOWHERE, client_of
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.job_server import until
 from tests.frontend.test_video_request import error_of
 from tests.frontend.test_videos import URL, data_uri, image_file, post_json
 from tests.model_cards import image_to_video_card, model_card
+from tests.waiting import until
 
 ASYNC = {"Prefer": "respond-async"}
 

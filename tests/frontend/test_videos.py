@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from PIL import Image
 
 from frontend.app import create_app
+from frontend.errors import EngineUnavailable
 from frontend.settings import Settings
-from protocol.errors import QueueFull
 from protocol.sampling import MAX_SEED
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_generator import FakeGenerator
@@ -116,9 +116,9 @@ async def test_n_videos_from_one_image(client: httpx.AsyncClient, generator: Fak
 
 
 async def test_errors_of_the_generator_have_their_status(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
-    generator.error_for = lambda params: QueueFull("32 jobs wait already")
+    generator.error_for = lambda params: EngineUnavailable("Triton is away")
     response = await post_form(client)
-    assert (response.status_code, error_of(response)["code"]) == (429, "queue_full")
+    assert (response.status_code, error_of(response)["code"]) == (503, "service_unavailable")
     assert "Retry-After" in response.headers
 
 

@@ -21,7 +21,6 @@ from protocol.errors import (
     ModelFailed,
     ModelNotFound,
     PipelineError,
-    QueueFull,
 )
 from tests.frontend.conftest import client_of
 from tests.frontend.fake_generator import FakeGenerator
@@ -104,7 +103,6 @@ async def test_videos_of_one_request_run_at_the_same_time(client: httpx.AsyncCli
 ENDINGS = [
     (InvalidRequest("must be odd", "width"), 400, "invalid_request_error", "unsupported_value", "width: must be odd"),
     (ModelNotFound("gone"), 404, "invalid_request_error", "model_not_found", "gone"),
-    (QueueFull("32 jobs wait already"), 429, "rate_limit_error", "queue_full", "32 jobs wait already"),
     (EngineUnavailable("Triton is away"), 503, "server_error", "service_unavailable", "Triton is away"),
     (EngineStalled("stopped responding"), 503, "server_error", "engine_stalled", "stopped responding"),
     (ModelFailed("wan_vae died"), 503, "server_error", "model_failed", "wan_vae died"),
@@ -127,7 +125,7 @@ async def test_each_way_to_fail_has_its_status(
     response = await post(client)
     body = error_of(response)
     assert (response.status_code, body["type"], body["code"], body["message"]) == (status, kind, code, message)
-    assert ("Retry-After" in response.headers) == (status in (429, 503))
+    assert ("Retry-After" in response.headers) == (status == 503)
 
 
 @pytest.mark.parametrize(

@@ -79,13 +79,6 @@ def write_stamp(repository: Path, **changes: Any) -> None:
     (repository / REPOSITORY_FILE).write_bytes(current.model_copy(update=changes).to_bytes())
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-
-
 @dataclass(frozen=True)
 class Launched:
     """A launcher that runs, and what it started."""

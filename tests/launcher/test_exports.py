@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 
 from tests.conftest import Exported
-from tests.launcher.conftest import Launched, wait_until
+from tests.launcher.conftest import Launched
+from tests.waiting import wait_until
 
 Launch = Callable[..., Launched]
 

@@ -17,7 +17,8 @@ from launcher.settings import Ports, Settings
 from launcher.status_file import StatusFile
 from launcher.stub_processes import StubProcess, live_stubs
 from launcher.triton_server import TritonServer
-from tests.launcher.conftest import INCREMENT, Launched, wait_until, write_model
+from tests.launcher.conftest import INCREMENT, Launched, write_model
+from tests.waiting import wait_until
 
 # For x seconds, execute keeps Python from running (x < 0), or lets it run (x > 0), as native code may.
 NATIVE = """

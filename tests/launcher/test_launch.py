@@ -14,8 +14,9 @@ from launcher.ports import resolve
 from launcher.settings import Ports
 from launcher.shared_memory import regions
 from tests.conftest import Exported
-from tests.launcher.conftest import BROKEN, INCREMENT, Launched, wait_until, write_model, write_stamp
+from tests.launcher.conftest import BROKEN, INCREMENT, Launched, write_model, write_stamp
 from tests.model_cards import model_card
+from tests.waiting import wait_until
 
 Launch = Callable[..., Launched]
 

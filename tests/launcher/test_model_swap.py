@@ -11,8 +11,9 @@ from launcher.repository_api import RepositoryError
 from launcher.settings import Ports, Settings
 from launcher.stub_processes import live_stubs
 from launcher.triton_server import TritonServer
+from tests.waiting import wait_until
 
-from .conftest import BROKEN, INCREMENT, wait_until, write_model, write_stamp
+from .conftest import BROKEN, INCREMENT, write_model, write_stamp
 
 MODEL = "increment"
 

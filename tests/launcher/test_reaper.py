@@ -11,7 +11,8 @@ import pytest
 from tritonclient import grpc
 
 from launcher.shared_memory import regions
-from tests.launcher.conftest import Launched, wait_until, write_model
+from tests.launcher.conftest import Launched, write_model
+from tests.waiting import wait_until
 
 Launch = Callable[..., Launched]
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from tritonclient import grpc
 
-from tests.launcher.conftest import COUNT, INCREMENT, Launched, wait_until, write_model
+from tests.launcher.conftest import COUNT, INCREMENT, Launched, write_model
+from tests.waiting import wait_until
 
 Launch = Callable[..., Launched]
 

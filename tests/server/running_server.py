@@ -34,6 +34,9 @@ class RunningServer(BackgroundServer):
         """The process that runs a model's Python code."""
         return self.process("triton_python_backend_stub", f"{model}_0_0")
 
+    def frontend_log(self) -> str:
+        return (self.run_dir / "logs" / "frontend.log").read_text()
+
     def triton_errors(self) -> list[str]:
         """The errors in Triton's log."""
         lines = (self.run_dir / "logs" / "triton.log").read_text().splitlines()

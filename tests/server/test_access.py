@@ -19,7 +19,7 @@ def test_a_server_with_keys(toy: Exported, tmp_path: Path) -> None:
         assert made.status_code == 200, made.text
         assert httpx.get(f"{server.url}/health", headers={"Host": "evil.example"}).status_code == 421
         console = (server.run_dir / "launcher.out").read_text()
-        log = (server.run_dir / "logs" / "frontend.log").read_text()
+    log = server.frontend_log()
     assert "an API key is asked for, one of: laptop" in console
     assert '-H "Authorization: Bearer $TRITONREEL_API_KEY"' in console
     assert "key=laptop" in log

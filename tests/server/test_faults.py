@@ -10,9 +10,10 @@ import httpx
 import psutil
 import pytest
 
+from tests.waiting import until
+
 from .grpc_client import GenerateError, generate, stream
 from .running_server import RunningServer
-from .test_generate import until
 
 PROMPT = "a red circle moving right on a black background"
 LONG = {"prompt": PROMPT, "size": "128x128", "num_frames": 33, "num_inference_steps": 200}

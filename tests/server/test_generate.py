@@ -4,26 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as grpcclient
 from tritonclient.utils import InferenceServerException
+
+from tests.waiting import until
 
 from .grpc_client import GenerateError, Response, generate, stream
 from .running_server import RunningServer
 
 PROMPT = "a red circle moving right on a black background"
 LONG: dict[str, Any] = {"prompt": PROMPT, "width": 128, "height": 128, "num_frames": 33, "num_inference_steps": 200}
-
-
-async def until(condition: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -271,21 +266,21 @@ async def test_a_long_silence_is_filled_with_heartbeats(small_server: RunningSer
     assert (await video).info["timings"]["queue_seconds"] > 1
 
 
-async def test_a_full_queue_refuses_and_the_rest_goes_on(small_server: RunningServer) -> None:
+async def test_a_full_queue_refuses_tritons_clients_and_the_frontends_wait(
+    small_server: RunningServer,
+) -> None:
     async with running_job(small_server) as running:
         waiting = [asyncio.create_task(generate(small_server.grpc, prompt=PROMPT)) for _ in range(2)]
         await until(lambda: small_server.metric("jobs_waiting") == 2)
 
         with pytest.raises(GenerateError, match="queue_full: 1 jobs run and 2 wait"):
             await generate(small_server.grpc, prompt=PROMPT)
-        async with httpx.AsyncClient() as client:
-            refused = await client.post(f"{small_server.url}/v1/videos/generations", json={"prompt": PROMPT})
-
-        assert refused.status_code == 429
-        assert int(refused.headers["retry-after"]) >= 1
+        over_http = asyncio.create_task(asyncio.to_thread(small_server.post, prompt=PROMPT))
+        await until(lambda: "a job waits for the engine" in small_server.frontend_log())
         await steps_go_on(running)
     for video in await asyncio.gather(*waiting):
         assert len(video.frames) == 9
+    assert (await over_http).status_code == 200
 
 
 async def test_a_waiting_job_whose_client_leaves_is_forgotten(small_server: RunningServer) -> None:
@@ -306,6 +301,9 @@ async def test_triton_counts_what_fails_as_failures_and_no_cancellation(small_se
         triton = small_server.metric("nv_inference_request_failure", model="generate", reason="BACKEND")
         return triton, small_server.metric("failed_total")
 
+    def counted(*failed: float) -> bool:
+        return failures() == failed
+
     wrong: list[dict[str, Any]] = [
         {"prompt": ""},
         {"prompt": PROMPT, "width": 40},
@@ -316,7 +314,7 @@ async def test_triton_counts_what_fails_as_failures_and_no_cancellation(small_se
     for number, fields in enumerate(wrong, start=1):
         with pytest.raises(GenerateError):
             await generate(small_server.grpc, **fields)
-        await until(lambda number=number: failures() == (triton + number, own + number))
+        await until(partial(counted, triton + number, own + number))
 
     await until(lambda: small_server.metric("jobs_running") == 0)  # those that tests before this one have left
     cancelled = small_server.metric("cancelled_total")

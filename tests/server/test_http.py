@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from openai import OpenAI
 
+from tests.waiting import until
+
 from .running_server import RunningServer
 from .video import Video
 
@@ -125,13 +127,17 @@ def test_the_openai_sdk_lists_the_model(server: RunningServer) -> None:
     assert client.models.retrieve("toy-wan-t2v").owned_by
 
 
-def test_the_log_has_the_number_of_a_status(server: RunningServer) -> None:
+async def test_the_log_has_the_number_of_a_status(server: RunningServer) -> None:
     httpx.get(f"{server.url}/no-such-route")
     httpx.delete(f"{server.url}/health")
-    log = (server.run_dir / "logs" / "frontend.log").read_text()
-    for path, status in (("/no-such-route", 404), ("/health", 405)):
-        assert any(f"path={path} " in line and f"status={status}" in line for line in log.splitlines())
-    assert "HTTPStatus" not in log
+
+    def logged(path: str, status: int) -> bool:
+        lines = server.frontend_log().splitlines()
+        return any(f"path={path} " in line and f"status={status}" in line for line in lines)
+
+    # a line is written when its answer has been sent
+    await until(lambda: logged("/no-such-route", 404) and logged("/health", 405))
+    assert "HTTPStatus" not in server.frontend_log()
 
 
 def test_metrics_show_both_the_frontend_and_generate(server: RunningServer) -> None:

@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import make_url
 
 from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
+from tests.waiting import wait_until
 
 from .grpc_client import stream
 from .running_server import RunningServer
@@ -35,13 +36,6 @@ def saving_server(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("TRITONREEL_CHECKPOINT_SECONDS", "0.05")
         with RunningServer(toy.repository, tmp_path_factory.mktemp("saving"), "--restart-limit", "100") as running:
             yield running
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
 
 
 def newest(server: RunningServer) -> Job:
@@ -70,14 +64,14 @@ def test_frontend_and_tritonserver_are_killed_and_the_job_goes_on_from_a_step(sa
             httpx.post(f"{server.url}/v1/videos", json=REQUEST, timeout=SECONDS)
 
     threading.Thread(target=ask, daemon=True).start()
-    until(lambda: server.metric("step_seconds_count") >= steps + STEPS // 3)
-    until(lambda: any(server.run_dir.glob("storage/*/0-checkpoint-*")))
+    wait_until(lambda: server.metric("step_seconds_count") >= steps + STEPS // 3)
+    wait_until(lambda: any(server.run_dir.glob("storage/*/0-checkpoint-*")))
     before = newest(server)
     assert before.state.status == "in_progress"
     server.process("-m frontend").kill()  # first, as a client that waits is told of tritonserver's death
     server.tritonserver().kill()
 
-    until(lambda: newest(server).state.status == "completed")
+    wait_until(lambda: newest(server).state.status == "completed")
     assert newest(server).spec.id == before.spec.id
     assert content(server, before) == expected
     logs = "".join(log.read_text() for log in (server.run_dir / "logs").glob("triton*.log*"))
@@ -85,7 +79,7 @@ def test_frontend_and_tritonserver_are_killed_and_the_job_goes_on_from_a_step(sa
     assert resumed
     assert min(resumed) > 0
     assert server.metric("step_seconds_count") <= STEPS - resumed[-1]
-    until(lambda: not any(server.run_dir.glob("storage/*/0-checkpoint-*")))
+    wait_until(lambda: not any(server.run_dir.glob("storage/*/0-checkpoint-*")))
 
 
 async def test_a_video_that_is_cancelled_costs_no_more_than_the_step_under_way(saving_server: RunningServer) -> None:
@@ -107,5 +101,5 @@ async def test_a_video_that_is_cancelled_costs_no_more_than_the_step_under_way(s
             break
     step = response.progress[0]
     await responses.aclose()
-    until(lambda: server.metric("jobs_running") == 0)
+    wait_until(lambda: server.metric("jobs_running") == 0)
     assert calls() - before <= step + 1

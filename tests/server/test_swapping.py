@@ -16,11 +16,11 @@ import pytest
 
 from protocol.residency import weights_bytes
 from tests.conftest import Exported
+from tests.waiting import until
 
 from .grpc_client import GenerateError, generate, stream
 from .running_server import RunningServer
 from .test_checkpoints import Repository
-from .test_generate import until
 
 PROMPT = "a red circle moving right on a black background"
 HIGH, LOW = "wan_t2v_transformer", "wan_t2v_transformer_2"

@@ -1,7 +1,7 @@
 """A job service of the tests', which can be started again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,6 @@ class JobServer:
 def named(job_id: str = "video_1", **changes: Any) -> JobSpec:
     """A video whose request has its id."""
     return video_spec(job_id=job_id, request_id=job_id, **changes)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        await asyncio.sleep(0)  # what was begun goes as far as it can
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def heard(jobs: JobService, job_id: str = "video_1") -> list[JobEvent]:

@@ -9,7 +9,8 @@ from frontend.jobs.service import JobService
 from frontend.storage.local_folder import LocalFolder
 from frontend.storage.storage import FileName, StoredFile
 from protocol.errors import InvalidRequest
-from tests.frontend.jobs.job_server import JobServer, named, until
+from tests.frontend.jobs.job_server import JobServer, named
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
 from tests.frontend.jobs.postgres import free_port
 from tests.frontend.scripted_triton import Scripted
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 DEADLINE_SECONDS = 90
@@ -54,7 +55,7 @@ class Frontend:
                 stdout=log,
                 stderr=log,
             )
-        until(self._answers)
+        wait_until(self._answers)
 
     def kill(self) -> None:
         self._end(signal.SIGKILL)
@@ -129,13 +130,6 @@ class Place:
         self._table.close()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def place(sqlite_url: str, tmp_path: Path) -> Iterator[Place]:
     place = Place(sqlite_url, tmp_path)
@@ -161,16 +155,16 @@ def test_each_job_of_a_frontend_that_is_killed_ends_once(tmp_path: Path, triton:
         frontend.start()
         for name in names:
             frontend.ask(name)
-        until(lambda: len(place.jobs()) == len(names))
+        wait_until(lambda: len(place.jobs()) == len(names))
         ids = {name: job.spec.id for name, job in place.jobs().items()}
         for _ in range(2):
-            until(lambda: place.count("in_progress") > 0)
+            wait_until(lambda: place.count("in_progress") > 0)
             frontend.kill()
             left = place.jobs()
             frontend.start()
             for name, job in place.jobs().items():
                 assert job.state.progress >= left[name].state.progress
-        until(lambda: place.count("completed") == len(names))
+        wait_until(lambda: place.count("completed") == len(names))
         for name, job_id in ids.items():
             described = httpx.get(f"{frontend.url}/v1/videos/{job_id}").json()
             assert (described["id"], described["status"], described["progress"]) == (job_id, "completed", 100)
@@ -188,13 +182,13 @@ def test_a_frontend_that_is_told_to_stop_parks_its_jobs(tmp_path: Path, triton: 
         frontend.start()
         for number in range(3):
             frontend.ask(f"parked-{number}", "slow")
-        until(lambda: place.count("in_progress") == 3)
+        wait_until(lambda: place.count("in_progress") == 3)
         frontend.stop()
         left = place.jobs()
         assert {job.state.status for job in left.values()} == {"in_progress"}
         frontend.start()
-        until(lambda: all(job.fence > left[name].fence for name, job in place.jobs().items()))
-        until(lambda: all(triton_runs(triton, name) == 2 for name in left))
+        wait_until(lambda: all(job.fence > left[name].fence for name, job in place.jobs().items()))
+        wait_until(lambda: all(triton_runs(triton, name) == 2 for name in left))
     finally:
         frontend.kill()
 
@@ -209,9 +203,9 @@ def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(
         second.start()
         for number, name in enumerate(names):
             (first if number % 3 else second).ask(name)
-        until(lambda: len(shared_place.jobs()) == len(names) and shared_place.count("in_progress") > 0)
+        wait_until(lambda: len(shared_place.jobs()) == len(names) and shared_place.count("in_progress") > 0)
         first.kill()
-        until(lambda: shared_place.count("completed") == len(names))
+        wait_until(lambda: shared_place.count("completed") == len(names))
         for job in shared_place.jobs().values():
             assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
     finally:
@@ -229,13 +223,13 @@ def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: 
         frontend.start()
         for name in names:
             frontend.ask(name)
-        until(lambda: place.count("in_progress") == len(names))
+        wait_until(lambda: place.count("in_progress") == len(names))
         frontend.kill()
         triton.server.kill()
         frontend.start()
-        until(lambda: all(job.fence == 2 for job in place.jobs().values()))
+        wait_until(lambda: all(job.fence == 2 for job in place.jobs().values()))
         triton.server.start()
-        until(lambda: place.count("completed") == len(names))
+        wait_until(lambda: place.count("completed") == len(names))
     finally:
         frontend.kill()
         triton.server.kill()
@@ -251,20 +245,20 @@ def test_a_long_job_goes_on_from_its_last_step(tmp_path: Path, place: Place, vic
         triton.server.start()
         frontend.start()
         frontend.ask("whole", "quick", **fields)
-        until(lambda: place.count("completed") == 1)
+        wait_until(lambda: place.count("completed") == 1)
         frontend.ask("resumed", **fields)
-        until(lambda: any(name.endswith("checkpoint") for name in place.files()))
-        until(lambda: steps_of(triton, "resumed") >= 6)
+        wait_until(lambda: any(name.endswith("checkpoint") for name in place.files()))
+        wait_until(lambda: steps_of(triton, "resumed") >= 6)
         frontend.kill()
         if victim == "both":
             triton.server.kill()
             triton.server.start()
         frontend.start()
-        until(lambda: place.count("completed") == 2)
+        wait_until(lambda: place.count("completed") == 2)
         first, *later = (line["resumed"] for line in triton.log() if line.get("request_id") == "resumed")
         ids = {name: job.spec.id for name, job in place.jobs().items()}
         contents = [httpx.get(f"{frontend.url}/v1/videos/{job_id}/content").content for job_id in ids.values()]
-        until(lambda: len(place.files()) == 2)
+        wait_until(lambda: len(place.files()) == 2)
     finally:
         frontend.kill()
         triton.server.kill()
@@ -287,7 +281,7 @@ def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: 
         frontend.start()
         for name in names:
             frontend.ask(name)
-        until(lambda: len(place.jobs()) == len(names))
+        wait_until(lambda: len(place.jobs()) == len(names))
         frontend.kill()  # a client that still waits would be told of tritonserver's death, and its job would fail
         frontend.start()
         ids = {name: job.spec.id for name, job in place.jobs().items()}
@@ -300,8 +294,8 @@ def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: 
                 triton.server.start()
             if victim != "tritonserver":
                 frontend.start()
-        until(lambda: place.count("completed") == len(names))
-        until(lambda: len(place.files()) == len(names))  # checkpoints go after their jobs' ends
+        wait_until(lambda: place.count("completed") == len(names))
+        wait_until(lambda: len(place.files()) == len(names))  # checkpoints go after their jobs' ends
     finally:
         frontend.kill()
         triton.server.kill()

@@ -12,8 +12,9 @@ from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
 from frontend.settings import Settings
 from protocol.errors import QueueFull
-from tests.frontend.jobs.job_server import JobServer, named, until
+from tests.frontend.jobs.job_server import JobServer, named
 from tests.frontend.jobs.specs import video_spec
+from tests.waiting import until
 
 
 def made(table: JobTable, job_id: str, owner: str | None, limits: JobLimits) -> Job:

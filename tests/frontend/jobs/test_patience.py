@@ -44,7 +44,7 @@ async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Out
 OUTAGES = [EngineUnavailable("away"), EngineStalled("silent"), QueueFull("8 run and 32 wait")]
 
 
-@pytest.mark.parametrize("error", [*OUTAGES, ModelFailed("died")])
+@pytest.mark.parametrize("error", [EngineUnavailable("away"), EngineStalled("silent"), ModelFailed("died")])
 async def test_a_client_that_waits_is_told_at_once(error: Exception) -> None:
     engine = Engine(error, begins=True)
     with pytest.raises(type(error)):
@@ -56,6 +56,12 @@ async def test_a_client_that_waits_is_told_at_once(error: Exception) -> None:
 async def test_a_job_waits_for_an_engine_that_is_away_however_long(error: Exception) -> None:
     engine = Engine(*[error] * 50)
     assert await run(engine)
+    assert engine.runs == 51
+
+
+async def test_an_engine_without_room_is_waited_for_by_clients_that_wait_too() -> None:
+    engine = Engine(*[QueueFull("8 run and 32 wait")] * 50)
+    assert await run(engine, awaited=True)
     assert engine.runs == 51
 
 

@@ -14,7 +14,8 @@ from frontend.settings import Settings
 from frontend.storage.storage import FileName
 from protocol.errors import InvalidRequest, ModelFailed
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.job_server import JobServer, named, until
+from tests.frontend.jobs.job_server import JobServer, named
+from tests.waiting import until
 
 
 @pytest.fixture

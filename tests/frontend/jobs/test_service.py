@@ -16,8 +16,9 @@ from frontend.settings import Settings
 from protocol.errors import Cancelled, InvalidRequest
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
-from tests.frontend.jobs.job_server import JobServer, heard, named, until
+from tests.frontend.jobs.job_server import JobServer, heard, named
 from tests.frontend.jobs.specs import video_spec
+from tests.waiting import until
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -6,9 +6,8 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.media.image_files import IEND, NOISE, file_of, png_chunk, png_header, png_of
 from tests.frontend.test_videos import I2V, image_file
 from tests.model_cards import image_to_video_card
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -54,13 +54,6 @@ async def decoder() -> AsyncIterator[ImageDecoder]:
     decoder = ImageDecoder()
     yield decoder
     await decoder.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + MANY_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        await asyncio.sleep(0.005)
 
 
 def gone(pid: int) -> bool:

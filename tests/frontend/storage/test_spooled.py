@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from frontend.storage.storage import FileName
 from tests.frontend.storage.conftest import content
 from tests.frontend.storage.s3_server import KEYS, S3Server
 from tests.frontend.storage.test_local_folder import on_a_small_disk
+from tests.waiting import until
 
 VIDEO = FileName("video_1")
 DATA = os.urandom(100_000)
@@ -29,12 +29,6 @@ def spool(tmp_path: Path) -> LocalFolder:
 @pytest.fixture
 def spooled(s3: S3Server, spool: LocalFolder) -> SpooledStorage:
     return SpooledStorage(s3.bucket(), spool, patience_seconds=0.5, pause_seconds=0.2)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.05)
 
 
 def waiting(spool: LocalFolder) -> list[Path]:

@@ -1,7 +1,6 @@
 """Which checkpoints `generate` sends, and that a job is none the slower, and no less safe, for it."""
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from pipelines.ensemble import checkpoint_sender
 from pipelines.ensemble.checkpoint_sender import CheckpointSender
 from pipelines.solver_state import SolverState
 from protocol.events import Checkpoint, Failed, Progress, read_event
+from tests.waiting import until
 
 from .backend_utils import InferenceRequest, Tensor
 from .conftest import Scripted, request
@@ -52,12 +52,6 @@ class Client:
 
 def state(step: int) -> SolverState:
     return SolverState(step, torch.full((100,), float(step)))
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_a_checkpoint_comes_in_parts_that_make_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
