@@ -29,11 +29,11 @@ class Admission:
 
         Raises:
             RateLimited: too many came within a minute.
-            TooManyJobs, QueueFull, JobsUnavailable: see `JobService.check`.
+            TooManyJobs, QueueFull, QuotaExceeded, JobsUnavailable: see `JobService.check`.
         """
         of_key = self._keys.limits_of(owner) if self._keys and owner is not None else KeyLimits()
         if owner is not None and of_key.requests_per_minute is not None:
             self._rates.take(owner, of_key.requests_per_minute)
-        limits = JobLimits(self._max_waiting, of_key.max_jobs, of_key.priority)
+        limits = JobLimits(self._max_waiting, of_key.max_jobs, of_key.seconds_per_day, of_key.priority)
         await self._jobs.check(owner, limits)
         return limits

@@ -3,7 +3,7 @@
 FrontendError
 ├── InvalidHost, MisdirectedRequest, CrossOrigin      from where, and for whom, the request is
 ├── InvalidApiKey, KeysUnavailable                    who sends it
-├── TooManyJobs, RateLimited                          the limits of its key
+├── TooManyJobs, RateLimited, QuotaExceeded           the limits of its key
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
@@ -95,6 +95,10 @@ class RateLimited(FrontendError):
     def __init__(self, message: str, field: str | None = None, *, retry_after: int = 60) -> None:
         super().__init__(message, field)
         self.retry_after = retry_after
+
+
+class QuotaExceeded(RateLimited):
+    """The jobs of the request's API key have run as long as they may on one day."""
 
 
 class UnknownFields(FrontendError):
@@ -257,6 +261,7 @@ _RULES: dict[type[Exception], Rule] = {
     KeysUnavailable: Rule(503, "server_error", "keys_unavailable", retry=True),
     TooManyJobs: Rule(429, "rate_limit_error", "too_many_jobs", retry=True),
     RateLimited: Rule(429, "rate_limit_error", "rate_limit_exceeded", retry=True),
+    QuotaExceeded: Rule(429, "rate_limit_error", "insufficient_quota"),  # OpenAI's code
     UnknownFields: Rule(422, "invalid_request_error", "unknown_parameter"),
     InvalidImage: Rule(400, "invalid_request_error", "invalid_image"),
     InvalidJson: Rule(400, "invalid_request_error", "invalid_json"),

@@ -42,6 +42,12 @@ class Metrics:
             ["key", "status"],
             registry=self._registry,
         )
+        self._key_seconds = Counter(
+            "tritonreel_key_job_seconds",
+            "Seconds for which jobs ran here, by the name of the API key that they were made with",
+            ["key"],
+            registry=self._registry,
+        )
         self._jobs = Counter(
             "tritonreel_jobs",
             "Jobs that ended here, by the name of the API key that they were made with, empty for none",
@@ -86,6 +92,10 @@ class Metrics:
     def job_ended(self, key: str | None, status: JobEnd) -> None:
         """Count a job of the API key of that name."""
         self._jobs.labels(key or "", status).inc()
+
+    def key_ran(self, key: str, seconds: float) -> None:
+        """Count for how long a job of the API key of that name ran."""
+        self._key_seconds.labels(key).inc(seconds)
 
     def phase(self, phase: Phase, seconds: float) -> None:
         """Take note of how long a phase took."""

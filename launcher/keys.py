@@ -42,6 +42,18 @@ _RequestsPerMinute = Annotated[
         show_default="no limit",
     ),
 ]
+_SecondsPerDay = Annotated[
+    int | None,
+    typer.Option(
+        "--seconds-per-day",
+        min=0,
+        max=100_000,
+        metavar="N",
+        help="Seconds for which jobs of the key may run per day (UTC), added up over all frontends; those that run "
+        "then are finished. 0: no limit.",
+        show_default="no limit",
+    ),
+]
 _PriorityOption = Annotated[
     Literal["low", "normal", "high"] | None,
     typer.Option(
@@ -65,6 +77,7 @@ def add(
     admin: _Admin = False,
     max_jobs: _MaxJobs = None,
     requests_per_minute: _RequestsPerMinute = None,
+    seconds_per_day: _SecondsPerDay = None,
     priority: _PriorityOption = None,
     keys_file: KeysFileOption = None,
 ) -> None:
@@ -74,7 +87,11 @@ def add(
     """
     with _errors_shown():
         file = _file(keys_file)
-        limits = KeyLimits().changed(_changes(max_jobs, requests_per_minute, priority))
+        limits = KeyLimits().changed(
+            _changes(
+                priority, max_jobs=max_jobs, requests_per_minute=requests_per_minute, seconds_per_day=seconds_per_day
+            )
+        )
         typer.echo(file.add(name, admin=admin, limits=limits))
         typer.echo(
             f"This is the key {name!r}, shown once; its hash is in {file.path}. "
@@ -101,13 +118,19 @@ def limit(
     name: _Name,
     max_jobs: _MaxJobs = None,
     requests_per_minute: _RequestsPerMinute = None,
+    seconds_per_day: _SecondsPerDay = None,
     priority: _PriorityOption = None,
     keys_file: KeysFileOption = None,
 ) -> None:
     """Change limits of a key, with servers that run too; those that are not given stay as they are."""
     with _errors_shown():
         file = _file(keys_file)
-        limits = file.limit(name, _changes(max_jobs, requests_per_minute, priority))
+        limits = file.limit(
+            name,
+            _changes(
+                priority, max_jobs=max_jobs, requests_per_minute=requests_per_minute, seconds_per_day=seconds_per_day
+            ),
+        )
     typer.echo(f"{name}: {limits or 'no limits'}", err=True)
 
 
@@ -120,9 +143,8 @@ def revoke(name: _Name, keys_file: KeysFileOption = None) -> None:
     typer.echo(f"Revoked {name!r} in {file.path}.", err=True)
 
 
-def _changes(max_jobs: int | None, requests_per_minute: int | None, priority: str | None) -> dict[str, Any]:
+def _changes(priority: str | None, **numbers: int | None) -> dict[str, Any]:
     """Of `KeyLimits`; 0 stands for no limit."""
-    numbers = {"max_jobs": max_jobs, "requests_per_minute": requests_per_minute}
     changes: dict[str, Any] = {name: number or None for name, number in numbers.items() if number is not None}
     return changes if priority is None else {**changes, "priority": priority}
 

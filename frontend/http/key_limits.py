@@ -18,6 +18,8 @@ class KeyLimits(BaseModel):
     """jobs that have not ended, on all frontends that share them"""
     requests_per_minute: Limit | None = None
     """that create a job, of each frontend"""
+    seconds_per_day: Limit | None = None
+    """for which its jobs may run, added up over all frontends; a day begins at midnight UTC"""
     priority: Priority = "normal"
     """of its jobs among those that wait"""
 
@@ -30,6 +32,7 @@ class KeyLimits(BaseModel):
         parts = [
             f"at most {self.max_jobs} jobs" if self.max_jobs else "",
             f"{self.requests_per_minute} creates per minute" if self.requests_per_minute else "",
+            f"{self.seconds_per_day} seconds of jobs per day" if self.seconds_per_day else "",
             f"{self.priority} priority" if self.priority != "normal" else "",
         ]
         return ", ".join(filter(None, parts))

@@ -24,12 +24,19 @@ class JobLimits:
     """jobs that wait, of all owners"""
     max_jobs: int | None = None
     """jobs of the owner that have not ended"""
+    seconds_per_day: int | None = None
+    """for which jobs of the owner may run"""
     priority: Priority = "normal"
 
     @property
     def counts(self) -> bool:
         """Whether something must be counted."""
         return self.max_waiting is not None or self.max_jobs is not None
+
+    @property
+    def are_of_owner(self) -> bool:
+        """Whether something that its owner has is limited."""
+        return self.max_jobs is not None or self.seconds_per_day is not None
 
     def check(self, waiting: int, of_owner: int, owner: str | None, *, begins: bool) -> None:
         """Where there are so many jobs already.

@@ -58,6 +58,9 @@ class Run:
         self.broadcast = Broadcast()
         self.outcome: FinishedJob | Exception | None = None
         """of a run that has ended; None of one that was given up, whose job another run ends"""
+        self.seconds = 0.0
+        """for which it was at work, not waiting in the generator's queue; known at its end"""
+        self._began: float | None = None
         self._job = job
         self._store = store
         self._progress: dict[int, Progress] = {}
@@ -81,6 +84,8 @@ class Run:
 
     async def _hear(self, event: PartEvent) -> None:
         self._progress[event.part] = event.progress
+        if self._began is None and event.progress.queue_position is None:
+            self._began = time.monotonic()
         fraction = fraction_done(self._progress.values(), len(self._job.spec.samples))
         self.broadcast.publish(replace(event, seconds_left=self._pace.seconds_left(fraction, time.monotonic())))
         if event.progress.steps_done == 0:
@@ -96,6 +101,8 @@ class Run:
             self.outcome = await self._end()
         except JobLost:
             self._given_up = True
+        if self._began is not None:
+            self.seconds = time.monotonic() - self._began
         await self._checkpoints.close()
         if self._given_up:
             self.broadcast.publish(Interrupted())

@@ -60,6 +60,13 @@ EXECUTORS = Table(
     Column("id", String(64), primary_key=True),
     Column("beat_at", Double, nullable=False),  # unix time, by the database's clock where it has one
 )
+USAGE = Table(
+    "tritonreel_usage",
+    _METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),  # since 1970-01-01, UTC
+    Column("seconds", Double, nullable=False),  # for which jobs ran
+)
 SECRETS = Table(
     "tritonreel_secrets",
     _METADATA,

@@ -100,9 +100,9 @@ class JobService:
         """Refuse a create before any work is done for it; `submit` checks again.
 
         Raises:
-            TooManyJobs, QueueFull, JobsUnavailable.
+            TooManyJobs, QueueFull, QuotaExceeded, JobsUnavailable.
         """
-        if limits.max_jobs is not None or self._worker.places.is_full:
+        if limits.are_of_owner or self._worker.places.is_full:
             await asked(self._store.check(owner, limits))
 
     async def submit(

@@ -23,6 +23,7 @@ from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobState
 from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
+from frontend.jobs.usage import check_quota
 from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile, read_whole
 from protocol.errors import QueueFull
@@ -83,7 +84,11 @@ class JobStore:
         return job
 
     async def check(self, owner: str | None, limits: JobLimits) -> None:
-        """Raises TooManyJobs, QueueFull where a create would be refused now; SQLAlchemyError."""
+        """Raises TooManyJobs, QueueFull, QuotaExceeded where a create would be refused now; SQLAlchemyError."""
+        if limits.seconds_per_day is not None and owner is not None:
+            now = time.time()
+            used = await self._in_thread(lambda: self._table.usage.seconds(owner, now))
+            check_quota(owner, used, limits.seconds_per_day, now)
         if limits.counts:
             counts = await self.counts(owner)
             limits.check(counts.waiting, counts.of_owner, owner, begins=False)
@@ -91,6 +96,10 @@ class JobStore:
     async def counts(self, owner: str | None) -> Counts:
         """See `JobTable.counts`."""
         return await self._in_thread(lambda: self._table.counts(owner))
+
+    async def add_seconds(self, owner: str, seconds: float) -> None:
+        """Jobs of `owner` have run for so many more."""
+        await self._persist(lambda: self._table.usage.add(owner, time.time(), seconds))
 
     async def turn(self, job_id: str) -> Turn:
         """Of a job that waits; the first where there is no such job."""

@@ -31,6 +31,7 @@ from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
 from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobError, JobState, Output
+from frontend.jobs.usage import Usage
 
 _NOT_ENDED = JOBS.c.status.in_(("queued", "in_progress"))
 _WAITS = and_(_NOT_ENDED, JOBS.c.attempts == 0)
@@ -73,6 +74,7 @@ class JobTable:
         self._engine = open_engine(url)
         self._creating = threading.Lock()
         """SQLite has one process, so this makes counting and creating one thing"""
+        self.usage = Usage(self._engine)
         if url is None:
             self.open()
 

@@ -219,9 +219,17 @@ class JobWorker:
                 del self.runs[job_id]
             if run.outcome is None:
                 await self._store.release(job)
+                await self._charge(job, run)
         if run.outcome is not None:
             account(self._metrics, job, run.outcome, waited_seconds)
             self.waiters.tell(job_id, run.outcome)
+            await self._charge(job, run)
+
+    async def _charge(self, job: Job, run: Run) -> None:
+        """Take note of how long a run was at work for its API key."""
+        if job.owner is not None and run.seconds:
+            self._metrics.key_ran(job.owner, run.seconds)
+            await self._store.add_seconds(job.owner, run.seconds)
 
     async def _refuse(self, job_id: str, reason: Exception) -> None:
         """Fail a job whose record cannot be read."""

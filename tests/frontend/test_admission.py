@@ -1,6 +1,7 @@
 """The limits of the server and of API keys, as clients meet them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,6 +98,45 @@ async def test_a_key_creates_no_more_than_its_number_per_minute(client: httpx.As
     assert (await create(client, ben)).status_code == 200
     keys.limit("ann", {"requests_per_minute": 3})
     assert (await create(client, ann)).status_code == 200
+
+
+async def test_the_jobs_of_a_key_run_no_longer_than_its_seconds_per_day(
+    client: httpx.AsyncClient, keys: KeyFile, app: FastAPI
+) -> None:
+    ann, ben = keys.add("ann", limits=KeyLimits(seconds_per_day=50)), keys.add("ben")
+    assert (await create(client, ann)).status_code == 200
+    used = app.state.services.jobs._store._table.usage
+    await until(lambda: used.seconds("ann", time.time()) > 0)
+    await until(lambda: "tritonreel_key_job_seconds_total{" in app.state.services.metrics.text())
+    used.add("ann", time.time(), 49)
+    used.add("ann", time.time() - 24 * 3600, 100)  # yesterday
+    assert (await create(client, ann)).status_code == 200
+    used.add("ann", time.time(), 1)
+    for url in (URL, "/v1/videos"):
+        refused = await create(client, ann, url)
+        status, code, retry_after = refusal(refused)
+        assert (status, code, refused.headers["X-Should-Retry"]) == (429, "insufficient_quota", "false")
+        assert 0 < int(retry_after) <= 24 * 3600
+        assert "may for 50 s per day (UTC)" in refused.json()["error"]["message"]
+    assert (await create(client, ben)).status_code == 200
+    keys.limit("ann", {"seconds_per_day": 60})
+    assert (await create(client, ann)).status_code == 200
+
+
+async def test_a_job_that_was_stopped_is_charged_and_one_that_waits_is_not(
+    client: httpx.AsyncClient, keys: KeyFile, generator: FakeGenerator, app: FastAPI
+) -> None:
+    ann, ben = keys.add("ann"), keys.add("ben")
+    generator.step_gate.clear()
+    running = asyncio.create_task(create(client, ann))
+    await until(lambda: len(generator.jobs) == 1)
+    waiting = asyncio.create_task(create(client, ben))
+    await asyncio.sleep(0.2)
+    for task in (waiting, running):
+        task.cancel()
+    used = app.state.services.jobs._store._table.usage
+    await until(lambda: used.seconds("ann", time.time()) >= 0.2)
+    assert used.seconds("ben", time.time()) == 0
 
 
 async def test_what_is_not_read_is_not_counted(client: httpx.AsyncClient, keys: KeyFile) -> None:

@@ -62,8 +62,11 @@ def test_an_administrators_key_is_one_from_its_making(file: Path) -> None:
 def test_the_limits_of_a_key_are_shown_and_changed(file: Path) -> None:
     where = ("--keys-file", str(file))
     run("add", "laptop", "--max-jobs", "4", "--requests-per-minute", "60", "--priority", "low", *where)
-    assert run("list", *where).stdout.endswith("  laptop  at most 4 jobs, 60 creates per minute, low priority\n")
-    changed = run("limit", "laptop", "--max-jobs", "0", "--priority", "high", *where)
+    run("limit", "laptop", "--seconds-per-day", "3600", *where)
+    assert run("list", *where).stdout.endswith(
+        "  laptop  at most 4 jobs, 60 creates per minute, 3600 seconds of jobs per day, low priority\n"
+    )
+    changed = run("limit", "laptop", "--max-jobs", "0", "--seconds-per-day", "0", "--priority", "high", *where)
     assert (changed.returncode, changed.stderr) == (0, "laptop: 60 creates per minute, high priority\n")
     (kept,) = KeyFile(file).read()
     assert kept.limits == KeyLimits(requests_per_minute=60, priority="high")
