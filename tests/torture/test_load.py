@@ -64,9 +64,9 @@ async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_
         return response.status_code
 
     async with client_of_many() as client:
-        first = asyncio.create_task(statuses_of(ask(client) for _ in range(RUNNING)))
+        first = [asyncio.create_task(ask(client)) for _ in range(RUNNING)]
         await until(lambda: bounded_server.metric("jobs_running") + bounded_server.metric("jobs_waiting") == RUNNING)
-        statuses = await statuses_of(ask(client) for _ in range(100 - RUNNING)) + await first
+        statuses = await statuses_of([*first, *(ask(client) for _ in range(100 - RUNNING))])
 
     assert statuses[200] + statuses[429] == 100
     # places that became free before the last refusal were used
