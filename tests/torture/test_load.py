@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.server.running_server import RunningServer
+from tests.waiting import until
 
 from .conftest import Effort
 
@@ -29,10 +30,13 @@ def bounded_server(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         yield running
 
 
-async def hundred_statuses(ask: Callable[[httpx.AsyncClient], Awaitable[int]]) -> Counter[int]:
-    """How often each status came, of a hundred requests at the same time."""
-    async with httpx.AsyncClient(timeout=300, limits=httpx.Limits(max_connections=200)) as client:
-        return Counter(await asyncio.gather(*(ask(client) for _ in range(100))))
+def client_of_many() -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=300, limits=httpx.Limits(max_connections=200))
+
+
+async def statuses_of(requests: Iterable[Awaitable[int]]) -> Counter[int]:
+    """How often each status came, of requests at the same time."""
+    return Counter(await asyncio.gather(*requests))
 
 
 async def test_a_hundred_are_served_though_generate_takes_forty(server: RunningServer) -> None:
@@ -40,7 +44,8 @@ async def test_a_hundred_are_served_though_generate_takes_forty(server: RunningS
         body = VIDEO | {"num_inference_steps": 2, "n": 4}
         return (await client.post(f"{server.url}/v1/videos/generations", json=body)).status_code
 
-    assert await hundred_statuses(ask) == {200: 100}
+    async with client_of_many() as client:
+        assert await statuses_of(ask(client) for _ in range(100)) == {200: 100}
 
 
 async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_server: RunningServer) -> None:
@@ -50,7 +55,7 @@ async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_
     async def ask(client: httpx.AsyncClient) -> int:
         nonlocal made
         started = time.monotonic()
-        body = VIDEO | {"num_inference_steps": 100}
+        body = VIDEO | {"num_inference_steps": 200}
         response = await client.post(f"{bounded_server.url}/v1/videos/generations", json=body)
         if response.status_code == 429:
             assert int(response.headers["retry-after"]) >= 1
@@ -58,7 +63,10 @@ async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_
             made = bounded_server.metric("job_seconds_count")
         return response.status_code
 
-    statuses = await hundred_statuses(ask)
+    async with client_of_many() as client:
+        first = [asyncio.create_task(ask(client)) for _ in range(RUNNING)]
+        await until(lambda: bounded_server.metric("jobs_running") + bounded_server.metric("jobs_waiting") == RUNNING)
+        statuses = await statuses_of([*first, *(ask(client) for _ in range(100 - RUNNING))])
 
     assert statuses[200] + statuses[429] == 100
     # places that became free before the last refusal were used
