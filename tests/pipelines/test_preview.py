@@ -11,7 +11,8 @@ def test_a_preview_is_the_frame_in_the_middle_a_pixel_per_cell() -> None:
     latents = torch.zeros(1, 2, 5, 2, 3)
     latents[:, :, 2, 0, 1] = torch.tensor([2.0, 1.0])
     pixels = draw_preview(latents, COLOURS)
-    assert (pixels.shape, pixels.dtype) == ((2, 3, 3), np.uint8)
+    assert pixels.shape == (2, 3, 3)
+    assert pixels.dtype == np.uint8
     assert pixels[0, 1].tolist() == [51, 51, 255]
     assert pixels[1, 2].tolist() == [0, 0, 255]
 

@@ -49,7 +49,8 @@ def image_of(b64_json: str) -> NDArray[np.uint8]:
 def shrunk(image: NDArray[Any]) -> NDArray[np.float64]:
     """The mean of each 8 x 8 pixels, which is what a latent cell stands for."""
     height, width, _ = image.shape
-    return image.reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3))
+    means: NDArray[np.float64] = image.reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3))
+    return means
 
 
 def test_previews_become_the_video_and_change_nothing_of_it(showing_server: RunningServer) -> None:

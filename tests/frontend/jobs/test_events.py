@@ -85,7 +85,8 @@ async def test_previews_are_for_those_who_ask() -> None:
 async def test_a_late_listener_sees_the_latest_preview_of_each_part() -> None:
     broadcast = Broadcast()
     shown = [preview(1), preview(2), preview(1, part=1)]
-    for event in (Queued(), step(1), *shown):
+    events: list[JobEvent] = [Queued(), step(1), *shown]
+    for event in events:
         broadcast.publish(event)
     late, uninterested = await listening(broadcast, previews=True), await listening(broadcast)
     broadcast.publish(ENDED)
@@ -99,7 +100,8 @@ async def test_a_slow_listener_misses_old_previews_before_it_misses_progress() -
     listener = await listening(broadcast, previews=True)
     steps = [step(done) for done in range(MAX_BACKLOG - 2)]
     shown = [preview(done) for done in range(9)]
-    for event in (*shown[:5], *steps, *shown[5:]):
+    events: list[JobEvent] = [*shown[:5], *steps, *shown[5:]]
+    for event in events:
         broadcast.publish(event)
     broadcast.publish(ENDED)
     async with asyncio.timeout(10):
