@@ -117,6 +117,11 @@ def export_component(
             _export_traced(graph, mapped, task, options, on_stage, {} if traces is None else traces)
     if part.bands is not None:
         part.bands(mapped.module).write(version)
+    if part.colours is not None:
+        on_stage(f"{part.component}: fitting the colours of its latents")
+        full = MappedModule(part.load, task.folder, Precision.FLOAT32, version.parent)
+        with full.computing(full.stored) as module:
+            part.colours(module).write(version)
     export_seconds = time.monotonic() - started
 
     on_stage(f"{part.component}: comparing with {part.class_name}")

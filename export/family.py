@@ -14,6 +14,7 @@ from export.checkpoint import Layout
 from export.graph import BuiltGraph, Graph, Session
 from export.options import Form, Precision
 from runtime.bands import BandPlan
+from runtime.latent_colours import LatentColours
 
 if TYPE_CHECKING:  # the fingerprint of a graph's code covers what this module imports, and cards change no graph
     from export.checkpoint import Checkpoint
@@ -56,6 +57,8 @@ class Part:
     """the untouched module, in any precision, against the sessions, by file name; on the same inputs each time"""
     bands: Callable[[Any], BandPlan] | None = None
     """how a VAE is cut, which goes into bands.json"""
+    colours: Callable[[Any], LatentColours] | None = None
+    """of a decoder: fits what its latents look like, which goes into colours.json, with the module in float32"""
     optional: bool = False
     folder: str | None = None
     """its folder in the checkpoint; None: called as the component is"""
@@ -70,7 +73,7 @@ class Part:
     @property
     def modules(self) -> list[str]:
         """Those of ours that make its graphs."""
-        functions = (self.load, self.graphs, self.compare, self.bands)
+        functions = (self.load, self.graphs, self.compare, self.bands, self.colours)
         return [_module(function) for function in functions if function is not None]
 
     @property

@@ -143,6 +143,7 @@ _PARTS = (
         graphs=qwen_vae.graphs,
         compare=qwen_vae.compare,
         bands=qwen_vae.plan,
+        colours=qwen_vae.colours,
     ),
 )
 

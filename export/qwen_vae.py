@@ -10,12 +10,14 @@ from torch import nn
 from export.band_plan import band_plan
 from export.family import Comparison
 from export.graph import BuiltGraph, Session
+from export.latent_colours import fit_colours
 from export.load import load_diffusers
 from export.options import Form, Precision
 from export.vae_comparison import compare_streams
 from export.vae_decoder import decoder_half
 from export.vae_graphs import Half, half_graphs
 from runtime.bands import BandPlan
+from runtime.latent_colours import LatentColours
 
 _SPATIAL_STRIDE = 8
 _TEMPORAL_STRIDE = 4
@@ -37,6 +39,10 @@ def graphs(vae: Any, form: Form = Form()) -> list[BuiltGraph]:  # noqa: B008 - f
 
 def plan(vae: Any) -> BandPlan:
     return band_plan(decoder(vae))
+
+
+def colours(vae: Any) -> LatentColours:
+    return fit_colours(vae, _SPATIAL_STRIDE)
 
 
 def compare(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:

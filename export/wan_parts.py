@@ -49,6 +49,7 @@ def vae(model: str) -> Part:
         graphs=wan_vae.decoder_graphs,
         compare=wan_vae.compare_decoder,
         bands=wan_vae.decoder_plan,
+        colours=wan_vae.colours,
     )
 
 

@@ -10,12 +10,14 @@ from torch import nn
 from export.band_plan import band_plan
 from export.family import Comparison
 from export.graph import BuiltGraph, Session
+from export.latent_colours import fit_colours
 from export.load import load_diffusers
 from export.options import Form, Precision
 from export.vae_comparison import compare_streams
 from export.vae_decoder import decoder_half
 from export.vae_graphs import Half, half_graphs
 from runtime.bands import BandPlan
+from runtime.latent_colours import LatentColours
 
 
 def load(folder: Path, precision: Precision = Precision.FLOAT32) -> nn.Module:
@@ -35,6 +37,10 @@ def decoder_graphs(vae: Any, form: Form = Form()) -> list[BuiltGraph]:  # noqa: 
 
 def decoder_plan(vae: Any) -> BandPlan:
     return band_plan(decoder(vae))
+
+
+def colours(vae: Any) -> LatentColours:
+    return fit_colours(vae, vae.config.scale_factor_spatial)
 
 
 def compare_decoder(vae: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:

@@ -108,7 +108,14 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     stop = Stop()
     jobs = open_jobs(
         settings,
-        JobRunner(generator, own_metrics, settings.job_timeout_seconds, settings.checkpoint_seconds, storage),
+        JobRunner(
+            generator,
+            own_metrics,
+            settings.job_timeout_seconds,
+            settings.checkpoint_seconds,
+            storage,
+            settings.preview_seconds,
+        ),
         storage,
         own_metrics,
         lambda: stop.begun,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -14,7 +15,6 @@ from frontend.http.disconnect import until_disconnected
 from frontend.http.errors import error_response
 from frontend.http.request_identity import RequestIdentity
 from frontend.http.sse import ServerSentEvent, event_stream
-from frontend.job_events import progress_events
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job
 from frontend.services import Services
@@ -39,16 +39,18 @@ class Generation(Generic[Answer]):
         return await until_disconnected(self.request, self._answer())
 
     async def stream(
-        self, events: Callable[[Answer], Sequence[BaseModel]], *, with_progress: bool
+        self,
+        events: Callable[[Answer], Sequence[BaseModel]],
+        meanwhile: Callable[[Job], AsyncGenerator[ServerSentEvent, None]] | None = None,
     ) -> StreamingResponse:
         """At once, when the job is kept. Raises as `submit_once`; what goes wrong later is the stream's last event.
 
         Args:
             events: the last events, which say their `type`, from what would have been the answer.
-            with_progress: whether those of the job come before.
+            meanwhile: those that come before, up to the job's end.
         """
         job = await until_disconnected(self.request, self._submit())
-        return event_stream(self.request, self._events(job, events, with_progress))
+        return event_stream(self.request, self._events(job, events, meanwhile))
 
     async def _submit(self) -> Job:
         return await submit_once(self.services, self.identity, self.plan)
@@ -57,13 +59,17 @@ class Generation(Generic[Answer]):
         return await self.respond(await ended(self.services, await self._submit(), self.identity))
 
     async def _events(
-        self, job: Job, last: Callable[[Answer], Sequence[BaseModel]], with_progress: bool
+        self,
+        job: Job,
+        last: Callable[[Answer], Sequence[BaseModel]],
+        meanwhile: Callable[[Job], AsyncGenerator[ServerSentEvent, None]] | None,
     ) -> AsyncGenerator[ServerSentEvent, None]:
         waiting = asyncio.create_task(ended(self.services, job, self.identity))
         try:
-            if with_progress:
-                async for told in progress_events(job, self.services.jobs.listen(job.spec.id)):
-                    yield told
+            if meanwhile is not None:
+                async with aclosing(meanwhile(job)) as before:
+                    async for told in before:
+                        yield told
             for event in last(await self.respond(await waiting)):
                 data = event.model_dump(mode="json", exclude_none=True)
                 yield ServerSentEvent(data["type"], json.dumps(data))

@@ -1,14 +1,17 @@
 """From what happens to a job to the server-sent events that say it."""
 
+import asyncio
+import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from frontend.errors import rule_of_code
 from frontend.http.sse import ServerSentEvent
-from frontend.jobs.events import Ended, JobEvent, PartEvent, Queued, Recorded
+from frontend.jobs.events import Ended, JobEvent, PartEvent, PartPreview, Queued, Recorded
 from frontend.jobs.state import Job, JobError, fraction_done
+from frontend.media.preview import preview_webp
 from frontend.schemas.errors import ErrorDetail
-from frontend.schemas.video_events import VideoEvent, VideoEventType
+from frontend.schemas.video_events import VideoEvent, VideoEventType, VideoPreview
 from protocol.events import Progress
 
 _TYPES: dict[str, VideoEventType] = {
@@ -25,7 +28,8 @@ async def progress_events(
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """An event for each change of `job`, the present state first; the last one is its end.
 
-    An event's id says all that it tells of the state, so that any process knows what a client has heard.
+    An event's id says all that it tells of the state, so that any process knows what a client has heard. A preview has
+    none: it tells nothing of the state, and the latest is told again to a client that comes back.
 
     Args:
         events: of the job, see `JobService.listen`; closed at the end.
@@ -34,6 +38,10 @@ async def progress_events(
     telling = _Telling(job)
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, PartPreview):
+                preview = await _preview_event(job, event)
+                yield ServerSentEvent(preview.type, preview.model_dump_json())
+                continue
             told = telling.of(event)
             if told is None:
                 continue
@@ -46,6 +54,20 @@ async def progress_events(
 def is_end(event_id: str | None) -> bool:
     """Whether a client that has heard this event has heard the last one."""
     return event_id is not None and event_id.split(":")[0] in ("completed", "failed", "cancelled")
+
+
+async def _preview_event(job: Job, preview: PartPreview) -> VideoPreview:
+    sampling = job.spec.samples[preview.part]
+    file = await asyncio.to_thread(preview_webp, preview.pixels, sampling.width, sampling.height)
+    return VideoPreview(
+        id=job.spec.id,
+        index=preview.part,
+        step=preview.steps_done,
+        steps=preview.steps,
+        width=file.width,
+        height=file.height,
+        b64_json=base64.b64encode(file.content).decode(),
+    )
 
 
 class _Telling:

@@ -106,7 +106,8 @@ def plan_image(request: ImageGenerationRequest, card: ModelCard, created_at: flo
     longest = max(samples[0].width, samples[0].height)
     if product.format == "webp" and longest > WEBP_MAX_SIDE:
         raise InvalidRequest(f"webp has sides of at most {WEBP_MAX_SIDE} pixels, got {longest}", "output_format")
-    return _spec(card, product, samples, warnings, created_at)
+    spec = _spec(card, product, samples, warnings, created_at)
+    return spec.model_copy(update={"partial_images": request.partial_images or 0})
 
 
 def plan_remix(original: JobSpec, request: RemixRequest, created_at: float, *, detached: bool) -> JobSpec:

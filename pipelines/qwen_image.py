@@ -1,6 +1,7 @@
 """Qwen-Image text-to-image, equal to diffusers' `QwenImagePipeline`."""
 
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -83,7 +84,7 @@ class QwenImage:
         """Draw noise from the seed and denoise it.
 
         Args:
-            after_step, resume: see `denoise`; their latents are packed.
+            after_step, resume: see `denoise`; the latents of their states are packed.
 
         Returns:
             float32 latents [1, channels, 1, height, width], on the device.
@@ -100,7 +101,8 @@ class QwenImage:
         async def velocity(latents: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
             return guidance.combine(await self._velocities(latents, timestep, rows, shared))
 
-        return unpack(await denoise(latents, scheduler, velocity, after_step, resume), height, width)
+        finish = partial(unpack, height=height, width=width)
+        return await denoise(latents, scheduler, velocity, finish, after_step, resume)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         """The image, float32 [1, height, width, 3] in 0..1."""

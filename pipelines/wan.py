@@ -101,9 +101,11 @@ class Wan:
             seen = self._conditioning.model_input(latents, timestep, image)
             return await self._velocity(seen, text, expert_at(float(timestep)))
 
+        def finish(latents: torch.Tensor) -> torch.Tensor:
+            return self._conditioning.finish(latents, image)
+
         noise = draw_noise(params, self.card, self._device)
-        latents = await denoise(noise, scheduler, velocity, after_step, resume)
-        return self._conditioning.finish(latents, image)
+        return await denoise(noise, scheduler, velocity, finish, after_step, resume)
 
     def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
         """Pixel frames of the latents, float32 [n, height, width, 3] in 0..1, as they are decoded."""

@@ -2,6 +2,7 @@
 
 Progress   how far a job is; its response may have decoded `frames` beside it
 Checkpoint part of what a job can go on from; its response has the bytes in its output `checkpoint`
+Preview    what it is going to look like; its response has the pixels in its output `preview`
 Done       the job's report, the last of its events
 Failed     why it ended early instead
 Models, Loras, Refreshed   the answers to the tasks `describe`, `loras` and `refresh`
@@ -54,6 +55,14 @@ class Checkpoint(_Event):
     """bytes of the checkpoint before this part"""
     bytes: int
     """of the whole checkpoint"""
+
+
+class Preview(_Event):
+    """What a video or image is going to look like, as a step estimates it."""
+
+    type: Literal["preview"] = "preview"
+    steps_done: int
+    steps: int
 
 
 class JobTimings(BaseModel):
@@ -130,7 +139,7 @@ class Refreshed(_Event):
     """folder -> why the checkpoint cannot be served"""
 
 
-Event = Progress | Checkpoint | Done | Failed | Models | Loras | Refreshed
+Event = Progress | Checkpoint | Preview | Done | Failed | Models | Loras | Refreshed
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="type")])
 
 

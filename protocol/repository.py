@@ -17,11 +17,11 @@ ENSEMBLE = "generate"
 VERSION = "1"
 """of every model"""
 REPOSITORY_FILE = "repository.json"
-FORMAT = 3
+FORMAT = 4
 """Goes up when what is exported, cards or graphs, changes so that checkpoints must be exported again.
 
 0 is what releases before this file wrote; 1 had tokenizers that only transformers can read; the transformers of 2 took
-low-rank updates only."""
+low-rank updates only; the VAEs of 3 had no colours of their latents."""
 
 
 class RepositoryStamp(BaseModel):

@@ -29,7 +29,17 @@ class Checkpoint:
     content: bytes
 
 
-Event = Progress | Frames | Checkpoint | Done
+@dataclass(frozen=True)
+class Preview:
+    """What the video or image is going to look like, as a step estimates it."""
+
+    pixels: NDArray[np.uint8]
+    """[height, width, RGB], far smaller than what is made"""
+    steps_done: int
+    steps: int
+
+
+Event = Progress | Frames | Checkpoint | Preview | Done
 
 
 class Generator(Protocol):
@@ -76,12 +86,16 @@ class Generator(Protocol):
         timeout_seconds: float,
         checkpoint_seconds: float = 0,
         resume: bytes | None = None,
+        previews: int = 0,
+        preview_seconds: float = 0,
     ) -> AsyncGenerator[Event, None]:
         """Run one job and yield its events; `Done` is the last. Closing the generator stops the job.
 
         Args:
             checkpoint_seconds: between two checkpoints; 0 for none.
             resume: a checkpoint to go on from; progress counts the steps before it.
+            previews: how many there are to be, at even distances.
+            preview_seconds: instead, between two of them; 0 for none.
 
         Raises:
             PipelineError: as the job ended. InvalidRequest for `resume`: nothing can go on from it, so call again

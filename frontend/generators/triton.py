@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
-from frontend.generators.generator import Checkpoint, Event, Frames
+from frontend.generators.generator import Checkpoint, Event, Frames, Preview
 from frontend.launcher_status import LauncherStatus, describe
 from protocol import events
 from protocol.errors import PipelineError
@@ -107,6 +107,8 @@ class TritonGenerator:
         timeout_seconds: float,
         checkpoint_seconds: float = 0,
         resume: bytes | None = None,
+        previews: int = 0,
+        preview_seconds: float = 0,
     ) -> AsyncGenerator[Event, None]:
         if lost := self._launcher_status.lost(self._components.get(model, [])):
             raise EngineUnavailable(lost)
@@ -118,6 +120,8 @@ class TritonGenerator:
             "timeout_seconds": timeout_seconds,
             "checkpoint_seconds": checkpoint_seconds or None,
             "resume": None if resume is None else np.frombuffer(resume, np.uint8),
+            "previews": np.array([previews], np.int32) if previews else None,
+            "preview_seconds": preview_seconds or None,
         }
         checkpoint = _CheckpointParts()
         stream = self._stream(inputs, request_id=request_id, silence=self._stall_timeout)
@@ -132,6 +136,8 @@ class TritonGenerator:
                     case events.Checkpoint() as part:
                         if whole := checkpoint.add(part, response.as_numpy("checkpoint")):
                             yield whole
+                    case events.Preview(steps_done=steps_done, steps=steps):
+                        yield Preview(_pixels(response), steps_done, steps)
                     case Done() as done:
                         yield done
                         return
@@ -211,7 +217,7 @@ async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
 
 
 def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
-    """The inputs that are not None: text, numbers, an image and a checkpoint."""
+    """The inputs that are not None: text, numbers and arrays."""
     tensors = []
     for name, value in inputs.items():
         match value:
@@ -220,7 +226,7 @@ def _tensors(inputs: dict[str, Any]) -> list[InferInput]:
             case str():
                 datatype, array = "BYTES", np.array([value.encode()], np.object_)
             case np.ndarray():
-                datatype, array = "UINT8", value
+                datatype, array = np_to_triton_dtype(value.dtype), value
             case _:
                 datatype, array = "FP64", np.array([value], np.float64)
         tensor = InferInput(name, list(array.shape), datatype)
@@ -244,6 +250,15 @@ def _read(response: InferResult) -> events.Event:
         failed = event.error()
         raise EngineFailed(failed.message) if type(failed) is PipelineError else failed
     return event
+
+
+def _pixels(response: InferResult) -> NDArray[np.uint8]:
+    """Of a preview. Raises EngineFailed where they are missing."""
+    pixels = response.as_numpy("preview")
+    if pixels is None or pixels.ndim != 3 or pixels.shape[-1] != 3 or 0 in pixels.shape:
+        raise EngineFailed("a preview came without its pixels")
+    found: NDArray[np.uint8] = pixels
+    return found
 
 
 def _triton_error(text: str) -> Exception:

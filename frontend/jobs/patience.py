@@ -7,7 +7,7 @@ import structlog
 
 from frontend.errors import EngineUnavailable
 from frontend.jobs.checkpoints import Checkpoints
-from frontend.jobs.events import PartEvent
+from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.run import Runner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
@@ -71,8 +71,8 @@ class _Ear:
         self._checkpoints = checkpoints
         self._first: dict[int, Progress] = {}
 
-    async def hear(self, event: PartEvent) -> None:
-        self.heard_a_step = self.heard_a_step or not self._waits(event)
+    async def hear(self, event: PartEvent | PartPreview) -> None:
+        self.heard_a_step = self.heard_a_step or isinstance(event, PartPreview) or not self._waits(event)
         await self._tell(event)
 
     def _waits(self, event: PartEvent) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from frontend.errors import INTERNAL, JobCancelled, internal_message, rule_of
 from frontend.jobs.checkpoints import Checkpoints
-from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, Queued
+from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, PartPreview, Queued
 from frontend.jobs.pace import Pace
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
@@ -82,7 +82,10 @@ class Run:
         self._given_up = True
         await self.cancel()
 
-    async def _hear(self, event: PartEvent) -> None:
+    async def _hear(self, event: PartEvent | PartPreview) -> None:
+        if isinstance(event, PartPreview):
+            self.broadcast.publish(event)
+            return
         self._progress[event.part] = event.progress
         if self._began is None and event.progress.queue_position is None:
             self._began = time.monotonic()

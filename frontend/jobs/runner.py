@@ -12,9 +12,9 @@ import structlog
 from numpy.typing import NDArray
 
 from frontend.errors import EngineFailed, VideoNotFound
-from frontend.generators.generator import Checkpoint, Frames, Generator
+from frontend.generators.generator import Checkpoint, Frames, Generator, Preview
 from frontend.jobs.checkpoints import Checkpoints
-from frontend.jobs.events import PartEvent
+from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.product import Encoder
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
@@ -27,7 +27,7 @@ from protocol.events import Done, Progress
 from protocol.sampling import AnySpec
 
 T = TypeVar("T")
-Tell = Callable[[PartEvent], Awaitable[None]]
+Tell = Callable[[PartEvent | PartPreview], Awaitable[None]]
 _log = structlog.get_logger(__name__)
 
 
@@ -45,6 +45,8 @@ class JobRunner:
     checkpoint_seconds: float = 0
     """between two checkpoints of a part; 0 for none"""
     storage: Storage | None = None
+    preview_seconds: float = 0
+    """between two previews of a video; 0 for none"""
 
     async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
@@ -95,6 +97,8 @@ class JobRunner:
                 timeout_seconds=self.timeout_seconds,
                 checkpoint_seconds=self.checkpoint_seconds,
                 resume=resume,
+                previews=spec.partial_images,
+                preview_seconds=self.preview_seconds if spec.product.kind == "video" else 0,
             )
             async with aclosing(events):
                 async for event in events:
@@ -105,6 +109,8 @@ class JobRunner:
                             await encoding.add(pixels)
                         case Progress():
                             await tell(PartEvent(part, event))
+                        case Preview(pixels, steps_done, steps):
+                            await tell(PartPreview(part, pixels, steps_done, steps))
                         case Checkpoint(content=content):
                             checkpoints.save(part, content)
         if report is None:

@@ -243,8 +243,9 @@ class JobService:
             raise not_found(job.spec.id)
         return file
 
-    async def listen(self, job_id: str) -> AsyncGenerator[JobEvent, None]:
-        """What happens to a job, see `Broadcast.listen`; of one that does not run here, what its record says.
+    async def listen(self, job_id: str, *, previews: bool = False) -> AsyncGenerator[JobEvent, None]:
+        """What happens to a job, see `Broadcast.listen`; of one that does not run here, what its record says, which has
+        no previews.
 
         Raises:
             VideoNotFound: the job is not found or has expired.
@@ -256,7 +257,7 @@ class JobService:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(next_start.wait(), _POLL_SECONDS)
                 continue
-            async with aclosing(run.broadcast.listen()) as events:
+            async with aclosing(run.broadcast.listen(previews=previews)) as events:
                 async for event in events:
                     if isinstance(event, Interrupted):
                         break

@@ -56,6 +56,8 @@ class JobSpec(BaseModel):
     """id of the video whose frames come before those that are made; the first of these is its last, and left out"""
     extended_frames: int = 0
     """how many it has"""
+    partial_images: int = 0
+    """previews of each image that the client wants to see meanwhile"""
 
     @property
     def num_frames(self) -> int:

@@ -1,6 +1,7 @@
 """`POST /v1/images/generations`."""
 
 import time
+from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -11,8 +12,11 @@ from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
 from frontend.http.request_identity import identity_of
+from frontend.http.sse import ServerSentEvent
 from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import Job
 from frontend.links import links_for
+from frontend.partial_images import partial_image_events
 from frontend.plan import check_supported, plan_image
 from frontend.report import image_events, images_response
 from frontend.schemas.images_generations import ImageGenerationRequest, ImageGenerationResponse
@@ -25,8 +29,9 @@ router = APIRouter(tags=["images"])
     "/v1/images/generations",
     summary="Make images from a text",
     description="Waits until the images are done. A client that closes the connection stops its job. With "
-    "`stream: true` the answer is OpenAI's server-sent events: `image_generation.completed` for each image, or "
-    f"`error`. {REPEATS}",
+    "`stream: true` the answer is OpenAI's server-sent events: `image_generation.partial_image` for each of the "
+    "`partial_images`, then `image_generation.completed` for each image, or `error`. "
+    f"{REPEATS}",
     response_model=ImageGenerationResponse,
     response_description="The images as base64 files, and how they were really made.",
     responses=GENERATION_ERRORS,
@@ -43,8 +48,13 @@ async def create_images(request: Request, services: ServicesDep) -> Response | I
         lambda finished: images_response(finished, links, body.response_format),
     )
     if body.stream:
-        return await generation.stream(image_events, with_progress=False)
+        partials = body.partial_images or 0
+        return await generation.stream(image_events, (lambda job: _partials(job, services)) if partials else None)
     return await generation.answer()
+
+
+def _partials(job: Job, services: Services) -> AsyncGenerator[ServerSentEvent, None]:
+    return partial_image_events(job, services.jobs.listen(job.spec.id, previews=True))
 
 
 async def _plan(body: ImageGenerationRequest, services: Services) -> JobSpec:

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from frontend.http.sse import LAST_EVENT_ID, event_stream
 from frontend.job_events import is_end, progress_events
 from frontend.schemas.errors import ErrorBody
-from frontend.schemas.video_events import VideoEvent
+from frontend.schemas.video_events import PreviewsParam, VideoEvent, VideoPreview
 from frontend.services import ServicesDep
 from frontend.visible_jobs import visible_job
 
@@ -35,11 +35,16 @@ _STREAM: dict[str, Any] = {
         404: {"model": ErrorBody, "description": "The video is not found or has expired."},
         "default": {"model": ErrorBody, "description": "Any other error."},
     },
-    openapi_extra={"x-event-schema": VideoEvent.model_json_schema()},
+    openapi_extra={
+        "x-event-schema": VideoEvent.model_json_schema(),
+        "x-preview-schema": VideoPreview.model_json_schema(),
+    },
 )
-async def follow_video(request: Request, video_id: str, services: ServicesDep) -> Response:
+async def follow_video(
+    request: Request, video_id: str, services: ServicesDep, previews: PreviewsParam = False
+) -> Response:
     job = await visible_job(request, services, "video", video_id)
     heard = request.headers.get(LAST_EVENT_ID)
     if job.state.is_finished and is_end(heard):
         return Response(status_code=204)
-    return event_stream(request, progress_events(job, services.jobs.listen(video_id), heard))
+    return event_stream(request, progress_events(job, services.jobs.listen(video_id, previews=previews), heard))

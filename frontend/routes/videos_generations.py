@@ -11,11 +11,13 @@ from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
 from frontend.http.request_identity import identity_of
+from frontend.job_events import progress_events
 from frontend.jobs.spec import JobSpec
 from frontend.links import links_for
 from frontend.model_catalog import ModelCatalog
 from frontend.plan import check_supported, plan_video
 from frontend.report import videos_response
+from frontend.schemas.video_events import PreviewsParam
 from frontend.schemas.videos_generations import (
     VideoGenerationCompleted,
     VideoGenerationRequest,
@@ -39,7 +41,9 @@ router = APIRouter(tags=["videos"])
     responses=GENERATION_ERRORS,
     openapi_extra=json_body(VideoGenerationRequest) | {"parameters": [IDEMPOTENCY]},
 )
-async def create_videos(request: Request, services: ServicesDep) -> Response | VideoGenerationResponse:
+async def create_videos(
+    request: Request, services: ServicesDep, previews: PreviewsParam = False
+) -> Response | VideoGenerationResponse:
     body = await read_json(request, VideoGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
     generation = Generation(
@@ -50,7 +54,10 @@ async def create_videos(request: Request, services: ServicesDep) -> Response | V
         lambda finished: videos_response(finished, links, body.response_format),
     )
     if body.stream:
-        return await generation.stream(lambda answer: [VideoGenerationCompleted(**dict(answer))], with_progress=True)
+        return await generation.stream(
+            lambda answer: [VideoGenerationCompleted(**dict(answer))],
+            lambda job: progress_events(job, services.jobs.listen(job.spec.id, previews=previews)),
+        )
     return await generation.answer()
 
 

@@ -83,7 +83,10 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
     )
     stream: bool | None = Field(None, description="Answer with server-sent events, one for each image.")
     partial_images: PartialImages | None = Field(
-        None, description="Accepted with `stream`. None are sent yet: the stream has the finished images alone."
+        None,
+        description="With `stream`: how many rough versions of each image are sent while it is made, one per step "
+        "where there are fewer steps. A job that runs in another process has none here.",
+        examples=[2],
     )
     quality: Word | None = Field(None, description="Without effect; `num_inference_steps` is what changes quality.")
     style: Word | None = Field(None, description="Without effect; the prompt is what changes style.")
@@ -137,6 +140,22 @@ class ImageGenerationResponse(BaseModel):
         description="What of the request was not done as written, such as fields that nobody knows.",
         examples=[["unknown field 'sedd' has no effect"]],
     )
+
+
+class ImagePartial(BaseModel):
+    """Of a stream: what an image is going to look like, in its size and format."""
+
+    type: Literal["image_generation.partial_image"] = "image_generation.partial_image"
+    b64_json: str
+    created_at: int
+    size: str
+    quality: Literal["auto"] = "auto"
+    output_format: ImageFormat
+    background: Literal["opaque"] = "opaque"
+    partial_image_index: int
+    """of this image, from 0"""
+    index: int | None = None
+    """which of several images, from 0"""
 
 
 class ImageCompleted(BaseModel):

@@ -1,12 +1,36 @@
 """`GET /v1/videos/{video_id}/events`: what happens to a job, as server-sent events."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from frontend.schemas.errors import ErrorDetail
 
 VideoEventType = Literal["video.queued", "video.in_progress", "video.completed", "video.failed", "video.cancelled"]
+
+
+PreviewsParam = Annotated[
+    bool,
+    Query(
+        description="Send `video.preview` events too, where there is a stream: small images of what the video is going "
+        "to look like, a few seconds apart (`TRITONREEL_PREVIEW_SECONDS`). A job that runs in another process has none "
+        "here."
+    ),
+]
+
+
+class VideoPreview(BaseModel):
+    """The `data` of a `video.preview`: what a video is going to look like, as a step estimates it."""
+
+    type: Literal["video.preview"] = "video.preview"
+    id: str = Field(description="The video's.", examples=["video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f"])
+    index: int = Field(description="Which video of the request, from 0.", examples=[0])
+    step: int = Field(description="The denoising step that estimates it.", examples=[15])
+    steps: int = Field(description="All of them.", examples=[40])
+    width: int = Field(description="Of the preview, in pixels.", examples=[256])
+    height: int = Field(examples=[148])
+    b64_json: str = Field(description="The frame in the middle of the video: a WebP, base64.")
 
 
 class VideoEvent(BaseModel):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.checkpoint import write_checkpoint
+from pipelines.ensemble.background_sender import BackgroundSender
 from pipelines.solver_state import SolverState
 from pipelines.unstoppable import until_done
 from protocol.events import Checkpoint
@@ -43,12 +44,10 @@ class CheckpointSender:
         self._interval_seconds = interval_seconds
         self._max_bytes = max_bytes
         self._send = send
-        self._warn = warn
         self._sent_at: float | None = None
         self._has_sent = False
-        self._given_up = interval_seconds == 0
-        self._next: SolverState | None = None
-        self._work: asyncio.Task[None] | None = None
+        # a slow client gets the newest when it has taken the last
+        self._sender = BackgroundSender(self._send_one, lambda reason: warn(f"no checkpoint is made: {reason}"))
 
     def offer(self, state: SolverState) -> None:
         """Take the state after a step, or before the first one that is taken. Returns at once."""
@@ -57,38 +56,26 @@ class CheckpointSender:
             self._sent_at = now
             return
         is_last = state.steps_done == self._steps and self._has_sent
-        if self._given_up or not (now - self._sent_at >= self._interval_seconds or is_last):
+        is_due = self._interval_seconds > 0 and now - self._sent_at >= self._interval_seconds
+        if self._sender.has_failed or not (is_due or is_last):
             return
         if state.bytes > self._max_bytes:
-            self._give_up(f"it would have {state.bytes:,} bytes, and max_checkpoint_mib allows {self._max_bytes:,}")
+            self._sender.fail(f"it would have {state.bytes:,} bytes, and max_checkpoint_mib allows {self._max_bytes:,}")
             return
-        self._sent_at, self._has_sent, self._next = now, True, state
-        if self._work is None or self._work.done():  # else a slow client gets the newest when it has taken the last
-            self._work = asyncio.create_task(self._send_next())
+        self._sent_at, self._has_sent = now, True
+        self._sender.put(state)
 
     async def close(self) -> None:
         """Send no more. Returns when nothing is under way."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        await self._sender.close()
 
-    async def _send_next(self) -> None:
-        try:
-            while (state := self._next) is not None:
-                self._next = None
-                writing = asyncio.get_running_loop().run_in_executor(None, self._write, state)
-                written = await until_done(writing)
-                content = np.frombuffer(written, np.uint8)
-                for start in range(0, len(content), PART_BYTES):
-                    event = Checkpoint(steps_done=state.steps_done, start=start, bytes=len(content))
-                    await self._send(event, content[start : start + PART_BYTES])
-        except Exception as error:
-            self._give_up(repr(error))
+    async def _send_one(self, state: SolverState) -> None:
+        writing = asyncio.get_running_loop().run_in_executor(None, self._write, state)
+        written = await until_done(writing)
+        content = np.frombuffer(written, np.uint8)
+        for start in range(0, len(content), PART_BYTES):
+            event = Checkpoint(steps_done=state.steps_done, start=start, bytes=len(content))
+            await self._send(event, content[start : start + PART_BYTES])
 
     def _write(self, state: SolverState) -> bytes:
         return write_checkpoint(state, self._identity())
-
-    def _give_up(self, reason: str) -> None:
-        self._given_up = True
-        self._next = None
-        self._warn(f"no checkpoint is made: {reason}")

@@ -19,6 +19,7 @@ from protocol.sampling import Spec
 if TYPE_CHECKING:
     import torch
 
+    from pipelines.denoise import Estimate
     from pipelines.families import Pipeline
     from pipelines.solver_state import SolverState
 
@@ -39,6 +40,7 @@ class Job:
         need: memory that it is admitted with.
         resume: the step to go on from; its frames are as if it had never stopped.
         save: offered the state of sampling after every step.
+        preview: offered, after every step that is taken, its number, from 1, and what computes its estimate.
     """
 
     pipeline: "Pipeline[Any]"
@@ -49,6 +51,7 @@ class Job:
     need: MemoryNeed = field(default_factory=MemoryNeed)
     resume: "SolverState | None" = None
     save: "Callable[[SolverState], None]" = lambda state: None
+    preview: "Callable[[int, Estimate], None]" = lambda step, estimate: None
     progress: Progress = field(init=False)
     timings: dict[str, float] = field(init=False, default_factory=dict)
     """`queue_seconds`, `text_seconds`, `image_seconds`, `denoise_seconds`, `decode_seconds`, `total_seconds`, each once
@@ -108,11 +111,13 @@ class Job:
                 f"({self.progress.steps_done} of {self.progress.steps} steps)"
             )
 
-    async def _after_step(self, state: "SolverState") -> None:
+    async def _after_step(self, state: "SolverState", estimate: "Estimate | None") -> None:
         self._advance(steps_done=state.steps_done)
         self.check()
         await self.report(self.progress)
         self.save(state)
+        if estimate is not None:
+            self.preview(state.steps_done, estimate)
 
     def _moved(self, position: int | None) -> None:
         self._advance(queue_position=position)

@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext, suppress
 from functools import cache, partial
@@ -28,6 +28,7 @@ from pipelines.ensemble.identity import job_identity, model_identity
 from pipelines.ensemble.job import Job
 from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
+from pipelines.ensemble.preview_sender import PreviewSchedule, PreviewSender
 from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.residency import Residency
 from pipelines.ensemble.responses import Responder, read_fields
@@ -49,6 +50,7 @@ from protocol.resolve import parse, resolve
 from protocol.sampling import Spec
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
+from runtime.latent_colours import LatentColours
 from runtime.placement import sampling_device
 
 with without_torch_compiler():
@@ -60,6 +62,7 @@ HEARTBEAT_SECONDS = 1.0
 # BLS calls and sends wait in threads; asyncio's own pool is a handful of threads on a small machine.
 IO_THREADS = 32
 FINALIZE_SECONDS = 2.0
+MAX_PREVIEWS = 16
 
 
 class TritonPythonModel:
@@ -94,6 +97,7 @@ class TritonPythonModel:
         limits = partial(EngineLimits.here, self._models)
         self._pipelines = Pipelines(folder, *self._how_models_run(), chosen, loras, cache, self._device, limits)
         self._plans: dict[str, BandPlan] = {}
+        self._colours: dict[str, LatentColours] = {}
         self._identities: dict[str, str] = {}
         self._max_checkpoint_bytes = settings.max_checkpoint_mib * 2**20
         self._estimate = MemoryEstimate(settings.max_step_batch, settings.max_step_elements, self._plans, on_gpu)
@@ -231,6 +235,7 @@ class TritonPythonModel:
             self._residency.add(weights, {by_component[component] for component in limits.streaming})
         vaes = [model for model in (parts.vae, parts.vae_encoder) if model is not None]
         self._plans |= {model: BandPlan.read(self._models / model / "1") for model in vaes}
+        self._colours[parts.vae] = LatentColours.read(self._models / parts.vae / "1")
         for component, model in by_component.items():
             self._step_rows.pop(model, None)
             if component in limits.rows:
@@ -247,7 +252,8 @@ class TritonPythonModel:
         self, pipeline: Pipeline[Any], fields: dict[str, Any], responder: Responder, request_id: str
     ) -> None:
         timeout = _timeout(fields.pop("timeout_seconds", None))
-        interval = _interval(fields.pop("checkpoint_seconds", 0.0))
+        interval = _interval("checkpoint_seconds", fields.pop("checkpoint_seconds", 0.0))
+        schedule = _preview_schedule(fields.pop("previews", 0), fields.pop("preview_seconds", 0.0))
         resume = fields.pop("resume").tobytes() if "resume" in fields else None
         params = resolve(parse(_loose(fields)), pipeline.card)
         warnings: tuple[str, ...] = ()
@@ -260,8 +266,26 @@ class TritonPythonModel:
             state = await asyncio.to_thread(lambda: read_checkpoint(resume, identity()))
         if state is not None:
             pb_utils.Logger.log_info(f"job {request_id} goes on after step {state.steps_done}")
-        sender = self._checkpoint_sender(identity, params.num_inference_steps, interval, responder, request_id)
-        job = Job(pipeline, params, responder.is_cancelled, responder.progress, timeout, need, state, sender.offer)
+        steps, colours = params.num_inference_steps, self._colours[pipeline.card.components.vae]
+
+        def warn(message: str) -> None:
+            pb_utils.Logger.log_warn(f"job {request_id}: {printable(message, LONGEST_MESSAGE)}")
+
+        checkpoints = CheckpointSender(
+            identity, steps, interval, self._max_checkpoint_bytes, responder.checkpoint, warn
+        )
+        previews = PreviewSender(schedule, steps, colours, responder.preview, warn)
+        job = Job(
+            pipeline,
+            params,
+            responder.is_cancelled,
+            responder.progress,
+            timeout,
+            need,
+            state,
+            checkpoints.offer,
+            previews.offer,
+        )
         heartbeat = asyncio.create_task(_beat(job, responder))
         models = route(pipeline.card, params.image is not None)
         try:
@@ -270,9 +294,11 @@ class TritonPythonModel:
                     async for frames in chunks:
                         pixels = await asyncio.to_thread(to_uint8, frames)
                         await responder.frames(pixels, job.progress)
+            await previews.finish()
         finally:
             heartbeat.cancel()
-            await sender.close()
+            await checkpoints.close()
+            await previews.close()
         done = _report(job)
         done = done.model_copy(update={"warnings": (*warnings, *done.warnings)})
         await responder.last(done)
@@ -284,14 +310,6 @@ class TritonPythonModel:
         components = ("transformer",) if card.components.transformer_2 is None else ("transformer", "transformer_2")
         used = [adapters.shared(params.lora, component) for component in components]
         return job_identity(self._identities[card.id], params, used)
-
-    def _checkpoint_sender(
-        self, identity: Callable[[], str], steps: int, interval: float, responder: Responder, request_id: str
-    ) -> CheckpointSender:
-        def warn(message: str) -> None:
-            pb_utils.Logger.log_warn(f"job {request_id}: {printable(message, LONGEST_MESSAGE)}")
-
-        return CheckpointSender(identity, steps, interval, self._max_checkpoint_bytes, responder.checkpoint, warn)
 
     async def _evaluate(self, model: str, inputs: Inputs) -> torch.Tensor:
         """One transformer batch."""
@@ -315,10 +333,18 @@ def _timeout(seconds: float | None) -> float | None:
     return seconds
 
 
-def _interval(seconds: float) -> float:
+def _interval(field: str, seconds: float) -> float:
     if not 0 <= seconds < math.inf:
-        raise InvalidRequest(f"must be a number of seconds, or 0 for none, got {seconds}", "checkpoint_seconds")
+        raise InvalidRequest(f"must be a number of seconds, or 0 for none, got {seconds}", field)
     return seconds
+
+
+def _preview_schedule(count: int, seconds: float) -> PreviewSchedule:
+    if not 0 <= count <= MAX_PREVIEWS:
+        raise InvalidRequest(f"must be from 0 to {MAX_PREVIEWS}, got {count}", "previews")
+    if count and seconds:
+        raise InvalidRequest("has no meaning beside previews, which says how many there are", "preview_seconds")
+    return PreviewSchedule(count, _interval("preview_seconds", seconds))
 
 
 def _loose(fields: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipelines.ensemble.text_input import read_object, read_text
 from pipelines.unstoppable import until_done
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
-from protocol.events import Checkpoint, Event, Failed, Progress
+from protocol.events import Checkpoint, Event, Failed, Preview, Progress
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -74,6 +74,10 @@ class Responder:
     async def checkpoint(self, event: Checkpoint, part: NDArray[np.uint8]) -> None:
         """Send a part of a checkpoint [n]."""
         await self._send(event, pb_utils.Tensor("checkpoint", part))
+
+    async def preview(self, event: Preview, pixels: NDArray[np.uint8]) -> None:
+        """Send a preview [height, width, 3]."""
+        await self._send(event, pb_utils.Tensor("preview", pixels))
 
     async def last(self, event: Event) -> None:
         """Send the request's last event."""

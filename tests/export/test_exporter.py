@@ -36,6 +36,7 @@ FILES = {
         "bands_first.onnx.data",
         "bands_next.onnx",
         "bands_next.onnx.data",
+        "colours.json",
         "middle_first.onnx",
         "middle_next.onnx",
         "middle_next.onnx.data",

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 
-from frontend.generators.generator import Checkpoint, Event, Frames
+from frontend.generators.generator import Checkpoint, Event, Frames, Preview
 from protocol.events import Done, JobTimings, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
@@ -43,6 +43,8 @@ class FakeGenerator:
         """what a job can go on from after its first step, where checkpoints are asked for"""
         self.resumed: list[bytes | None] = []
         """what each call went on from"""
+        self.previews = 0
+        """how many there are where only their distance is said"""
         self.resume_error: Exception | None = None
         """what going on from a checkpoint ends with"""
 
@@ -75,6 +77,8 @@ class FakeGenerator:
         timeout_seconds: float,
         checkpoint_seconds: float = 0,
         resume: bytes | None = None,
+        previews: int = 0,
+        preview_seconds: float = 0,
     ) -> AsyncGenerator[Event, None]:
         self.jobs[request_id] = params = spec
         self.timeouts.append(timeout_seconds)
@@ -89,6 +93,10 @@ class FakeGenerator:
             if error is not None:
                 raise error
             await self.step_gate.wait()
+            count = previews or (self.previews if preview_seconds else 0)
+            for step in range(1, count + 1):
+                await asyncio.sleep(0.1 if step == 1 else 0.01)  # for who listens once the job is made
+                yield Preview(np.full((2, 4, 3), 10 * step, np.uint8), step, params.num_inference_steps)
             frames = params.num_frames - self.drop_frames
             for first in range(0, frames, CHUNK_FRAMES):
                 count = min(CHUNK_FRAMES, frames - first)

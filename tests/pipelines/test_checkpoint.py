@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipelines.checkpoint import read_checkpoint, write_checkpoint
-from pipelines.denoise import denoise
+from pipelines.denoise import Estimate, denoise
 from pipelines.schedulers import make_dynamic_scheduler, make_scheduler
 from pipelines.solver_state import SolverState
 from protocol.errors import InvalidRequest
@@ -48,13 +48,17 @@ class Sampled:
         self.evaluations += 1
         return torch.sin(3 * latents) + latents * float(timestep) / 500
 
-    async def after_step(self, state: SolverState) -> None:
+    async def after_step(self, state: SolverState, estimate: Estimate | None) -> None:
         self.states.append(state)
+
+
+def as_they_are(latents: torch.Tensor) -> torch.Tensor:
+    return latents
 
 
 async def sample(scheduler: Any, resume: SolverState | None = None) -> Sampled:
     sampled = Sampled()
-    sampled.latents = await denoise(NOISE, scheduler, sampled.velocity, sampled.after_step, resume)
+    sampled.latents = await denoise(NOISE, scheduler, sampled.velocity, as_they_are, sampled.after_step, resume)
     return sampled
 
 

@@ -13,6 +13,7 @@ import torch
 from export.tokenizer import fast_tokenizer
 from pipelines.condition_cache import ConditionCache
 from pipelines.conditions import TextConditions
+from pipelines.denoise import Estimate
 from pipelines.families import FAMILIES, Pipeline
 from pipelines.lora.adapters import Adapters
 from pipelines.lora.folder import LoraFolder
@@ -86,8 +87,9 @@ async def test_no_step_reads_anything_on_the_host(card: ModelCard, solver: str, 
     params = resolve(parse(fields), card)
     steps = []
 
-    async def after_step(state: SolverState) -> None:
+    async def after_step(state: SolverState, estimate: Estimate | None) -> None:
         steps.append(state.steps_done)
+        assert estimate is None or estimate().device == META
 
     text = TextConditions(torch.zeros(1, 8, 4), torch.zeros(1, 8, 4))  # they may come from the host
     image = await pipeline.encode_image(params)
@@ -103,7 +105,7 @@ async def test_what_a_model_answers_elsewhere_is_brought_to_the_latents(card: Mo
     models = OnDevice(card, transformer=torch.device("cpu"))
     params = resolve(parse({"prompt": "a cat", "num_inference_steps": 2}), card)
 
-    async def after_step(state: SolverState) -> None:
+    async def after_step(state: SolverState, estimate: Estimate | None) -> None:
         pass
 
     text = TextConditions(torch.zeros(1, 8, 4), torch.zeros(1, 8, 4))

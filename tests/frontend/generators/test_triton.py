@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from frontend.errors import EngineFailed, EngineStalled, EngineUnavailable
-from frontend.generators.generator import Event, Frames
+from frontend.generators.generator import Event, Frames, Preview
 from frontend.generators.triton import TritonGenerator
 from frontend.launcher_status import LauncherStatus
 from protocol.errors import DeadlineExceeded, InvalidRequest, ModelFailed, PipelineError, QueueFull
@@ -63,9 +63,9 @@ async def generator_at(url: str, launcher_status: LauncherStatus | None = None) 
 
 
 async def events_of(
-    generator: TritonGenerator, job: AnySpec, request_id: str = "test", timeout_seconds: float = 60
+    generator: TritonGenerator, job: AnySpec, request_id: str = "test", timeout_seconds: float = 60, **options: Any
 ) -> list[Event]:
-    stream = generator.generate(CARD.id, job, request_id=request_id, timeout_seconds=timeout_seconds)
+    stream = generator.generate(CARD.id, job, request_id=request_id, timeout_seconds=timeout_seconds, **options)
     async with aclosing(stream) as events:
         return [event async for event in events]
 
@@ -88,6 +88,25 @@ async def test_the_report_says_what_was_used_and_how_long_it_took(generator: Tri
     assert isinstance(done, Done)
     assert (done.model, done.spec) == (CARD.id, params(seed=5))
     assert done.timings.decode_seconds == 0.4
+
+
+@pytest.mark.parametrize("options", [{"previews": 2}, {"preview_seconds": 0.5}])
+async def test_previews_come_where_they_are_asked_for(
+    generator: TritonGenerator, triton: Scripted, options: dict[str, Any]
+) -> None:
+    events = await events_of(generator, params(num_inference_steps=2), f"previews {options}", **options)
+    previews = [event for event in events if isinstance(event, Preview)]
+    assert [(one.steps_done, one.steps, one.pixels.tolist()) for one in previews] == [
+        (step, 2, [[[step] * 3] * 3] * 2) for step in (1, 2)
+    ]
+    (entry,) = [entry for entry in triton.log() if entry.get("request_id") == f"previews {options}"]
+    assert entry["fields"].items() >= options.items()
+    assert not any(isinstance(event, Preview) for event in await events_of(generator, params(num_inference_steps=2)))
+
+
+async def test_a_preview_without_its_pixels_breaks_the_contract(generator: TritonGenerator) -> None:
+    with pytest.raises(EngineFailed, match="a preview came without its pixels"):
+        await events_of(generator, params("preview without pixels"), previews=1)
 
 
 async def test_every_parameter_arrives_exactly(generator: TritonGenerator, triton: Scripted) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from frontend.errors import EngineStalled, EngineUnavailable
 from frontend.jobs.checkpoints import Checkpoints
-from frontend.jobs.events import PartEvent
+from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.patience import MAX_LOSSES, PatientRunner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
@@ -34,7 +34,7 @@ class Engine:
 
 
 async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Output]]:
-    async def tell(event: PartEvent) -> None:
+    async def tell(event: PartEvent | PartPreview) -> None:
         assert event == BEGUN
 
     runner = PatientRunner(engine, lambda job_id: awaited, pause_seconds=0)

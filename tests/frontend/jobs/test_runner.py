@@ -11,7 +11,7 @@ from PIL import Image
 
 from frontend.errors import EngineFailed
 from frontend.generators.generator import Frames
-from frontend.jobs.events import PartEvent
+from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.runner import JobRunner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
@@ -28,9 +28,9 @@ def generator() -> FakeGenerator:
 
 
 async def run(
-    generator: FakeGenerator, spec: JobSpec, heard: list[PartEvent] | None = None
+    generator: FakeGenerator, spec: JobSpec, heard: list[PartEvent | PartPreview] | None = None
 ) -> list[tuple[bytes, Output]]:
-    async def tell(event: PartEvent) -> None:
+    async def tell(event: PartEvent | PartPreview) -> None:
         if heard is not None:
             heard.append(event)
 
@@ -66,10 +66,10 @@ async def test_the_generator_gets_the_spec(generator: FakeGenerator) -> None:
 
 
 async def test_each_parts_events_are_told_in_order(generator: FakeGenerator) -> None:
-    heard: list[PartEvent] = []
+    heard: list[PartEvent | PartPreview] = []
     await run(generator, video_spec(2), heard)
     for part in (0, 1):
-        events = [event.progress for event in heard if event.part == part]
+        events = [event.progress for event in heard if isinstance(event, PartEvent) and event.part == part]
         assert events == [Progress(steps_done=1, steps=2, frames_done=0, frames=9)]
 
 

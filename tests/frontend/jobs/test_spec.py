@@ -22,6 +22,15 @@ def test_it_survives_json(spec: JobSpec) -> None:
     assert read.samples == spec.samples
 
 
+def test_one_that_was_kept_before_there_were_partial_images_has_none() -> None:
+    spec = image_spec()
+    kept = spec.model_dump_json(exclude={"partial_images"})
+    assert "partial_images" not in kept
+    assert JobSpec.model_validate_json(kept) == spec
+    asked = spec.model_copy(update={"partial_images": 2})
+    assert JobSpec.model_validate_json(asked.model_dump_json()).partial_images == 2
+
+
 def test_every_digit_survives_json() -> None:
     fields = {"prompt": "a fox 🦊\0\n", "seed": MAX_SEED, "guidance_scale": 0.1, "flow_shift": 12.7, "lora": LORAS}
     sampling = resolve(parse(fields), model_card())

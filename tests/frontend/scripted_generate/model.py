@@ -19,7 +19,8 @@ import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-INPUTS = ("task", "model", "prompt", "sampling_parameters", "timeout_seconds", "checkpoint_seconds")
+OPTIONS = ("timeout_seconds", "checkpoint_seconds", "previews", "preview_seconds")
+INPUTS = ("task", "model", "prompt", "sampling_parameters", *OPTIONS)
 TIMINGS = {
     "queue_seconds": 0.1,
     "text_seconds": 0.2,
@@ -86,6 +87,8 @@ class TritonPythonModel:
             send(sender, **counts, steps_done=step, frames_done=0)
             if fields.get("checkpoint_seconds") and step > 0:
                 send_checkpoint(sender, state)
+            if (fields.get("previews") or fields.get("preview_seconds")) and step > 0:
+                send_preview(sender, step, steps, with_pixels=prompt != "preview without pixels")
             if prompt == "steady":
                 await asyncio.sleep(0.3)
             if step == 1:
@@ -154,12 +157,16 @@ def send_checkpoint(sender: pb_utils.InferenceResponseSender, state: State) -> N
         sender.send(pb_utils.InferenceResponse([*tensors, pb_utils.Tensor("checkpoint", part)]))
 
 
+def send_preview(sender: pb_utils.InferenceResponseSender, step: int, steps: int, with_pixels: bool) -> None:
+    event = {"type": "preview", "steps_done": step, "steps": steps}
+    tensors = [pb_utils.Tensor("event", np.array([json.dumps(event).encode()], np.object_))]
+    if with_pixels:
+        tensors.append(pb_utils.Tensor("preview", np.full((2, 3, 3), step, np.uint8)))
+    sender.send(pb_utils.InferenceResponse(tensors))
+
+
 def used(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in fields.items()
-        if name not in ("model", "image", "timeout_seconds", "checkpoint_seconds")
-    }
+    return {name: value for name, value in fields.items() if name not in ("model", "image", *OPTIONS)}
 
 
 def send(

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from pipelines.conditions import TextConditions
+from pipelines.denoise import AfterStep
 from pipelines.families import FAMILIES
 from pipelines.solver_state import SolverState
 from protocol.sampling import SPECS, WanSpec
+from runtime.latent_colours import LatentColours
 from tests.model_cards import model_card
 from tests.runtime.test_bands import PLAN
 
@@ -24,6 +26,8 @@ from .backend_utils import InferenceRequest, Tensor
 if TYPE_CHECKING:
     from pipelines.ensemble.model import TritonPythonModel
 
+COLOURS = LatentColours(weights=((0.01, 0.02, 0.03),) * 16, bias=(0.1, 0.1, 0.1))
+"""grey that turns blue"""
 MODULE = "triton_python_backend_utils"
 PARAMETERS = {
     "max_running_jobs": 1,
@@ -81,13 +85,14 @@ class Scripted:
         params: Any,
         text: Any,
         image: Any,
-        after_step: Callable[[SolverState], Awaitable[None]],
+        after_step: AfterStep,
         resume: SolverState | None = None,
     ) -> torch.Tensor:
         done = 0 if resume is None else resume.steps_done
         for step in range(done + 1, 4):
             await self._begin("step")
-            await after_step(SolverState(step, torch.full((1,), float(step))))
+            estimate = torch.full((1, 16, 3, 4, 6), float(step))
+            await after_step(SolverState(step, torch.full((1,), float(step))), lambda: estimate)  # noqa: B023
         return torch.zeros(1)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:
@@ -126,6 +131,7 @@ def generate(
     vae = tmp_path / Scripted.card.components.vae / "1"
     vae.mkdir(parents=True)
     PLAN.write(vae)
+    COLOURS.write(vae)
     parameters = {name: {"string_value": str(value)} for name, value in PARAMETERS.items()}
     threads = torch.get_num_threads()
     model = TritonPythonModel()

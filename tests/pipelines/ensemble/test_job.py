@@ -1,13 +1,14 @@
 """A job's phases, progress, cancellation and deadline, with a pipeline that only counts."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 import torch
 
 from pipelines.conditions import TextConditions
+from pipelines.denoise import AfterStep
 from pipelines.ensemble.admission import Admission
 from pipelines.ensemble.job import WATCH_SECONDS, Job
 from pipelines.solver_state import SolverState
@@ -39,15 +40,15 @@ class CountingPipeline:
         params: WanSpec,
         text: TextConditions,
         image: torch.Tensor | None,
-        after_step: Callable[[SolverState], Awaitable[None]],
+        after_step: AfterStep,
         resume: SolverState | None = None,
     ) -> torch.Tensor:
         done = 0 if resume is None else resume.steps_done
-        await after_step(SolverState(done, torch.zeros(1)))
+        await after_step(SolverState(done, torch.zeros(1)), None)
         for step in range(done + 1, params.num_inference_steps + 1):
             await asyncio.sleep(self.step_seconds)
             self.steps = step
-            await after_step(SolverState(step, torch.zeros(1)))
+            await after_step(SolverState(step, torch.zeros(1)), lambda: torch.zeros(1))
         return torch.zeros(1)
 
     async def decode(self, latents: torch.Tensor) -> AsyncGenerator[torch.Tensor]:

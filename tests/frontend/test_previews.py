@@ -1,0 +1,134 @@
+"""What clients see of a video or image before it is done, over HTTP."""
+
+import base64
+import io
+import time
+from typing import Any
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from fastapi import FastAPI
+from openai.types import ImageGenPartialImageEvent
+from PIL import Image
+
+from frontend.app import create_app
+from frontend.media.preview import preview_webp
+from frontend.settings import Settings
+from tests.frontend.conftest import NOWHERE, Serve
+from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.test_video_events import SMALL, Heard, parsed
+from tests.model_cards import model_card, text_to_image_card
+
+
+@pytest.fixture
+def generator() -> FakeGenerator:
+    generator = FakeGenerator([model_card(), text_to_image_card()])
+    generator.previews = 2
+    return generator
+
+
+def image_of(b64_json: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(b64_json)))
+
+
+def streamed(url: str, **params: Any) -> list[Heard]:
+    with httpx.stream(
+        "POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}, params=params, timeout=30
+    ) as response:
+        assert response.status_code == 200
+        return list(parsed(response.iter_lines()))
+
+
+def test_a_stream_shows_previews_to_who_asks(serve: Serve, app: FastAPI) -> None:
+    with serve(app) as url:
+        heard, without = streamed(url, previews=True), streamed(url)
+    previews = [event for event in heard if event.type == "video.preview"]
+    assert [event.data["step"] for event in previews] == [1, 2]
+    assert heard[-1].type == "video_generation.completed"
+    for event in previews:
+        assert event.id is None  # they say nothing of the state, which ids tell
+        assert event.data.items() >= {"index": 0, "steps": 2, "width": 32, "height": 16}.items()
+        image = image_of(event.data["b64_json"])
+        assert (image.format, image.size) == ("WEBP", (32, 16))
+    assert "video.preview" not in [event.type for event in without]
+
+
+def test_who_comes_late_or_comes_back_sees_the_latest(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
+    with serve(app) as url:
+        body = {**SMALL, "prompt": "a fox", "n": 1}
+        created = httpx.post(f"{url}/v1/videos", json=body, headers={"Prefer": "respond-async"}).json()
+        events = f"{url}/v1/videos/{created['id']}/events"
+        with httpx.stream("GET", events, params={"previews": True}, timeout=30) as response:
+            heard = list(parsed(response.iter_lines()))
+        assert [event.type for event in heard][-1] == "video.completed"
+        again = httpx.get(events, params={"previews": True}, headers={"Last-Event-ID": str(heard[-1].id)})
+    assert again.status_code == 204
+    assert [event.data["step"] for event in heard if event.type == "video.preview"][-1:] == [2]
+    ids = [event.id for event in heard if event.type != "video.preview"]
+    assert None not in ids
+    assert len(ids) == len(set(ids))
+
+
+def test_a_server_that_turns_them_off_has_none(serve: Serve, generator: FakeGenerator) -> None:
+    app = create_app(Settings(triton_metrics_url=NOWHERE, preview_seconds=0), generator)
+    with serve(app) as url:
+        assert "video.preview" not in [event.type for event in streamed(url, previews=True)]
+
+
+def test_a_preview_has_the_proportions_of_its_video_and_no_more_pixels() -> None:
+    pixels = np.zeros((60, 104, 3), np.uint8)
+    for size, expected in (((832, 480), (256, 148)), ((480, 832), (148, 256)), ((64, 48), (64, 48))):
+        file = preview_webp(pixels, *size)
+        assert (file.width, file.height) == expected
+        assert Image.open(io.BytesIO(file.content)).size == expected
+
+
+# OpenAI's partial images
+
+
+def partials(url: str, count: int, **options: Any) -> list[Any]:
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+    return list(
+        client.images.generate(
+            prompt="x",
+            model="toy-qwen-image",
+            stream=True,
+            partial_images=count,
+            extra_body={"size": "32x16", "num_inference_steps": 8},
+            **options,
+        )
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
+def test_openais_sdk_gets_as_many_partial_images_as_it_asks_for(
+    serve: Serve, app: FastAPI, count: int, output_format: Any
+) -> None:
+    before = int(time.time())
+    with serve(app) as url:
+        *partial, last = partials(url, count, output_format=output_format)
+    assert last.type == "image_generation.completed"
+    assert [event.partial_image_index for event in partial] == list(range(count))
+    for number, event in enumerate(partial, start=1):
+        ImageGenPartialImageEvent.model_validate(event.model_dump(), strict=True)
+        assert (event.type, event.size, event.quality) == ("image_generation.partial_image", "32x16", "auto")
+        assert (event.background, event.output_format) == ("opaque", output_format)
+        assert event.created_at >= before
+        image = image_of(event.b64_json)
+        assert (image.format, image.size) == (output_format.upper(), (32, 16))
+        assert np.abs(np.asarray(image).astype(int) - 10 * number).max() <= 3
+
+
+def test_partial_images_of_several_images_say_of_which(serve: Serve, app: FastAPI) -> None:
+    with serve(app) as url:
+        *partial, first, second = partials(url, 2, n=2)
+    assert [first.type, second.type] == ["image_generation.completed"] * 2
+    assert sorted((event.index, event.partial_image_index) for event in partial) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_no_partial_images_are_sent_unless_they_are_asked_for(serve: Serve, app: FastAPI) -> None:
+    with serve(app) as url:
+        assert [event.type for event in partials(url, 0)] == ["image_generation.completed"]
