@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import triton_python_backend_utils as pb_utils
+from opentelemetry.trace import SpanKind
 
 from pipelines.checkpoint import read_checkpoint
 from pipelines.condition_cache import ConditionCache
@@ -30,7 +31,7 @@ from pipelines.ensemble.memory import MemoryBudget, MemoryEstimate
 from pipelines.ensemble.metrics import Metrics
 from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.residency import Residency
-from pipelines.ensemble.responses import Responder, read_fields
+from pipelines.ensemble.responses import Responder, read_fields, read_span
 from pipelines.ensemble.settings import Settings
 from pipelines.ensemble.swapping import LauncherControl, SwappingEvaluate, SwappingRunner, route
 from pipelines.frames import to_uint8
@@ -50,6 +51,8 @@ from protocol.sampling import Spec
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
 from runtime.placement import sampling_device
+from tracing.export import TRITON, start_traces, stop_traces
+from tracing.spans import describe, span, trace_id
 
 with without_torch_compiler():
     from pipelines.families import Pipeline, Pipelines
@@ -65,6 +68,7 @@ FINALIZE_SECONDS = 2.0
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = Settings.read(json.loads(args["model_config"]))
+        start_traces(TRITON)
         # Schedulers work on small tensors; more threads would only take cores from the leaf models.
         torch.set_num_threads(1)
         self._metrics = Metrics(args["model_name"], args["model_version"])
@@ -125,6 +129,7 @@ class TritonPythonModel:
         with suppress(TimeoutError):  # a call of another model is under way
             ended.result(FINALIZE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        stop_traces()
 
     def _run_jobs(self) -> None:
         if self._device.type == "cuda":
@@ -157,7 +162,12 @@ class TritonPythonModel:
                 case "refresh":
                     await responder.last(await self._refresh())
                 case "generate":
-                    await self._generate(fields, responder, request_id)
+                    with span(
+                        "generate job", {"request_id": request_id}, parent=read_span(request), kind=SpanKind.SERVER
+                    ):
+                        if of_trace := trace_id():
+                            request_id = f"{request_id} (trace {of_trace})"
+                        await self._generate(fields, responder, request_id)
                 case _:
                     raise InvalidRequest("must be generate, describe or loras", "task")
         except Cancelled as error:
@@ -253,6 +263,9 @@ class TritonPythonModel:
         warnings: tuple[str, ...] = ()
         if params.lora:
             warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+        describe(
+            {"model": pipeline.card.id, "width": params.width, "height": params.height, "frames": params.num_frames}
+        )
         need = self._estimate.of(params, pipeline.card)
         identity = cache(partial(self._identity, params, pipeline.card))
         state = None
