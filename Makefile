@@ -41,7 +41,7 @@ stop: ## Stop what `make serve` started
 # tests of one file share servers, so a file stays with one worker
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 # where those with the marker `unit` are; the others take long to import
-UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime)
+UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime tracing)
 
 .PHONY: test
 test: lint ## Lint, then run the tests

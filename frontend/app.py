@@ -56,6 +56,7 @@ from frontend.services import Services
 from frontend.settings import Settings
 from frontend.storage.opening import open_storage
 from frontend.video_files import VideoFiles
+from tracing.export import FRONTEND, start_traces, stop_traces
 
 _API_KEY = HTTPBearer(
     auto_error=False, scheme_name="API key", description="Made by `tritonreel keys add NAME`; not every server asks."
@@ -73,6 +74,7 @@ A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the l
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
+_UNTRACED = ("/health", "/metrics", "/docs", "/redoc", "/openapi.json")
 _VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events)
 _TAGS = [
     {"name": "videos", "description": "Make videos."},
@@ -138,6 +140,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        start_traces(FRONTEND)
         _announce(access)
         async with services.http:
             await generator.open()
@@ -152,6 +155,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
                 await storage.close()
                 await services.images.close()
                 await generator.close()
+                stop_traces()
 
     app = FastAPI(
         title="Tritonreel",
@@ -159,6 +163,14 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
         lifespan=lifespan,
+        # Its spans begin and end around all middleware. It makes them where `start_traces` has begun to export.
+        telemetry={
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope["path"].startswith(_UNTRACED),
+        },
     )
     app.state.services = services
     app.state.stop = stop

@@ -37,6 +37,7 @@ from protocol.repository import ENSEMBLE, RepositoryStamp
 from protocol.residency import JOB_MEMORY_VARIABLE, SWAP_VARIABLE, Swap
 from protocol.served import SERVED_VARIABLE, Served
 from runtime.engine import EngineUnusable
+from tracing.export import FRONTEND, SERVICE_VARIABLE, service_name, traces_url
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,13 @@ _CUDA_POOL_BYTES = 512 * 2**20
 # lock has no key: Triton waits for a header of this name, and gRPC refuses any request that has capitals in such a
 # name. A secret would be none, as every user can read the arguments of every process.
 _LOCKED = "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:NO-KEY-OPENS-THIS=-"
+
+# Triton's own spans: of each request whose headers say which trace it is a part of, and of no other one, which the rate
+# sees to. It takes the collector's address and headers from the environment, where fewer can read them than here. 2.51
+# takes the headers as they are, so a blank there must not be percent-encoded; it logs two lines of each batch that it
+# cannot send; and it loses the spans of one request in ten or so, on which `generate` does not rely.
+_TRACES = ("mode=opentelemetry", "level=TIMESTAMPS", f"rate={2**31 - 1}")
+_SERVICE = "opentelemetry,resource=service.name"
 
 
 class TritonServer:
@@ -402,6 +410,8 @@ class TritonServer:
                 arguments.append(f"--cuda-memory-pool-byte-size={gpu.index}:{_CUDA_POOL_BYTES}")
         if settings.log_level == "debug":
             arguments.append("--log-verbose=1")
+        if self._service:
+            arguments += [f"--trace-config={setting}" for setting in (*_TRACES, f"{_SERVICE}={self._service}")]
         return arguments
 
     def _told_to_models(self) -> dict[str, str]:
@@ -417,7 +427,13 @@ class TritonServer:
             SWAP_VARIABLE: self._swap_of_models(),
             WEIGHTS_BUDGET_VARIABLE: "" if job_bytes is None or self.residency is None else str(self.residency.budget),
             JOB_MEMORY_VARIABLE: str(job_bytes) if job_bytes is not None else "",
+            **({SERVICE_VARIABLE: self._service} if self._service else {}),
         }
+
+    @property
+    def _service(self) -> str | None:
+        """What tritonserver is called in traces; None where there are none."""
+        return f"{service_name(FRONTEND)}-triton" if traces_url() else None
 
     @property
     def _swaps(self) -> bool:

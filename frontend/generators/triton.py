@@ -25,6 +25,7 @@ from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
 from protocol.sampling import AnySpec
 from protocol.triton_messages import says_model_is_away
+from tracing.spans import carrier, is_sampled
 
 MODEL = "generate"
 DESCRIBE_TIMEOUT_SECONDS = 2.0
@@ -164,8 +165,10 @@ class TritonGenerator:
         Args:
             silence: seconds without a response after which the stream is given up.
         """
-        request = {"model_name": MODEL, "inputs": _tensors(inputs), "request_id": request_id}
-        call = self._client.stream_infer(_once(request))
+        span = carrier()
+        request = {"model_name": MODEL, "inputs": _tensors(inputs), "request_id": request_id, "parameters": span}
+        # The parameters are for `generate`; the headers for Triton's own spans, which it makes whether sampled or not.
+        call = self._client.stream_infer(_once(request), headers=span if is_sampled() else None)
         try:
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""Structured logs on standard error: one line an event, readable or JSON, with the id of its request."""
+"""Structured logs on standard error: one line an event, readable or JSON, with the ids of its request and trace."""
 
 import logging
 import textwrap
@@ -10,6 +10,7 @@ from structlog.types import EventDict, ExcInfo, Processor, WrappedLogger
 
 from frontend.http.request_id import current_request_id
 from protocol.printable import printable
+from tracing.spans import trace_id
 
 _LONGEST_LINE = 4_000
 """characters"""
@@ -23,7 +24,7 @@ def configure_logging(level: str, style: Literal["console", "json"]) -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        _add_request_id,
+        _add_ids,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
@@ -68,7 +69,9 @@ def _indented_traceback(file: TextIO, exc_info: ExcInfo) -> None:
     file.write("\n" + textwrap.indent(text, "  ", lambda line: True))
 
 
-def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _add_ids(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if request_id := current_request_id():
         event["request_id"] = request_id
+    if of_trace := trace_id():
+        event["trace_id"] = of_trace
     return event

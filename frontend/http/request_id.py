@@ -1,4 +1,4 @@
-"""A name for each request, shared by its log lines, its response and Triton's request id."""
+"""A name for each request, shared by its log lines, its span, its response and Triton's request id."""
 
 import re
 import uuid
@@ -6,6 +6,8 @@ from contextvars import ContextVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tracing.spans import describe
 
 HEADER = "X-Request-Id"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -35,6 +37,7 @@ class RequestIdMiddleware:
                 MutableHeaders(scope=message)[HEADER] = request_id
             await send(message)
 
+        describe({"request_id": request_id})
         token = _current.set(request_id)
         try:
             await self._app(scope, receive, send_with_id)

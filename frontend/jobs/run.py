@@ -13,6 +13,7 @@ from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, Output, fraction_done
 from protocol.events import Progress
+from tracing.spans import begin, fail, within
 
 
 class Runner(Protocol):
@@ -68,9 +69,15 @@ class Run:
         self._given_up = False
         self.broadcast.publish(Queued())
         self._checkpoints = store.checkpoints(job)
-        self._work = asyncio.create_task(runner.run(job.spec, self._hear, self._checkpoints))
-        # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
-        self.ended = asyncio.create_task(self._follow())
+        spec = job.spec
+        about: dict[str, str | int] = {"job_id": spec.id, "model": spec.model, "parts": len(spec.samples)}
+        if job.fence == 1:
+            begin("waiting", about, parent=spec.trace, since=spec.created_at).end()
+        self._span = begin("job", about | {"run": job.fence}, parent=spec.trace)
+        with within(self._span):
+            self._work = asyncio.create_task(runner.run(spec, self._hear, self._checkpoints))
+            # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
+            self.ended = asyncio.create_task(self._follow())
 
     async def cancel(self) -> None:
         """Stop the job, and return when it has stopped. Without effect on one that has ended."""
@@ -104,6 +111,8 @@ class Run:
             self.outcome = await self._end()
         except JobLost:
             self._given_up = True
+        finally:
+            self._end_span()
         if self._began is not None:
             self.seconds = time.monotonic() - self._began
         await self._checkpoints.close()
@@ -111,6 +120,16 @@ class Run:
             self.broadcast.publish(Interrupted())
         else:
             await self._checkpoints.remove()
+
+    def _end_span(self) -> None:
+        match self.outcome:
+            case None:
+                self._span.add_event("interrupted")
+            case JobCancelled():
+                self._span.add_event("cancelled")
+            case Exception() as error:
+                fail(self._span, error)
+        self._span.end()
 
     async def _end(self) -> FinishedJob | Exception | None:
         try:

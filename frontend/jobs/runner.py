@@ -3,15 +3,16 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
 
-from frontend.errors import EngineFailed, VideoNotFound
+from frontend.errors import EngineFailed, EngineUnavailable, VideoNotFound
 from frontend.generators.generator import Checkpoint, Frames, Generator, Preview
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
@@ -25,6 +26,7 @@ from frontend.storage.storage import FileName, Storage
 from protocol.errors import InvalidRequest
 from protocol.events import Done, Progress
 from protocol.sampling import AnySpec
+from tracing.spans import begin, fail, within
 
 T = TypeVar("T")
 Tell = Callable[[PartEvent | PartPreview], Awaitable[None]]
@@ -89,7 +91,7 @@ class JobRunner:
         if spec.extends is not None:
             await self._begin_with(spec.extends, encoding)
         report: Done | None = None
-        with self.metrics.jobs_in_flight.track_inprogress():
+        with self.metrics.jobs_in_flight.track_inprogress(), _span_of(spec, part) as answered:
             events = self.generator.generate(
                 spec.model,
                 sampling,
@@ -102,6 +104,7 @@ class JobRunner:
             )
             async with aclosing(events):
                 async for event in events:
+                    answered()
                     match event:
                         case Done():
                             report = event
@@ -127,6 +130,31 @@ class JobRunner:
             raise VideoNotFound(f"video {video_id!r}, which is to be extended, has been deleted", "video")
         async with spooled(self.storage, file) as video:
             await encoding.begin_with(frames_of(video))
+
+
+@contextmanager
+def _span_of(spec: JobSpec, part: int) -> Iterator[Callable[[], None]]:
+    """The span of what the generator does for a part; to be told when it has answered.
+
+    A try that finds the generator away leaves none: in an outage there can be any number of them.
+    """
+    span = begin("part", {"job_id": spec.id, "part": part, "model": spec.model}, kind=SpanKind.CLIENT)
+    is_worth_it = False
+
+    def answered() -> None:
+        nonlocal is_worth_it
+        is_worth_it = True
+
+    with within(span):
+        try:
+            yield answered
+        except BaseException as error:
+            is_worth_it = is_worth_it or not isinstance(error, EngineUnavailable)
+            fail(span, error)
+            raise
+        finally:
+            if is_worth_it:
+                span.end()
 
 
 class _Encoding:

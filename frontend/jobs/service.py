@@ -24,6 +24,7 @@ from frontend.jobs.worker import JobWorker, stop
 from frontend.metrics import Metrics
 from frontend.storage.storage import StoredFile
 from protocol.printable import quoted
+from tracing.spans import carrier, describe
 
 _POLL_SECONDS = 1.0
 _DEPARTURE_SECONDS = 2.0
@@ -126,8 +127,9 @@ class JobService:
             TooManyJobs, QueueFull: `limits` do not allow another one.
             JobsUnavailable, StorageError: it could not be kept.
         """
+        describe({"job_id": spec.id})
         job = Job(
-            spec=spec,
+            spec=spec.model_copy(update={"trace": carrier()}),
             owner=owner,
             request_hash=request_hash,
             idempotency=idempotency,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from frontend.jobs.product import Product
 from frontend.media.image_encoder import ImageEncoder
 from protocol.sampling import AnySpec
+from tracing.spans import Carrier
 
 
 def _read_image(value: Any) -> Any:
@@ -49,6 +50,8 @@ class JobSpec(BaseModel):
     """unix time of the request"""
     detached: bool = False
     """whether its client does not wait: that it leaves means nothing then"""
+    trace: Carrier = {}
+    """the span of the request, of which all runs of the job are parts"""
     remixed_from: str | None = None
     """id of the video that it varies"""
 

@@ -6,7 +6,7 @@ With progress, deadline and cancellation.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -15,6 +15,7 @@ from pipelines.ensemble.memory import MemoryNeed
 from protocol.errors import Cancelled, DeadlineExceeded, ModelFailed
 from protocol.events import Progress
 from protocol.sampling import Spec
+from tracing.spans import Attributes, begin, fail, happened, span
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +78,9 @@ class Job:
         Raises:
             PipelineError: why the job ended early.
         """
-        async with admission.place(self._watch, self.need, self._moved):
+        async with AsyncExitStack() as stack:
+            with span("queue"):
+                await stack.enter_async_context(admission.place(self._watch, self.need, self._moved))
             self.timings["queue_seconds"] = self._elapsed()
             self.check()
             with self._timed("text"):
@@ -86,11 +89,12 @@ class Job:
             self.check()
             with self._timed("image"):
                 image = await self._watched(self.pipeline.encode_image(self.params))
-            with self._timed("denoise"):
+            with self._timed("denoise", {"steps": self.progress.steps, "first_step": self.progress.steps_done}):
                 latents = await self._watched(
                     self.pipeline.sample(self.params, text, image, self._after_step, self.resume)
                 )
             decode_started = self._elapsed()
+            stack.enter_context(_span_of_decoding(self.params.num_frames))
             async with aclosing(self.pipeline.decode(latents)) as chunks:
                 while (frames := await self._watched(_next(chunks))) is not None:
                     self.check()
@@ -113,6 +117,7 @@ class Job:
 
     async def _after_step(self, state: "SolverState", estimate: "Estimate | None") -> None:
         self._advance(steps_done=state.steps_done)
+        happened("step", {"steps_done": state.steps_done})
         self.check()
         await self.report(self.progress)
         self.save(state)
@@ -144,13 +149,27 @@ class Job:
             self.check()
 
     @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
+    def _timed(self, phase: str, attributes: Attributes | None = None) -> Iterator[None]:
         started = self._elapsed()
-        yield
+        with span(phase, attributes):
+            yield
         self.timings[f"{phase}_seconds"] = self._elapsed() - started
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started
+
+
+@contextmanager
+def _span_of_decoding(frames: int) -> Iterator[None]:
+    """Not the current span meanwhile: its block yields to whoever takes the frames."""
+    made = begin("decode", {"frames": frames})
+    try:
+        yield
+    except BaseException as error:
+        fail(made, error)
+        raise
+    finally:
+        made.end()
 
 
 async def _next(chunks: "AsyncGenerator[torch.Tensor]") -> "torch.Tensor | None":

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import triton_python_backend_utils as pb_utils
+from opentelemetry.trace import SpanKind
 
 from pipelines.checkpoint import read_checkpoint
 from pipelines.condition_cache import ConditionCache
@@ -31,7 +32,7 @@ from pipelines.ensemble.metrics import Metrics
 from pipelines.ensemble.preview_sender import PreviewSchedule, PreviewSender
 from pipelines.ensemble.quick_import import without_torch_compiler
 from pipelines.ensemble.residency import Residency
-from pipelines.ensemble.responses import Responder, read_fields
+from pipelines.ensemble.responses import Responder, read_fields, read_span
 from pipelines.ensemble.settings import Settings
 from pipelines.ensemble.swapping import LauncherControl, SwappingEvaluate, SwappingRunner, route
 from pipelines.frames import to_uint8
@@ -52,6 +53,8 @@ from protocol.served import SERVED_VARIABLE, Served
 from runtime.bands import BandPlan
 from runtime.latent_colours import LatentColours
 from runtime.placement import sampling_device
+from tracing.export import TRITON, start_traces, stop_traces
+from tracing.spans import describe, span, trace_id
 
 with without_torch_compiler():
     from pipelines.families import Pipeline, Pipelines
@@ -68,6 +71,7 @@ MAX_PREVIEWS = 16
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         settings = Settings.read(json.loads(args["model_config"]))
+        start_traces(TRITON)
         # Schedulers work on small tensors; more threads would only take cores from the leaf models.
         torch.set_num_threads(1)
         self._metrics = Metrics(args["model_name"], args["model_version"])
@@ -129,6 +133,7 @@ class TritonPythonModel:
         with suppress(TimeoutError):  # a call of another model is under way
             ended.result(FINALIZE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
+        stop_traces()
 
     def _run_jobs(self) -> None:
         if self._device.type == "cuda":
@@ -161,7 +166,12 @@ class TritonPythonModel:
                 case "refresh":
                     await responder.last(await self._refresh())
                 case "generate":
-                    await self._generate(fields, responder, request_id)
+                    with span(
+                        "generate job", {"request_id": request_id}, parent=read_span(request), kind=SpanKind.SERVER
+                    ):
+                        if of_trace := trace_id():
+                            request_id = f"{request_id} (trace {of_trace})"
+                        await self._generate(fields, responder, request_id)
                 case _:
                     raise InvalidRequest("must be generate, describe or loras", "task")
         except Cancelled as error:
@@ -259,6 +269,9 @@ class TritonPythonModel:
         warnings: tuple[str, ...] = ()
         if params.lora:
             warnings = await asyncio.to_thread(self._pipelines.adapters(pipeline.card.id).check, params.lora)
+        describe(
+            {"model": pipeline.card.id, "width": params.width, "height": params.height, "frames": params.num_frames}
+        )
         need = self._estimate.of(params, pipeline.card)
         identity = cache(partial(self._identity, params, pipeline.card))
         state = None

@@ -3,6 +3,7 @@
 from __future__ import annotations  # Triton makes its classes later than it imports this
 
 import asyncio
+import json
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipelines.ensemble.text_input import read_object, read_text
 from pipelines.unstoppable import until_done
 from protocol.errors import Cancelled, InvalidRequest, PipelineError
 from protocol.events import Checkpoint, Event, Failed, Preview, Progress
+from tracing.spans import Carrier
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -39,6 +41,14 @@ def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
         else:
             fields[tensor.name()] = value
     return fields
+
+
+def read_span(request: pb_utils.InferenceRequest) -> Carrier:
+    """The span that the request is a part of: its client's, or Triton's own where that has sent none."""
+    given = json.loads(request.parameters())
+    if "traceparent" not in given and (context := request.trace().get_context()):
+        given = json.loads(context)
+    return {name: value for name in ("traceparent", "tracestate") if isinstance(value := given.get(name), str)}
 
 
 class Responder:

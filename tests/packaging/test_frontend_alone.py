@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 HEAVY = ("torch", "diffusers", "transformers", "onnxruntime", "onnx", "nvidia_pytriton", "pytriton", "typer")
 CHECK = f"""
 import importlib.util, sys
-import frontend.app, protocol.repository
+import frontend.app, protocol.repository, opentelemetry.exporter.otlp.proto.http.trace_exporter
 assert "site-packages" in frontend.__file__, frontend.__file__
 print([name for name in {HEAVY!r} if importlib.util.find_spec(name)])
 """
@@ -24,7 +24,7 @@ def test_the_frontend_alone_needs_neither_torch_nor_diffusers_nor_a_triton_serve
     project.mkdir()
     for file in ("pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
         shutil.copy(ROOT / file, project)
-    for package in ("frontend", "protocol"):
+    for package in ("frontend", "protocol", "tracing"):
         shutil.copytree(ROOT / package, project / package, ignore=shutil.ignore_patterns("__pycache__"))
     python = str(tmp_path / "venv" / "bin" / "python")
 

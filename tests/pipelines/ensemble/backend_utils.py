@@ -3,6 +3,7 @@
 It has the names that the real one has, and refuses what the real one refuses.
 """
 
+import json
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -90,6 +91,13 @@ class Sender:
         return self.cancelled
 
 
+class InferenceTrace:
+    """Of a request that Triton does not trace."""
+
+    def get_context(self) -> str | None:
+        return None
+
+
 class InferenceRequest:
     """As `generate` gets it."""
 
@@ -98,6 +106,8 @@ class InferenceRequest:
     ):
         self._inputs = list(inputs)
         self._request_id = request_id
+        self.custom_parameters: dict[str, str] = {}
+        """a test may add some"""
         self.sender = Sender(before or (lambda number, flags: None))
 
     def inputs(self) -> list[Tensor]:
@@ -105,6 +115,12 @@ class InferenceRequest:
 
     def request_id(self) -> str:
         return self._request_id
+
+    def parameters(self) -> str:
+        return json.dumps(self.custom_parameters)
+
+    def trace(self) -> InferenceTrace:
+        return InferenceTrace()
 
     def get_response_sender(self) -> Sender:
         return self.sender

@@ -13,6 +13,7 @@ import pytest
 
 from protocol.errors import InvalidRequest
 from protocol.events import Event, Failed, read_event
+from tests.recorded_spans import parent_of, recorded_spans, trace_of
 
 from .backend_utils import TRITONSERVER_RESPONSE_COMPLETE_FINAL as FINAL
 from .backend_utils import InferenceRequest, InferenceResponse, MetricFamily, TritonError
@@ -135,6 +136,31 @@ def test_whatever_is_raised_in_whatever_phase_ends_the_request_once(
     after = request()
     run(generate, after)
     assert error_of(after) is None, "the failed job has kept its place"
+
+
+@pytest.mark.parametrize("failing", [None, "text", "image", "step", "decode"])
+def test_the_phases_of_a_job_are_spans_in_the_trace_of_its_client(
+    generate: "TritonPythonModel", scripted: Scripted, failing: str | None
+) -> None:
+    if failing:
+        scripted.hooks[failing] = raising(InvalidRequest("hush", "width"))
+    made = request()
+    made.custom_parameters["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with recorded_spans() as recorded:
+        run(generate, made)
+        wait_until(lambda: len(recorded.named("generate job")) == 1)
+    (job,) = recorded.named("generate job")
+    assert (trace_of(job), parent_of(job)) == ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
+    assert (job.attributes or {}).get("error.type") == ("InvalidRequest" if failing else None)
+    phases = ["queue", "text", "image", "denoise", "decode"]
+    last = {"step": "denoise", None: "decode"}.get(failing, failing)
+    assert job.context is not None
+    for phase in phases[: phases.index(str(last)) + 1]:
+        (span,) = recorded.named(phase)
+        assert parent_of(span) == f"{job.context.span_id:016x}"
+        assert span.status.is_ok is (phase != last or failing is None)
+    assert "hush" not in recorded.text()
+    assert "a cat" not in recorded.text()
 
 
 def test_a_request_that_cannot_be_read_ends_with_why(generate: "TritonPythonModel") -> None:

@@ -1,0 +1,1 @@
+"""OpenTelemetry traces of the frontend and of `generate`; imports nothing of ours."""
