@@ -22,6 +22,9 @@ FAILURES = (OSError, BaseError)
 class ObjectStorage(ABC):
     """Files as objects of `store`."""
 
+    trouble: str | None = None
+    """see `Storage.trouble`; whoever stores a file here hears of it at once"""
+
     def __init__(self, store: LocalStore | S3Store) -> None:
         self._store = store
 

@@ -38,6 +38,8 @@ class SpooledStorage:
         self._damaged: set[str] = set()
         """keys of files that are not tried again"""
         self._later: asyncio.Task[None] | None = None
+        self.trouble: str | None = None
+        """see `Storage.trouble`"""
 
     async def start(self) -> None:
         """See `Storage.start`. What an earlier process has not uploaded is uploaded from now on."""
@@ -110,6 +112,10 @@ class SpooledStorage:
             try:
                 if path.exists():
                     await self._move(file, path)
+                    self.trouble = None
+            except (StorageUnavailable, StorageRefused, StorageFull) as error:
+                self.trouble = error.message
+                raise
             finally:
                 self._uploading.pop(file.name, None)
 

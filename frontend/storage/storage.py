@@ -50,6 +50,11 @@ class Storage(Protocol):
     Every method raises, besides what it says: StorageUnavailable, StorageRefused.
     """
 
+    @property
+    def trouble(self) -> str | None:
+        """Why files could not be stored when it was last tried; None if they could."""
+        ...
+
     async def start(self) -> None:
         """Call it first: remove what an earlier process has left half-written."""
         ...

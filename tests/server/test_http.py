@@ -1,6 +1,7 @@
 """The product over HTTP, whole: request in, MP4 out."""
 
 import asyncio
+import base64
 from fractions import Fraction
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from openai import OpenAI
 
-from tests.waiting import until
+from tests.waiting import until, wait_until
 
 from .running_server import RunningServer
 from .video import Video
@@ -144,3 +145,50 @@ def test_metrics_show_both_the_frontend_and_generate(server: RunningServer) -> N
     text = httpx.get(f"{server.url}/metrics").text
     for name in ("tritonreel_http_requests_total", "jobs_running", "step_batch_size_sum", "nv_inference_count"):
         assert f"\n{name}" in text
+
+
+def test_a_job_that_is_deleted_leaves_the_one_beside_it_alone(server: RunningServer) -> None:
+    """Both share the calls of the transformer until then."""
+    request = LONG | {"num_inference_steps": 40, "seed": 3}
+
+    def create(**fields: Any) -> str:
+        made = httpx.post(f"{server.url}/v1/videos", json=request | fields, headers={"Prefer": "respond-async"})
+        return str(made.json()["id"])
+
+    def video(job_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{server.url}/v1/videos/{job_id}").json()
+        return found
+
+    def frames(job_id: str) -> Any:
+        wait_until(lambda: video(job_id)["status"] == "completed")
+        content = httpx.get(f"{server.url}/v1/videos/{job_id}/content").content
+        return Video(base64.b64encode(content).decode()).frames.astype(int)
+
+    alone = frames(create())
+    beside, deleted = create(), create(seed=4)
+    wait_until(lambda: video(deleted)["progress"] >= 10)
+    assert httpx.delete(f"{server.url}/v1/videos/{deleted}").json()["deleted"]
+    assert video(beside)["status"] == "in_progress"
+    wait_until(lambda: server.metric("jobs_running") == 1)
+    # steps in a batch of another size round otherwise, which a lossy file makes more of
+    assert np.abs(frames(beside) - alone).mean() < 0.5
+    assert httpx.get(f"{server.url}/v1/videos/{deleted}").status_code == 404
+
+
+def test_jobs_that_are_deleted_give_their_memory_back(server: RunningServer) -> None:
+    def delete_one() -> None:
+        body = LONG | {"width": 256, "height": 256}
+        body.pop("size")
+        made = httpx.post(f"{server.url}/v1/videos", json=body, headers={"Prefer": "respond-async"}).json()["id"]
+        wait_until(lambda: httpx.get(f"{server.url}/v1/videos/{made}").json()["progress"] > 0)
+        httpx.delete(f"{server.url}/v1/videos/{made}")
+        wait_until(lambda: server.metric("jobs_running") == 0)
+
+    def resident() -> int:
+        return sum(process.memory_info().rss for process in server.processes())
+
+    delete_one()
+    before = resident()
+    for _ in range(4):
+        delete_one()
+    assert resident() < before + 2**26  # of the some hundred MiB that such a job takes

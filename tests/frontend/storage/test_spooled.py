@@ -67,6 +67,8 @@ async def test_storage_that_stays_away_is_the_reason_and_the_file_is_uploaded_la
     with pytest.raises(StorageUnavailable, match=r"the storage cannot be used \(connection refused\)"):
         await spooled.put(VIDEO, DATA, "video/mp4")
     assert "file waits for its upload" in caplog.text
+    assert spooled.trouble is not None
+    assert "connection refused" in spooled.trouble
     assert not any(secret in caplog.text for secret in KEYS.values())
     file = await spooled.head(VIDEO)
     assert file is not None
@@ -74,6 +76,7 @@ async def test_storage_that_stays_away_is_the_reason_and_the_file_is_uploaded_la
     assert await spooled.signed_url(file, 60) is None
     await asyncio.to_thread(s3.start)
     await until(lambda: waiting(spool) == [])
+    await until(lambda: spooled.trouble is None)
     assert await content(s3.bucket(), file) == DATA
     assert await content(spooled, file) == DATA
     await spooled.close()
