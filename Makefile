@@ -12,6 +12,8 @@ SUPPORTED := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12))
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt -e
+# of OpenAI, which a test runs where there is Node
+NODE_SDK := npm install --silent --no-audit --no-fund --prefix $(VENV)/node openai@6.49.0
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 INSTALLED_BENCH := $(VENV)/.installed-bench
@@ -120,6 +122,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): $(INSTALLED)
 	$(INSTALL) '.[dev]'
+	@if command -v npm > /dev/null; then $(NODE_SDK); fi
 	@touch $@
 
 $(INSTALLED_BENCH): $(INSTALLED)

@@ -30,4 +30,8 @@ await assert.rejects(client.videos.retrieve(made.id), (error) => error.status ==
 
 const images = await client.images.generate({ prompt: "x", response_format: "url" });
 assert.equal((await bytes(await fetch(images.data[0].url))).subarray(1, 4).toString(), "PNG");
+const events = [];
+const stream = await client.images.generate({ prompt: "x", stream: true, partial_images: 2 });
+for await (const event of stream) events.push(event.type.split(".")[1]);
+assert.deepEqual(events, ["partial_image", "partial_image", "completed"]);
 console.log("ok");
