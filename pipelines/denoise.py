@@ -49,13 +49,13 @@ async def denoise(
     await after_step(SolverState.of(scheduler, done, latents), None)
     for step, timestep in enumerate(scheduler.timesteps[done:], start=done + 1):
         prediction = await velocity(latents, timestep)
-        estimate = partial(_estimate, latents, prediction, scheduler.sigmas[step - 1], finish)
+        estimate = partial(estimate_finished, latents, prediction, scheduler.sigmas[step - 1], finish)
         latents = scheduler.step(prediction, timestep, latents, return_dict=False)[0]
         await after_step(SolverState.of(scheduler, step, latents), estimate)
     return finish(latents)
 
 
-def _estimate(
+def estimate_finished(
     latents: torch.Tensor,
     velocity: torch.Tensor,
     sigma: torch.Tensor,
