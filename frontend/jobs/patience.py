@@ -16,7 +16,8 @@ from protocol.errors import ModelFailed, QueueFull
 from protocol.events import Progress
 
 MAX_LOSSES = 5
-"""runs of one job in which a model failed, or the engine was lost after the first step: it may be for the job"""
+"""runs of one job that got no further than an earlier one, and in which a model failed, or the engine was lost after
+the first step: it may be for the job"""
 _OUTAGES = (EngineUnavailable, QueueFull, ModelFailed)
 _log = structlog.get_logger(__name__)
 
@@ -46,13 +47,15 @@ class PatientRunner:
 
     async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         """See `JobRunner.run`."""
-        losses = 0
+        losses, furthest = 0, 0
         pause = self._pause_seconds
         while True:
             ear = _Ear(tell, checkpoints)
             try:
                 return await self._runner.run(spec, ear.hear, checkpoints)
             except _OUTAGES as error:
+                if ear.reached > furthest:
+                    losses, furthest = 0, ear.reached
                 losses += ear.heard_a_step or isinstance(error, ModelFailed)
                 is_full = isinstance(error, QueueFull)
                 if not is_full and (self._is_awaited(spec.id) or losses >= MAX_LOSSES):
@@ -70,9 +73,17 @@ class _Ear:
         self._tell = tell
         self._checkpoints = checkpoints
         self._first: dict[int, Progress] = {}
+        self._latest: dict[int, Progress] = {}
+
+    @property
+    def reached(self) -> int:
+        """Steps and frames that were done."""
+        return sum(progress.steps_done + progress.frames_done for progress in self._latest.values())
 
     async def hear(self, event: PartEvent | PartPreview) -> None:
-        self.heard_a_step = self.heard_a_step or isinstance(event, PartPreview) or not self._waits(event)
+        if isinstance(event, PartEvent):
+            self._latest[event.part] = event.progress
+            self.heard_a_step = self.heard_a_step or not self._waits(event)
         await self._tell(event)
 
     def _waits(self, event: PartEvent) -> bool:

@@ -13,21 +13,24 @@ from protocol.errors import InvalidRequest, ModelFailed, QueueFull
 from protocol.events import Progress
 from tests.frontend.jobs.specs import completed, unsaved, video_spec
 
-BEGUN = PartEvent(0, Progress(steps_done=1, steps=2, frames_done=0, frames=9))
+
+def begun(step: int) -> PartEvent:
+    return PartEvent(0, Progress(steps_done=step, steps=100, frames_done=0, frames=9))
 
 
 class Engine:
     """Fails as it is told, then makes the video."""
 
-    def __init__(self, *errors: Exception, begins: bool = False) -> None:
+    def __init__(self, *errors: Exception, begins: bool = False, gets_on: bool = False) -> None:
         self.errors = list(errors)
         self.begins = begins
+        self.gets_on = gets_on
         self.runs = 0
 
     async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
         self.runs += 1
         if self.begins:
-            await tell(BEGUN)
+            await tell(begun(self.runs if self.gets_on else 1))
         if self.errors:
             raise self.errors.pop(0)
         return [(b"x", completed(spec).outputs[0])]
@@ -35,7 +38,7 @@ class Engine:
 
 async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Output]]:
     async def tell(event: PartEvent | PartPreview) -> None:
-        assert event == BEGUN
+        assert isinstance(event, PartEvent)
 
     runner = PatientRunner(engine, lambda job_id: awaited, pause_seconds=0)
     return await runner.run(video_spec(), tell, unsaved(video_spec()))
@@ -73,6 +76,13 @@ async def test_a_job_that_loses_the_engine_is_run_again_a_few_times(error: Excep
     with pytest.raises(type(error)):
         await run(engine)
     assert engine.runs == MAX_LOSSES
+
+
+@pytest.mark.parametrize("error", [EngineUnavailable("lost"), ModelFailed("died")])
+async def test_a_job_that_gets_further_each_time_is_run_again_however_often(error: Exception) -> None:
+    engine = Engine(*[error] * 50, begins=True, gets_on=True)
+    assert await run(engine)
+    assert engine.runs == 51
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("must be odd", "width"), RuntimeError("bug")])
