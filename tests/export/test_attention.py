@@ -60,7 +60,7 @@ def test_attention_becomes_multi_head_attention(
     save(model, tmp_path / "fused.onnx", external_above=10**9)
     operands = [torch.randn(3, *shape[1:]) for _ in range(3)]
     (attended,) = Session(tmp_path / "fused.onnx").run(*(x.numpy() for x in operands))
-    np.testing.assert_allclose(attended, module(*operands).numpy(), atol=1e-6)
+    np.testing.assert_allclose(attended, module(*operands).numpy(), atol=5e-6)  # some roundings of numbers up to 4
 
 
 def test_causal_attention_is_left_standard() -> None:

@@ -174,12 +174,17 @@ async def test_no_request_id_reaches_a_terminal_as_it_is(server: RunningServer) 
     await generate(server.grpc, request_id="good\x1b[2J\n\u202e" + "x" * 10_000, prompt=PROMPT, num_inference_steps=1)
     with pytest.raises(GenerateError):
         await generate(server.grpc, request_id="bad\x1b[2J\n\u202e", prompt="")
-    logs = "".join(file.read_text(errors="surrogateescape") for file in server.run_dir.rglob("*.log"))
-    lines = logs.replace("\\\\", "\\").splitlines()  # Triton quotes messages
-    assert any(r"job good\x1b[2J\n\u202exxx" in line for line in lines)
-    assert any(r"job bad\x1b[2J\n\u202e: invalid_request[prompt]" in line for line in lines)
-    assert "\x1b[2J" not in logs  # Triton's HTTP library colours a warning of its own
-    assert "x" * 300 not in logs
+
+    def logs() -> str:
+        return "".join(file.read_text(errors="surrogateescape") for file in server.run_dir.rglob("*.log"))
+
+    def logged(beginning: str) -> bool:
+        return any(beginning in line for line in logs().replace("\\\\", "\\").splitlines())  # Triton quotes messages
+
+    await until(lambda: logged(r"job good\x1b[2J\n\u202exxx"))
+    await until(lambda: logged(r"job bad\x1b[2J\n\u202e: invalid_request[prompt]"))
+    assert "\x1b[2J" not in logs()  # Triton's HTTP library colours a warning of its own
+    assert "x" * 300 not in logs()
 
 
 async def test_equal_prompts_are_encoded_once(server: RunningServer) -> None:

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
 PROMPT = b'{"prompt": "x"}'
+OPTIONS: dict[str, object] = {"triton_metrics_url": NOWHERE, "shutdown_timeout_seconds": 1, "max_running_jobs": 64}
 JOB = post(URL, f"Content-Length: {len(PROMPT)}") + PROMPT
 
 
@@ -80,14 +81,14 @@ class Process:
 def in_thread(**settings: object) -> Iterator[InThread]:
     generator = FakeGenerator()
     generator.step_gate.clear()
-    options = {"triton_metrics_url": NOWHERE, "shutdown_timeout_seconds": 1} | settings
+    options = OPTIONS | settings
     with running(create_app(Settings.model_validate(options), generator), **options) as server:
         yield InThread(server, generator, url_of(server))
 
 
 @contextmanager
 def as_process(log: Path, descriptors: int | None = None, **settings: object) -> Iterator[Process]:
-    options = {"port": 0, "shutdown_timeout_seconds": 1, "triton_metrics_url": NOWHERE} | settings
+    options = {"port": 0, **OPTIONS} | settings
     environment = {f"TRITONREEL_{name.upper()}": str(value) for name, value in options.items()}
 
     def limit() -> None:
@@ -247,7 +248,7 @@ class TestManyConnections:
             for _ in range(400):
                 stack.enter_context(RawClient(url))
             server.popen.send_signal(signal.SIGCONT)
-            assert httpx.get(f"{server.url}/health/live").status_code == 200
+            assert httpx.get(f"{server.url}/health/live", timeout=GENEROUS).status_code == 200
             assert "no descriptors left" not in server.log
 
 
