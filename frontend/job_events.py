@@ -56,12 +56,12 @@ def is_end(event_id: str | None) -> bool:
     return event_id is not None and event_id.split(":")[0] in ("completed", "failed", "cancelled")
 
 
-async def _preview_event(job: Job, preview: PartPreview) -> VideoPreview:
-    sampling = job.spec.samples[preview.part]
+async def _preview_event(job: Job, event: PartPreview) -> VideoPreview:
+    preview, sampling = event.preview, job.spec.samples[event.part]
     file = await asyncio.to_thread(preview_webp, preview.pixels, sampling.width, sampling.height)
     return VideoPreview(
         id=job.spec.id,
-        index=preview.part,
+        index=event.part,
         step=preview.steps_done,
         steps=preview.steps,
         width=file.width,

@@ -28,12 +28,13 @@ async def partial_image_events(
     reading = asyncio.create_task(_read(events, arrived))  # while one is encoded, none of the next is missed
     told, last_step = Counter[int](), Counter[int]()
     try:
-        while (preview := await arrived.get()) is not None:
-            if preview.steps_done <= last_step[preview.part]:
+        while (event := await arrived.get()) is not None:
+            part, step = event.part, event.preview.steps_done
+            if step <= last_step[part]:
                 continue  # the job has begun anew
-            image = await asyncio.to_thread(_partial, job, preview, told[preview.part])
-            last_step[preview.part] = preview.steps_done
-            told[preview.part] += 1
+            image = await asyncio.to_thread(_partial, job, event, told[part])
+            last_step[part] = step
+            told[part] += 1
             yield ServerSentEvent(image.type, image.model_dump_json(exclude_none=True))
         await reading
     finally:
@@ -51,10 +52,10 @@ async def _read(events: AsyncGenerator[JobEvent, None], arrived: "asyncio.Queue[
         arrived.put_nowait(None)
 
 
-def _partial(job: Job, preview: PartPreview, index: int) -> ImagePartial:
-    product, sampling = job.spec.product, job.spec.samples[preview.part]
+def _partial(job: Job, event: PartPreview, index: int) -> ImagePartial:
+    product, sampling = job.spec.product, job.spec.samples[event.part]
     assert isinstance(product, ImageProduct)
-    pixels = enlarged(preview.pixels, sampling.width, sampling.height)
+    pixels = enlarged(event.preview.pixels, sampling.width, sampling.height)
     file = ImageEncoder(product.format, product.quality).encode(pixels)
     return ImagePartial(
         b64_json=base64.b64encode(file).decode(),
@@ -62,5 +63,5 @@ def _partial(job: Job, preview: PartPreview, index: int) -> ImagePartial:
         size=f"{sampling.width}x{sampling.height}",
         output_format=product.format,
         partial_image_index=index,
-        index=preview.part if len(job.spec.samples) > 1 else None,
+        index=event.part if len(job.spec.samples) > 1 else None,
     )

@@ -5,9 +5,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from frontend.generators.generator import Preview
 from frontend.jobs.state import Job
 from protocol.events import Progress
 
@@ -36,10 +34,7 @@ class PartPreview:
     """What one of the job's videos or images is going to look like. Only who asks for previews hears it."""
 
     part: int
-    pixels: NDArray[np.uint8]
-    """[height, width, RGB], far smaller than what is made"""
-    steps_done: int
-    steps: int
+    preview: Preview
 
 
 @dataclass(frozen=True)

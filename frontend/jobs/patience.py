@@ -12,20 +12,18 @@ from frontend.jobs.run import Runner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
-from protocol.errors import ModelFailed, QueueFull
+from protocol.errors import ModelFailed
 from protocol.events import Progress
 
 MAX_LOSSES = 5
 """runs of one job that got no further than an earlier one, and in which a model failed, or the engine was lost after
 the first step: it may be for the job"""
-_OUTAGES = (EngineUnavailable, QueueFull, ModelFailed)
+_OUTAGES = (EngineUnavailable, ModelFailed)
 _log = structlog.get_logger(__name__)
 
 
 class PatientRunner:
     """Runs a job on `runner` again when the engine is away or lost, unless somebody waits who is better told at once.
-
-    An engine that has no room is always waited for: the job was admitted, whatever else asks the engine for work.
 
     Args:
         is_awaited: whether a client waits for the job of this id.
@@ -57,8 +55,7 @@ class PatientRunner:
                 if ear.reached > furthest:
                     losses, furthest = 0, ear.reached
                 losses += ear.heard_a_step or isinstance(error, ModelFailed)
-                is_full = isinstance(error, QueueFull)
-                if not is_full and (self._is_awaited(spec.id) or losses >= MAX_LOSSES):
+                if self._is_awaited(spec.id) or losses >= MAX_LOSSES:
                     raise
                 _log.warning("a job waits for the engine", job=spec.id, reason=error.message, seconds=pause)
             await asyncio.sleep(pause)

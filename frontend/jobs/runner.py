@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from opentelemetry.trace import SpanKind
 
 from frontend.errors import EngineFailed, EngineUnavailable, VideoNotFound
-from frontend.generators.generator import Checkpoint, Frames, Generator, Preview
+from frontend.generators.generator import Checkpoint, Event, Frames, Generator, Preview
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.product import Encoder
@@ -23,13 +23,15 @@ from frontend.media.video_stills import frames_of
 from frontend.metrics import Metrics
 from frontend.storage.spooled_file import spooled
 from frontend.storage.storage import FileName, Storage
-from protocol.errors import InvalidRequest
+from protocol.errors import InvalidRequest, QueueFull
 from protocol.events import Done, Progress
 from protocol.sampling import AnySpec
 from tracing.spans import begin, fail, within
 
 T = TypeVar("T")
 Tell = Callable[[PartEvent | PartPreview], Awaitable[None]]
+_PAUSE_SECONDS = 0.1
+_MAX_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -92,6 +94,32 @@ class JobRunner:
             await self._begin_with(spec.extends, encoding)
         report: Done | None = None
         with self.metrics.jobs_in_flight.track_inprogress(), _span_of(spec, part) as answered:
+            async with aclosing(self._events(spec, part, sampling, resume)) as events:
+                async for event in events:
+                    answered()
+                    match event:
+                        case Done():
+                            report = event
+                        case Frames(pixels):
+                            await encoding.add(pixels)
+                        case Progress():
+                            await tell(PartEvent(part, event))
+                        case Preview():
+                            await tell(PartPreview(part, event))
+                        case Checkpoint(content=content):
+                            checkpoints.save(part, content)
+        if report is None:
+            raise EngineFailed("the generator ended without its report")
+        file = await encoding.finish()
+        self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
+        return file, Output(report=report, encode_seconds=encoding.seconds)
+
+    async def _events(
+        self, spec: JobSpec, part: int, sampling: AnySpec, resume: bytes | None
+    ) -> AsyncGenerator[Event, None]:
+        """What the generator says of a part, once it has room for it: the job was admitted, whatever else asks."""
+        pause = _PAUSE_SECONDS
+        while True:
             events = self.generator.generate(
                 spec.model,
                 sampling,
@@ -102,25 +130,15 @@ class JobRunner:
                 previews=spec.partial_images,
                 preview_seconds=self.preview_seconds if spec.product.kind == "video" else 0,
             )
-            async with aclosing(events):
-                async for event in events:
-                    answered()
-                    match event:
-                        case Done():
-                            report = event
-                        case Frames(pixels):
-                            await encoding.add(pixels)
-                        case Progress():
-                            await tell(PartEvent(part, event))
-                        case Preview(pixels, steps_done, steps):
-                            await tell(PartPreview(part, pixels, steps_done, steps))
-                        case Checkpoint(content=content):
-                            checkpoints.save(part, content)
-        if report is None:
-            raise EngineFailed("the generator ended without its report")
-        file = await encoding.finish()
-        self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
-        return file, Output(report=report, encode_seconds=encoding.seconds)
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        yield event
+                return
+            except QueueFull as error:  # before its first event
+                _log.warning("a job waits for the engine", job=spec.id, part=part, reason=error.message, seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     async def _begin_with(self, video_id: str, encoding: "_Encoding") -> None:
         """Put the frames of a finished video before those that are made."""

@@ -4,6 +4,7 @@ from contextlib import aclosing
 import numpy as np
 import pytest
 
+from frontend.generators.generator import Preview
 from frontend.jobs.events import MAX_BACKLOG, Broadcast, Ended, JobEvent, PartEvent, PartPreview, Queued
 from frontend.jobs.state import Job
 from protocol.events import Progress
@@ -17,7 +18,7 @@ def step(done: int, part: int = 0) -> PartEvent:
 
 
 def preview(step: int, part: int = 0) -> PartPreview:
-    return PartPreview(part, np.zeros((1, 1, 3), np.uint8), step, 100)
+    return PartPreview(part, Preview(np.zeros((1, 1, 3), np.uint8), step, 100))
 
 
 async def heard(broadcast: Broadcast, previews: bool = False) -> list[JobEvent]:

@@ -9,7 +9,7 @@ from frontend.jobs.patience import MAX_LOSSES, PatientRunner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
-from protocol.errors import InvalidRequest, ModelFailed, QueueFull
+from protocol.errors import InvalidRequest, ModelFailed
 from protocol.events import Progress
 from tests.frontend.jobs.specs import completed, unsaved, video_spec
 
@@ -44,7 +44,7 @@ async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Out
     return await runner.run(video_spec(), tell, unsaved(video_spec()))
 
 
-OUTAGES = [EngineUnavailable("away"), EngineStalled("silent"), QueueFull("8 run and 32 wait")]
+OUTAGES = [EngineUnavailable("away"), EngineStalled("silent")]
 
 
 @pytest.mark.parametrize("error", [EngineUnavailable("away"), EngineStalled("silent"), ModelFailed("died")])
@@ -59,12 +59,6 @@ async def test_a_client_that_waits_is_told_at_once(error: Exception) -> None:
 async def test_a_job_waits_for_an_engine_that_is_away_however_long(error: Exception) -> None:
     engine = Engine(*[error] * 50)
     assert await run(engine)
-    assert engine.runs == 51
-
-
-async def test_an_engine_without_room_is_waited_for_by_clients_that_wait_too() -> None:
-    engine = Engine(*[QueueFull("8 run and 32 wait")] * 50)
-    assert await run(engine, awaited=True)
     assert engine.runs == 51
 
 

@@ -11,12 +11,13 @@ from PIL import Image
 
 from frontend.errors import EngineFailed
 from frontend.generators.generator import Frames
+from frontend.jobs import runner
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.runner import JobRunner
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from frontend.metrics import Metrics
-from protocol.errors import ModelFailed
+from protocol.errors import ModelFailed, QueueFull
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import image_spec, unsaved, video_spec
@@ -108,6 +109,17 @@ async def test_when_one_part_fails_the_others_stop_and_its_error_is_raised(gener
     with pytest.raises(ModelFailed, match="the second died"):
         await run(generator, video_spec(3))
     assert sorted(generator.cancelled) == ["r-0", "r-2"]
+
+
+async def test_a_part_that_the_generator_has_no_room_for_waits_and_the_others_go_on(
+    generator: FakeGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_PAUSE_SECONDS", 0)
+    refusals = [QueueFull("8 run and 32 wait")] * 50
+    generator.error_for = lambda params: refusals.pop() if params.seed == 6 and refusals else None
+    made = await run(generator, video_spec(3))
+    assert [output.report.spec.seed for _, output in made] == [5, 6, 7]
+    assert len(generator.timeouts) == 3 + 50  # calls
 
 
 async def test_cancelling_stops_every_part(generator: FakeGenerator) -> None:
