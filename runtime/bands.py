@@ -5,11 +5,11 @@ of the work and of the memory, is done in bands of rows (see `export.carried_row
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-BANDS_FILE = "bands.json"
+from runtime.version_file import VersionFile
+
 BAND_BYTES = 128 * 2**20
 """on a CPU, what a frame may take that is not cut: beyond it bands are faster, for whatever channels a VAE has"""
 
@@ -54,8 +54,11 @@ class ChunkPlan(_Frozen):
     """of the graphs that are loaded for frames in bands"""
 
 
-class BandPlan(_Frozen):
+class BandPlan(VersionFile):
     """What the engine has to know about a VAE."""
+
+    file_name = "bands.json"
+    describes = "graphs"
 
     encodes: bool
     """bands of pixels, then the whole of their features; a decoder is the other way round"""
@@ -70,21 +73,6 @@ class BandPlan(_Frozen):
     first: ChunkPlan
     next: ChunkPlan | None
     """None for a VAE of images"""
-
-    @classmethod
-    def read(cls, folder: Path) -> "BandPlan":
-        """That of a version folder.
-
-        Raises:
-            FileNotFoundError: it holds none, or that of another release.
-        """
-        try:
-            return cls.model_validate_json((folder / BANDS_FILE).read_text())
-        except (OSError, ValidationError):
-            raise FileNotFoundError(f"{folder} holds no graphs of this release: export the checkpoint again") from None
-
-    def write(self, folder: Path) -> None:
-        (folder / BANDS_FILE).write_text(self.model_dump_json(indent=1) + "\n")
 
     def chunk(self, is_first: bool) -> ChunkPlan:
         """The first chunk of a video, or a later one."""

@@ -1,20 +1,19 @@
 """What colour a VAE's latents are, about: `colours.json`, which an export writes beside the decoder's graphs."""
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import model_validator
 
-COLOURS_FILE = "colours.json"
+from runtime.version_file import VersionFile
 
 _Rgb = tuple[float, float, float]
 
 
-class LatentColours(BaseModel):
+class LatentColours(VersionFile):
     """A linear map from the channels of a latent cell to the mean colour of the pixels that it stands for."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    file_name = "colours.json"
+    describes = "colours of latents"
 
     weights: tuple[_Rgb, ...]
     """per channel, of latents that are normalised as the transformer sees them"""
@@ -26,23 +25,6 @@ class LatentColours(BaseModel):
         if not np.isfinite([self.bias, *self.weights]).all():
             raise ValueError("must be numbers")
         return self
-
-    @classmethod
-    def read(cls, folder: Path) -> "LatentColours":
-        """Those of a version folder.
-
-        Raises:
-            FileNotFoundError: it holds none, or those of another release.
-        """
-        try:
-            return cls.model_validate_json((folder / COLOURS_FILE).read_text())
-        except (OSError, ValidationError):
-            raise FileNotFoundError(
-                f"{folder} holds no colours of latents of this release: export the checkpoint again"
-            ) from None
-
-    def write(self, folder: Path) -> None:
-        (folder / COLOURS_FILE).write_text(self.model_dump_json(indent=1) + "\n")
 
     def of(self, latents: NDArray[np.float32]) -> NDArray[np.float32]:
         """The colours of latents [channels, height, width]: float32 [height, width, RGB], 0..1 and some beyond."""

@@ -37,6 +37,12 @@ class ImageEncoder:
         return file.getvalue()
 
 
+def scaled_down(width: int, height: int, max_side: int) -> tuple[int, int]:
+    """The size, or that of the same proportions whose longer side has `max_side` pixels, if that is smaller."""
+    scale = min(1.0, max_side / max(width, height))
+    return max(1, round(scale * width)), max(1, round(scale * height))
+
+
 class SingleFrameEncoder:
     """An `ImageEncoder` with the interface of a `VideoEncoder`, for jobs of one frame."""
 

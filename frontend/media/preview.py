@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from frontend.media.image_encoder import ImageEncoder
+from frontend.media.image_encoder import ImageEncoder, scaled_down
 
 MAX_SIDE = 256
 """pixels of the longer side: more would show no more"""
@@ -34,6 +34,5 @@ def preview_webp(pixels: NDArray[np.uint8], width: int, height: int) -> PreviewF
         pixels: uint8 [height, width, RGB].
         width, height: of the video, in pixels; the preview has no more of them.
     """
-    scale = min(1.0, MAX_SIDE / max(width, height))
-    width, height = max(1, round(scale * width)), max(1, round(scale * height))
+    width, height = scaled_down(width, height, MAX_SIDE)
     return PreviewFile(ImageEncoder("webp", _QUALITY).encode(enlarged(pixels, width, height)), width, height)

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from numpy.typing import NDArray
 
-from frontend.media.image_encoder import ImageEncoder
+from frontend.media.image_encoder import ImageEncoder, scaled_down
 
 SHEET_TILES = 16
 """of a sprite sheet, at most: frames at equal distances, the first and the last among them"""
@@ -37,9 +37,8 @@ def frames_at(file: IO[bytes], wanted: Sequence[int], max_side: int | None = Non
     with av.open(file, "r") as container:
         for position, frame in enumerate(container.decode(video=0)):
             if position in positions:
-                scale = min(1.0, (max_side or frame.width) / max(frame.width, frame.height)) if max_side else 1.0
-                width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
-                frames.append(_pixels(frame, width, height))
+                size = (frame.width, frame.height)
+                frames.append(_pixels(frame, *(size if max_side is None else scaled_down(*size, max_side))))
             if position >= wanted[-1]:
                 break
     return frames

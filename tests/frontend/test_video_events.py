@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av
@@ -23,7 +24,9 @@ from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
 from tests.model_cards import model_card, text_to_image_card
+from tests.waiting import wait_until
 
+wait_for = partial(wait_until, seconds=20)
 SMALL: dict[str, Any] = {"prompt": "a fox", "size": "32x16", "num_inference_steps": 2, "num_frames": 9}
 
 
@@ -60,13 +63,6 @@ def settings() -> Settings:
 @pytest.fixture
 def generator() -> FakeGenerator:
     return FakeGenerator([model_card(), text_to_image_card()])
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def submit(app: FastAPI, job_id: str) -> None:
@@ -196,7 +192,7 @@ def test_a_client_that_leaves_a_streamed_generation_stops_its_job(
     with serve(app) as url:
         with httpx.stream("POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}) as response:
             next(parsed(response.iter_lines()))
-        wait_for(lambda: generator.cancelled)
+        wait_for(lambda: bool(generator.cancelled))
 
 
 def test_openais_sdk_streams_images(serve: Serve, app: FastAPI) -> None:

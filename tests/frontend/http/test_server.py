@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,6 +24,7 @@ from tests.frontend.conftest import NOWHERE, running, url_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.http.raw_client import GENEROUS, GET, RawClient, post
 from tests.frontend.test_video_request import URL
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -30,13 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PROMPT = b'{"prompt": "x"}'
 OPTIONS: dict[str, object] = {"triton_metrics_url": NOWHERE, "shutdown_timeout_seconds": 1, "max_running_jobs": 64}
 JOB = post(URL, f"Content-Length: {len(PROMPT)}") + PROMPT
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + GENEROUS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+wait_for = partial(wait_until, seconds=GENEROUS)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from tests.waiting import until
 
 from .backend_utils import InferenceRequest, Tensor
 from .conftest import Scripted, request
+from .slow_client import SlowClient
 from .test_model import error_of, run
 
 if TYPE_CHECKING:
@@ -26,20 +27,15 @@ EVERY_STEP = 1e-9
 NEVER_AGAIN = 1e9
 
 
-class Client:
-    """Takes parts of checkpoints, as fast as a test says."""
+class Client(SlowClient):
+    """Takes parts of checkpoints."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-        self.warnings: list[str] = []
+        super().__init__()
         self.parts: list[tuple[Checkpoint, bytes]] = []
 
     async def take(self, event: Checkpoint, part: NDArray[np.uint8]) -> None:
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
+        await self.reached()
         self.parts.append((event, part.tobytes()))
 
     def steps(self) -> list[int]:

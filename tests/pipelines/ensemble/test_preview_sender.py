@@ -15,6 +15,7 @@ from runtime.latent_colours import LatentColours
 
 from .backend_utils import InferenceRequest
 from .conftest import Scripted, request
+from .slow_client import SlowClient
 from .test_model import error_of, run
 
 if TYPE_CHECKING:
@@ -26,22 +27,17 @@ NEVER_AGAIN = 1e9
 STEPS = 8
 
 
-class Client:
-    """Takes previews, as fast as a test says."""
+class Client(SlowClient):
+    """Takes previews."""
 
     def __init__(self) -> None:
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.error: Exception | None = None
-        self.warnings: list[str] = []
+        super().__init__()
         self.shown: list[tuple[int, int]] = []
         """the step that was told, and the one that was drawn"""
         self.computed: list[int] = []
 
     async def take(self, event: Preview, pixels: NDArray[np.uint8]) -> None:
-        await self.gate.wait()
-        if self.error is not None:
-            raise self.error
+        await self.reached()
         assert (event.steps, pixels.shape) == (STEPS, (2, 3, 3))
         self.shown.append((event.steps_done, round(int(pixels[0, 0, 0]) / 2.55)))
 
