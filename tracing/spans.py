@@ -15,6 +15,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 Attributes = Mapping[str, str | int]
 Carrier = dict[str, str]
 """a span as W3C writes it for other processes, `traceparent` and `tracestate`; empty for none"""
+_MAX_STATE = 512
+"""characters, as W3C has it; a client's can have more than gRPC takes of all headers"""
 _W3C = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer("tritonreel")
 
@@ -79,9 +81,11 @@ def happened(event: str, attributes: Attributes) -> None:
 
 
 def carrier() -> Carrier:
-    """The current span, for another process, or for later."""
+    """The current span, for another process, or for later. A `tracestate` that nobody has to take is left out."""
     written: Carrier = {}
     _W3C.inject(written)
+    if len(written.get("tracestate", "")) > _MAX_STATE:
+        del written["tracestate"]
     return written
 
 

@@ -36,6 +36,16 @@ def test_a_span_of_another_process_is_joined_and_handed_on(recorded: RecordedSpa
     assert handed_on["tracestate"] == "vendor=1"
 
 
+@pytest.mark.usefixtures("recorded")
+@pytest.mark.parametrize(("length", "kept"), [(119, True), (121, False)])
+def test_a_state_that_is_too_long_is_not_handed_on(length: int, kept: bool) -> None:
+    state = ",".join(f"vendor{number}={'x' * length}" for number in range(4))
+    with span("a", parent=PARENT | {"tracestate": state}):
+        handed_on = carrier()
+    assert TRACE in handed_on["traceparent"]
+    assert handed_on.get("tracestate") == (state if kept else None)
+
+
 @pytest.mark.parametrize("unreadable", [{}, {"traceparent": "00-0-0-01"}, {"traceparent": "nonsense"}])
 def test_what_is_no_parent_begins_a_trace(recorded: RecordedSpans, unreadable: dict[str, str]) -> None:
     with span("around"), span("a", parent=unreadable):
