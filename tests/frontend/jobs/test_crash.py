@@ -22,8 +22,8 @@ from sqlalchemy import make_url
 from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
 from frontend.storage.local_folder import LocalFolder
-from tests.frontend.jobs.postgres import free_port
 from tests.frontend.scripted_triton import Scripted
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -16,6 +16,7 @@ import httpx
 
 from frontend.storage.location import Bucket
 from frontend.storage.s3_bucket import S3Bucket
+from tests.ports import free_port
 
 Kind = Literal["rclone", "moto"]
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-tests"}
@@ -30,9 +31,7 @@ class S3Server:
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind = kind
         self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
