@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from weakref import WeakKeyDictionary
 
 from frontend.errors import rule_of_code
 from frontend.http.sse import ServerSentEvent
@@ -23,6 +24,10 @@ _TYPES: dict[str, VideoEventType] = {
 }
 
 
+_made: WeakKeyDictionary[PartPreview, asyncio.Task[ServerSentEvent]] = WeakKeyDictionary()
+"""what is said of previews: encoded once, however many clients listen"""
+
+
 async def progress_events(
     job: Job, events: AsyncGenerator[JobEvent, None], heard: str | None = None
 ) -> AsyncGenerator[ServerSentEvent, None]:
@@ -39,8 +44,9 @@ async def progress_events(
     async with aclosing(events):
         async for event in events:
             if isinstance(event, PartPreview):
-                preview = await _preview_event(job, event)
-                yield ServerSentEvent(preview.type, preview.model_dump_json())
+                if event not in _made:
+                    _made[event] = asyncio.create_task(_preview_event(job, event))
+                yield await asyncio.shield(_made[event])  # which others may wait for too
                 continue
             told = telling.of(event)
             if told is None:
@@ -56,10 +62,10 @@ def is_end(event_id: str | None) -> bool:
     return event_id is not None and event_id.split(":")[0] in ("completed", "failed", "cancelled")
 
 
-async def _preview_event(job: Job, event: PartPreview) -> VideoPreview:
+async def _preview_event(job: Job, event: PartPreview) -> ServerSentEvent:
     preview, sampling = event.preview, job.spec.samples[event.part]
     file = await asyncio.to_thread(preview_webp, preview.pixels, sampling.width, sampling.height)
-    return VideoPreview(
+    told = VideoPreview(
         id=job.spec.id,
         index=event.part,
         step=preview.steps_done,
@@ -68,6 +74,7 @@ async def _preview_event(job: Job, event: PartPreview) -> VideoPreview:
         height=file.height,
         b64_json=base64.b64encode(file.content).decode(),
     )
+    return ServerSentEvent(told.type, told.model_dump_json())
 
 
 class _Telling:

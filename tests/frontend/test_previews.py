@@ -1,8 +1,11 @@
 """What clients see of a video or image before it is done, over HTTP."""
 
+import asyncio
 import base64
 import io
+import json
 import time
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import httpx
@@ -13,11 +16,18 @@ from fastapi import FastAPI
 from openai.types import ImageGenPartialImageEvent
 from PIL import Image
 
+from frontend import job_events
 from frontend.app import create_app
-from frontend.media.preview import preview_webp
+from frontend.generators.generator import Preview
+from frontend.http.sse import ServerSentEvent
+from frontend.job_events import progress_events
+from frontend.jobs.events import JobEvent, PartPreview
+from frontend.jobs.state import Job
+from frontend.media.preview import PreviewFile, preview_webp
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.jobs.specs import video_spec
 from tests.frontend.test_video_events import SMALL, Heard, parsed
 from tests.model_cards import model_card, text_to_image_card
 
@@ -69,6 +79,29 @@ def test_who_comes_late_or_comes_back_sees_the_latest(serve: Serve, app: FastAPI
     ids = [event.id for event in heard if event.type != "video.preview"]
     assert None not in ids
     assert len(ids) == len(set(ids))
+
+
+async def test_a_preview_is_encoded_once_for_all_who_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[PreviewFile] = []
+
+    def encode(*what: Any) -> PreviewFile:
+        encoded.append(preview_webp(*what))
+        return encoded[-1]
+
+    monkeypatch.setattr(job_events, "preview_webp", encode)
+    previews = [PartPreview(0, Preview(np.full((2, 4, 3), step, np.uint8), step, 2)) for step in (1, 2)]
+
+    async def events() -> AsyncGenerator[JobEvent, None]:
+        for preview in previews:
+            yield preview
+
+    async def heard() -> list[ServerSentEvent]:
+        return [told async for told in progress_events(Job(spec=video_spec()), events())]
+
+    first, *others = await asyncio.gather(*(heard() for _ in range(3)))
+    assert [json.loads(told.data)["step"] for told in first] == [1, 2]
+    assert others == [first, first]
+    assert len(encoded) == 2
 
 
 def test_a_server_that_turns_them_off_has_none(serve: Serve, generator: FakeGenerator) -> None:
