@@ -21,7 +21,7 @@ from export.graph import BuiltGraph, Graph, Session, save
 from export.lora import adapter_targets, add_adapter_inputs
 from export.mapped_module import MappedModule
 from export.options import EXTERNAL_ABOVE, Form, Options, Precision, Target
-from export.precision import HALF_TOLERANCE, SignalToNoise
+from export.precision import HALF_TOLERANCE, SignalToNoise, WideConvolutions
 from export.shared_trace import SharedTrace, trace_apart
 from export.source import Source, component_config
 from export.weights_file import write_weights
@@ -129,7 +129,7 @@ def export_component(
     with _sessions(version, options) as sessions, mapped.computing(used) as module:
         if form.precision.is_half:
             full = MappedModule(part.load, task.folder, Precision.FLOAT32, version.parent)
-            with full.computing(used) as reference:
+            with full.computing(used) as reference, WideConvolutions():
                 outcome = _compare_half(part, module, reference, sessions)
         else:
             outcome = _compare(part, module, sessions)

@@ -65,6 +65,8 @@ _LOCKED = "--grpc-restricted-protocol=model-repository,shared-memory,trace,loggi
 # cannot send; and it loses the spans of one request in ten or so, on which `generate` does not rely.
 _TRACES = ("mode=opentelemetry", "level=TIMESTAMPS", f"rate={2**31 - 1}")
 _SERVICE = "opentelemetry,resource=service.name"
+_SPANS_AS_PARAMETERS = "--grpc-header-forward-pattern=traceparent|tracestate"
+"""`generate` reads its client's span from there: of Triton's own, models are not told for one request in thirty"""
 
 
 class TritonServer:
@@ -412,6 +414,7 @@ class TritonServer:
             arguments.append("--log-verbose=1")
         if self._service:
             arguments += [f"--trace-config={setting}" for setting in (*_TRACES, f"{_SERVICE}={self._service}")]
+            arguments.append(_SPANS_AS_PARAMETERS)
         return arguments
 
     def _told_to_models(self) -> dict[str, str]:

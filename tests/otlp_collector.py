@@ -12,6 +12,8 @@ from typing import Any, Self
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
+from tests.waiting import SECONDS
+
 
 @dataclass(frozen=True)
 class Span:
@@ -84,9 +86,9 @@ class Collector:
         """Every span until now."""
         return list(self._spans)
 
-    def wait_for(self, trace: str, condition: Callable[[list[Span]], bool], seconds: float = 20) -> list[Span]:
+    def wait_for(self, trace: str, condition: Callable[[list[Span]], bool]) -> list[Span]:
         """The spans of a trace, once they are as wanted."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + SECONDS
         while not condition(spans := self.of(trace)):
             assert time.monotonic() < deadline, [(span.service, span.name) for span in spans]
             time.sleep(0.05)

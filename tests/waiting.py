@@ -22,7 +22,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = SECONDS, what: st
     Args:
         what: is waited for, for the error.
     """
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
+        waited = time.monotonic() - started
+        assert waited < seconds, f"not within {seconds:g} s: {what}"
+        time.sleep(min(0.5, max(0.02, waited / 20)))  # what takes long is asked for less often: asking takes time too

@@ -44,10 +44,8 @@ def read_fields(request: pb_utils.InferenceRequest) -> dict[str, Any]:
 
 
 def read_span(request: pb_utils.InferenceRequest) -> Carrier:
-    """The span that the request is a part of: its client's, or Triton's own where that has sent none."""
+    """The span of the request's client; empty where it has sent none."""
     given = json.loads(request.parameters())
-    if "traceparent" not in given and (context := request.trace().get_context()):
-        given = json.loads(context)
     return {name: value for name in ("traceparent", "tracestate") if isinstance(value := given.get(name), str)}
 
 

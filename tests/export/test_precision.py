@@ -14,7 +14,7 @@ from export.checkpoint import Checkpoint
 from export.defaults import OwnDefaults
 from export.errors import ParityError, RepositoryError
 from export.options import DEFAULT_PRECISION, Form, Options, Precision, Target
-from export.precision import SignalToNoise
+from export.precision import SignalToNoise, WideConvolutions
 from export.source import exporter_fingerprint, read_source
 from export.umt5 import graphs
 from export.umt5 import load as load_umt5
@@ -35,6 +35,26 @@ def test_decibels() -> None:
     measured.add(np.full(1, np.nan, np.float32), np.ones(1, np.float32))
     assert math.isnan(measured.decibels)
     assert SignalToNoise().decibels == math.inf
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [torch.nn.Conv2d, torch.nn.Conv3d])
+def test_wide_convolutions_round_as_torch_does_in_half_precision(
+    kind: type[torch.nn.Conv2d | torch.nn.Conv3d], precision: torch.dtype
+) -> None:
+    torch.manual_seed(1)
+    layer = kind(8, 8, 3, padding=1).to(precision)
+    inputs = torch.randn(2, 8, *[6] * (2 if kind is torch.nn.Conv2d else 3)).to(precision)
+    with torch.no_grad():
+        expected = layer(inputs)
+        with WideConvolutions():
+            wide, linear = layer(inputs), torch.nn.functional.linear(inputs, inputs[0, 0, 0])
+        exact = layer.float()(inputs.float())
+    assert (wide.dtype, linear.dtype) == (precision, precision)
+    assert torch.equal(wide, exact.to(precision))
+    rounding = torch.finfo(precision).eps * expected.float().abs().max()
+    assert (wide.float() - expected.float()).abs().max() <= rounding
+    assert (wide == expected).float().mean() > 0.98  # sums in another order round otherwise now and then
 
 
 @pytest.mark.parametrize("target", list(Target))

@@ -1,6 +1,7 @@
 """A generator in this process, which keeps the `Generator` protocol: it makes grey frames, and records its jobs."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
@@ -16,6 +17,19 @@ CHUNK_FRAMES = 4
 TIMINGS = JobTimings(queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0)
 
 
+class Gate(threading.Event):
+    """Open until it is cleared; any thread can set it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set()
+
+    async def passed(self) -> None:
+        """Wait for it."""
+        while not self.is_set():
+            await asyncio.sleep(0.005)
+
+
 class FakeGenerator:
     """Makes every video at once, unless told otherwise by its public attributes."""
 
@@ -25,9 +39,10 @@ class FakeGenerator:
         self.describe_error: Exception | None = None
         self.error_for: Callable[[AnySpec], Exception | None] = lambda params: None
         """what a job fails with after its first step"""
-        self.step_gate = asyncio.Event()
+        self.step_gate = Gate()
         """jobs wait for it before their second step"""
-        self.step_gate.set()
+        self.frames_gate = Gate()
+        """jobs wait for it before their first frame"""
         self.drop_frames = 0
         self.reports = True
         """whether a job that goes well ends with its report"""
@@ -92,11 +107,11 @@ class FakeGenerator:
             error = self.error_for(params)
             if error is not None:
                 raise error
-            await self.step_gate.wait()
+            await self.step_gate.passed()
             count = previews or (self.previews if preview_seconds else 0)
             for step in range(1, count + 1):
-                await asyncio.sleep(0.1 if step == 1 else 0.01)  # for who listens once the job is made
                 yield Preview(np.full((2, 4, 3), 10 * step, np.uint8), step, params.num_inference_steps)
+            await self.frames_gate.passed()
             frames = params.num_frames - self.drop_frames
             for first in range(0, frames, CHUNK_FRAMES):
                 count = min(CHUNK_FRAMES, frames - first)

@@ -42,6 +42,7 @@ class Scripted:
         (repository / "leaf" / "config.pbtxt").write_text(LEAF_CONFIG)
         (repository / "leaf" / "1" / "model.py").write_text(LEAF)
         self._log = repository / "generate" / "log"
+        self._release = repository / "generate" / "release"
         self.ports = resolve(Ports(0, 0, 0))
         self.server = TritonServer(Settings(folder / "run", repository, ports=self.ports, shm_region_mib=1))
         self.control = RepositoryApi(self.server.socket.path)
@@ -52,6 +53,10 @@ class Scripted:
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def release(self) -> None:
+        """Let the jobs go on whose prompt is "held at STEP", now and later."""
+        self._release.touch()
 
     async def logged(self, **entry: str) -> None:
         """Wait until the model has written a line with `entry`, a second at most."""

@@ -21,7 +21,7 @@ from frontend.app import create_app
 from frontend.generators.generator import Preview
 from frontend.http.sse import ServerSentEvent
 from frontend.job_events import progress_events
-from frontend.jobs.events import JobEvent, PartPreview
+from frontend.jobs.events import Broadcast, JobEvent, PartPreview
 from frontend.jobs.state import Job
 from frontend.media.preview import PreviewFile, preview_webp
 from frontend.settings import Settings
@@ -30,12 +30,22 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
 from tests.frontend.test_video_events import SMALL, Heard, parsed
 from tests.model_cards import model_card, text_to_image_card
+from tests.waiting import SECONDS
 
 
 @pytest.fixture
-def generator() -> FakeGenerator:
+def generator(monkeypatch: pytest.MonkeyPatch) -> FakeGenerator:
+    """Its jobs wait, before their previews, until somebody listens."""
     generator = FakeGenerator([model_card(), text_to_image_card()])
     generator.previews = 2
+    generator.step_gate.clear()
+    listen = Broadcast.listen
+
+    def listening(broadcast: Broadcast, *, previews: bool = False) -> AsyncGenerator[JobEvent, None]:
+        generator.step_gate.set()
+        return listen(broadcast, previews=previews)
+
+    monkeypatch.setattr(Broadcast, "listen", listening)
     return generator
 
 
@@ -66,16 +76,23 @@ def test_a_stream_shows_previews_to_who_asks(serve: Serve, app: FastAPI) -> None
 
 
 def test_who_comes_late_or_comes_back_sees_the_latest(serve: Serve, app: FastAPI, generator: FakeGenerator) -> None:
+    generator.frames_gate.clear()
     with serve(app) as url:
         body = {**SMALL, "prompt": "a fox", "n": 1}
         created = httpx.post(f"{url}/v1/videos", json=body, headers={"Prefer": "respond-async"}).json()
         events = f"{url}/v1/videos/{created['id']}/events"
-        with httpx.stream("GET", events, params={"previews": True}, timeout=30) as response:
-            heard = list(parsed(response.iter_lines()))
+        with httpx.stream("GET", events, params={"previews": True}, timeout=SECONDS) as response:
+            stream = parsed(response.iter_lines())
+            heard = [next(event for event in stream if event.data.get("step") == 2)]
+            with httpx.stream("GET", events, params={"previews": True}, timeout=SECONDS) as late_response:
+                late = parsed(late_response.iter_lines())
+                seen = next(event for event in late if event.type == "video.preview")
+            generator.frames_gate.set()
+            heard += stream
+        assert (seen.data["step"], seen.data) == (2, heard[0].data)
         assert [event.type for event in heard][-1] == "video.completed"
         again = httpx.get(events, params={"previews": True}, headers={"Last-Event-ID": str(heard[-1].id)})
     assert again.status_code == 204
-    assert [event.data["step"] for event in heard if event.type == "video.preview"][-1:] == [2]
     ids = [event.id for event in heard if event.type != "video.preview"]
     assert None not in ids
     assert len(ids) == len(set(ids))
@@ -162,6 +179,9 @@ def test_partial_images_of_several_images_say_of_which(serve: Serve, app: FastAP
     assert sorted((event.index, event.partial_image_index) for event in partial) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_no_partial_images_are_sent_unless_they_are_asked_for(serve: Serve, app: FastAPI) -> None:
+def test_no_partial_images_are_sent_unless_they_are_asked_for(
+    serve: Serve, app: FastAPI, generator: FakeGenerator
+) -> None:
+    generator.step_gate.set()
     with serve(app) as url:
         assert [event.type for event in partials(url, 0)] == ["image_generation.completed"]

@@ -96,7 +96,7 @@ def test_a_video_is_followed_from_the_queue_to_its_end(serve: Serve, app: FastAP
             stream = parsed(response.iter_lines())
             first = next(event for event in stream if event.data["queue_position"] == 1)
             assert (first.type, first.data["progress"]) == ("video.queued", 0)
-            app.state.loop.call_soon_threadsafe(generator.step_gate.set)
+            generator.step_gate.set()
             rest = list(stream)
     types = [event.type for event in rest]
     assert types[-1] == "video.completed"
@@ -117,7 +117,7 @@ def test_a_client_that_was_cut_off_hears_what_it_has_missed(
         wait_for(lambda: "video_1" in generator.jobs)
         with httpx.stream("GET", f"{url}/v1/videos/video_1/events", timeout=30) as response:
             heard = next(event for event in parsed(response.iter_lines()) if event.data.get("step") == 1)
-        app.state.loop.call_soon_threadsafe(generator.step_gate.set)
+        generator.step_gate.set()
         rest = events_of(url, "video_1", heard.id)
         assert [event.type for event in rest] == ["video.completed"]
         again = httpx.get(f"{url}/v1/videos/video_1/events", headers={"Last-Event-ID": str(rest[-1].id)})

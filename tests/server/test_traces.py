@@ -17,6 +17,7 @@ from frontend.http.api_keys import KeyFile
 from tests.conftest import Exported
 from tests.otlp_collector import Collector, Span
 from tests.server.running_server import RunningServer
+from tests.waiting import wait_until
 
 CLIENT = "b7ad6b7169203331"
 SECRET = "of-the-collector"
@@ -164,14 +165,12 @@ def test_tritons_own_spans_are_below_the_part(traced: Traced) -> None:
     for trace in traces:
         with traced.client(trace) as client:
             assert client.post("/v1/videos/generations", json={"prompt": PROMPT}).status_code == 200
-    time.sleep(7)  # it sends them every five seconds
 
     def found(trace: str) -> bool:
         spans = traced.collector.of(trace)
-        (part,) = [span for span in spans if span.name == "part"]
-        return "InferRequest" in names(spans, part)
+        return any("InferRequest" in names(spans, part) for part in spans if part.name == "part")
 
-    assert any(found(trace) for trace in traces)
+    wait_until(lambda: any(found(trace) for trace in traces))
 
 
 async def test_a_client_of_triton_joins_by_its_header(traced: Traced) -> None:
@@ -190,7 +189,7 @@ async def test_a_client_of_triton_joins_by_its_header(traced: Traced) -> None:
             if json.loads(result.as_numpy("event")[0])["type"] == "done":
                 break
     spans = traced.collector.wait_for(trace, lambda spans: "generate job" in {span.name for span in spans})
-    assert one(spans, "generate job", "tritonreel-triton").parent not in ("", CLIENT)  # a span of Triton's own
+    assert one(spans, "generate job", "tritonreel-triton").parent == CLIENT
 
 
 def test_probes_and_documents_are_not_traced(traced: Traced) -> None:
@@ -198,7 +197,9 @@ def test_probes_and_documents_are_not_traced(traced: Traced) -> None:
         for path in ("/health", "/health/live", "/metrics", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 200, path
         client.get("/v1/models")
-    spans = traced.collector.wait_for("7af7651916cd43dd8448eb211c80319c", lambda spans: len(spans) > 0)
+    spans = traced.collector.wait_for(
+        "7af7651916cd43dd8448eb211c80319c", lambda spans: any(span.service == "tritonreel" for span in spans)
+    )
     assert {span.name for span in spans if span.service == "tritonreel"} == {"GET /v1/models"}
     probes = [span for span in traced.collector.all() if "/health" in span.name]
     assert probes == []
@@ -219,8 +220,8 @@ def test_a_collector_in_trouble_costs_requests_nothing(
                 time.sleep(2)
             began = time.monotonic()
         stopped_after = time.monotonic() - began
-    # The launcher ends what takes longer: six seconds each for the frontend and for tritonserver.
-    assert stopped_after < 20
+    # The launcher ends what takes longer, six seconds each for the frontend and tritonserver; the collector takes 600.
+    assert stopped_after < 60
     frontend = (tmp_path / "run" / "logs" / "frontend.log").read_text()
     triton = (tmp_path / "run" / "logs" / "triton.log").read_text()
     assert frontend.count("traces: ") == 1

@@ -128,7 +128,7 @@ async def test_what_another_process_cancelled_stops_here(server: JobServer, gene
         await until(lambda: "video_1" in generator.jobs)
         job = await jobs.get("video_1")
         await jobs._store.end("video_1", job.state.cancelled(1001.0))
-        await until(lambda: generator.cancelled == ["video_1"])
+        await until(lambda: generator.cancelled == ["video_1"] and not jobs._worker.runs)
         with pytest.raises(VideoNotFound):  # it ended at 1001, and has expired
             await jobs.get("video_1")
 

@@ -110,7 +110,7 @@ def test_a_job_of_a_frontend_that_is_killed_joins_its_trace(tmp_path: Path, trit
             wait_until(lambda: place.count("in_progress") == 1)
             frontend.kill()
             frontend.start()
-            spans = collector.wait_for(TRACE, lambda spans: any(span.name == "job" for span in spans), 60)
+            spans = collector.wait_for(TRACE, lambda spans: any(span.name == "job" for span in spans))
         finally:
             frontend.kill()
             place.close()

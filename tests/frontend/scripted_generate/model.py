@@ -35,6 +35,7 @@ ADAPTERS = [{"name": "ink", "rank": 16, "bytes": 1000, "models": ["toy-wan-t2v"]
 class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         self._log = Path(args["model_repository"], "log")
+        self._release = Path(args["model_repository"], "release")
         self._cards = json.loads(Path(args["model_repository"], "cards.json").read_text())
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -91,6 +92,9 @@ class TritonPythonModel:
                 send_preview(sender, step, steps, with_pixels=prompt != "preview without pixels")
             if prompt == "steady":
                 await asyncio.sleep(0.3)
+            if prompt == f"held at {step}":
+                while not self._release.exists():
+                    await asyncio.sleep(0.05)
             if step == 1:
                 if prompt == "die":
                     os.kill(os.getpid(), signal.SIGKILL)

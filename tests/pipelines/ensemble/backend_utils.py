@@ -91,13 +91,6 @@ class Sender:
         return self.cancelled
 
 
-class InferenceTrace:
-    """Of a request that Triton does not trace."""
-
-    def get_context(self) -> str | None:
-        return None
-
-
 class InferenceRequest:
     """As `generate` gets it."""
 
@@ -118,9 +111,6 @@ class InferenceRequest:
 
     def parameters(self) -> str:
         return json.dumps(self.custom_parameters)
-
-    def trace(self) -> InferenceTrace:
-        return InferenceTrace()
 
     def get_response_sender(self) -> Sender:
         return self.sender
