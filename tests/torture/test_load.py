@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import statistics
 import time
 from collections import Counter
 from collections.abc import Awaitable, Iterable, Iterator
@@ -49,18 +50,20 @@ async def test_a_hundred_are_served_though_generate_takes_forty(server: RunningS
 
 
 async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_server: RunningServer) -> None:
-    refused_after = []
+    served = 0
+    served_before: list[int] = []
+    """each refusal"""
     made = 0.0
 
     async def ask(client: httpx.AsyncClient) -> int:
-        nonlocal made
-        started = time.monotonic()
+        nonlocal made, served
         body = VIDEO | {"num_inference_steps": 200}
         response = await client.post(f"{bounded_server.url}/v1/videos/generations", json=body)
         if response.status_code == 429:
             assert int(response.headers["retry-after"]) >= 1
-            refused_after.append(time.monotonic() - started)
+            served_before.append(served)
             made = bounded_server.metric("job_seconds_count")
+        served += response.status_code == 200
         return response.status_code
 
     async with client_of_many() as client:
@@ -72,7 +75,7 @@ async def test_forty_of_a_hundred_are_served_and_sixty_are_told_at_once(bounded_
     assert statuses[200] + statuses[429] == 100
     # places that became free before the last refusal were used
     assert RUNNING + WAITING <= statuses[200] <= RUNNING + WAITING + made
-    assert sorted(refused_after)[len(refused_after) // 2] < 5  # seconds, where the machine is busy
+    assert statistics.median(served_before) < served / 2
 
 
 async def test_nothing_is_evaluated_for_clients_that_left(server: RunningServer) -> None:

@@ -320,7 +320,7 @@ def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: 
                 triton.server.start()
             if victim != "tritonserver":
                 frontend.start()
-        wait_until(lambda: place.has_completed(len(names)))
+        wait_until(lambda: place.has_completed(len(names)), seconds=900)
     finally:
         frontend.kill()
         triton.server.kill()
