@@ -1,6 +1,5 @@
 import logging
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from frontend.http.server import Server
 from frontend.settings import Settings
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.scripted_triton import Scripted
+from tests.waiting import SECONDS, wait_until
 
 Serve = Callable[[FastAPI], AbstractContextManager[str]]
 NOWHERE = "http://127.0.0.1:9/metrics"
@@ -75,15 +75,12 @@ def running(app: FastAPI, **settings: object) -> Iterator[Server]:
     server = Server(app, app.state.services.settings.model_copy(update=options))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline, "the server did not start"
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     try:
         yield server
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(SECONDS)
 
 
 def url_of(server: Server) -> str:

@@ -12,6 +12,7 @@ from launcher.settings import Ports, Settings
 from launcher.triton_server import TritonServer
 from protocol.model_card import Components
 from tests.model_cards import model_card
+from tests.waiting import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).parent / "scripted_generate" / "model.py"
@@ -60,6 +61,6 @@ class Scripted:
 
     async def logged(self, **entry: str) -> None:
         """Wait until the model has written a line with `entry`, a second at most."""
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(SECONDS):
             while not any(entry.items() <= line.items() for line in self.log()):
                 await asyncio.sleep(0.02)

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_videos import data_uri, image_file
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
+from tests.waiting import wait_until
 
 
 def client_at(url: str, key: str = "none") -> openai.OpenAI:
@@ -182,10 +182,7 @@ def test_openais_sdk_that_tries_again_finds_its_first_job(serve: Serve, app: Fas
     with serve(app) as url, ThreadPoolExecutor() as pool:
         client = client_at(url).with_options(timeout=1.0, max_retries=8)
         creating = pool.submit(client.videos.create, prompt="x")
-        deadline = time.monotonic() + 20
-        while 'route="/v1/videos",status="499"' not in httpx.get(f"{url}/metrics").text:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: 'route="/v1/videos",status="499"' in httpx.get(f"{url}/metrics").text)
         httpx.post(f"{url}/go-on")
         assert creating.result(30).status == "completed"
     assert len(generator.jobs) == 1

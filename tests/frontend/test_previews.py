@@ -55,7 +55,7 @@ def image_of(b64_json: str) -> Image.Image:
 
 def streamed(url: str, **params: Any) -> list[Heard]:
     with httpx.stream(
-        "POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}, params=params, timeout=30
+        "POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}, params=params, timeout=SECONDS
     ) as response:
         assert response.status_code == 200
         return list(parsed(response.iter_lines()))

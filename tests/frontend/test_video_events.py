@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import av
@@ -24,9 +23,8 @@ from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
 from tests.model_cards import model_card, text_to_image_card
-from tests.waiting import wait_until
+from tests.waiting import SECONDS, wait_until
 
-wait_for = partial(wait_until, seconds=20)
 SMALL: dict[str, Any] = {"prompt": "a fox", "size": "32x16", "num_inference_steps": 2, "num_frames": 9}
 
 
@@ -50,7 +48,7 @@ def parsed(lines: Iterator[str]) -> Iterator[Heard]:
 
 def events_of(url: str, video_id: str, last: str | None = None) -> list[Heard]:
     headers = {} if last is None else {"Last-Event-ID": last}
-    with httpx.stream("GET", f"{url}/v1/videos/{video_id}/events", headers=headers, timeout=30) as response:
+    with httpx.stream("GET", f"{url}/v1/videos/{video_id}/events", headers=headers, timeout=SECONDS) as response:
         assert response.status_code == 200
         return list(parsed(response.iter_lines()))
 
@@ -71,7 +69,7 @@ def submit(app: FastAPI, job_id: str) -> None:
     loop = app.state.loop
     asyncio.run_coroutine_threadsafe(
         services.jobs.submit(video_spec(job_id=job_id, request_id=job_id, created_at=time.time())), loop
-    ).result(20)
+    ).result(SECONDS)
 
 
 @pytest.fixture
@@ -91,8 +89,8 @@ def test_a_video_is_followed_from_the_queue_to_its_end(serve: Serve, app: FastAP
         httpx.get(f"{url}/loop")
         for number in range(3):
             submit(app, f"video_{number}")
-        wait_for(lambda: "video_0" in generator.jobs)
-        with httpx.stream("GET", f"{url}/v1/videos/video_2/events", timeout=30) as response:
+        wait_until(lambda: "video_0" in generator.jobs)
+        with httpx.stream("GET", f"{url}/v1/videos/video_2/events", timeout=SECONDS) as response:
             stream = parsed(response.iter_lines())
             first = next(event for event in stream if event.data["queue_position"] == 1)
             assert (first.type, first.data["progress"]) == ("video.queued", 0)
@@ -114,8 +112,8 @@ def test_a_client_that_was_cut_off_hears_what_it_has_missed(
     with serve(app) as url:
         httpx.get(f"{url}/loop")
         submit(app, "video_1")
-        wait_for(lambda: "video_1" in generator.jobs)
-        with httpx.stream("GET", f"{url}/v1/videos/video_1/events", timeout=30) as response:
+        wait_until(lambda: "video_1" in generator.jobs)
+        with httpx.stream("GET", f"{url}/v1/videos/video_1/events", timeout=SECONDS) as response:
             heard = next(event for event in parsed(response.iter_lines()) if event.data.get("step") == 1)
         generator.step_gate.set()
         rest = events_of(url, "video_1", heard.id)
@@ -192,7 +190,7 @@ def test_a_client_that_leaves_a_streamed_generation_stops_its_job(
     with serve(app) as url:
         with httpx.stream("POST", f"{url}/v1/videos/generations", json={**SMALL, "stream": True}) as response:
             next(parsed(response.iter_lines()))
-        wait_for(lambda: bool(generator.cancelled))
+        wait_until(lambda: bool(generator.cancelled))
 
 
 def test_openais_sdk_streams_images(serve: Serve, app: FastAPI) -> None:

@@ -21,7 +21,7 @@ from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import error_of
 from tests.frontend.test_videos import URL, data_uri, image_file, post_json
 from tests.model_cards import image_to_video_card, model_card
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 ASYNC = {"Prefer": "respond-async"}
 
@@ -36,7 +36,7 @@ async def create(client: httpx.AsyncClient, prefer: str = "respond-async", **fie
 
 
 async def ended(client: httpx.AsyncClient, video_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(SECONDS):
         while True:
             video: dict[str, Any] = (await client.get(f"{URL}/{video_id}")).json()
             if video["status"] in ("completed", "failed"):

@@ -26,6 +26,7 @@ from tests.frontend.conftest import client_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import URL, error_of, post
 from tests.model_cards import image_to_video_card, model_card
+from tests.waiting import SECONDS
 
 
 async def test_the_response_has_the_video_and_what_was_really_made(client: httpx.AsyncClient) -> None:
@@ -93,7 +94,7 @@ async def test_jobs_get_the_servers_deadline(generator: FakeGenerator) -> None:
 async def test_videos_of_one_request_run_at_the_same_time(client: httpx.AsyncClient, generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     request = asyncio.create_task(post(client, n=4))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         while len(generator.jobs) < 4:
             await asyncio.sleep(0.01)
     generator.step_gate.set()

@@ -7,6 +7,7 @@ import pytest
 
 from protocol import heartbeat
 from protocol.heartbeat import HEARTBEAT_VARIABLE, Heartbeat
+from tests.waiting import SECONDS
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ async def test_a_file_that_was_removed_ends_it(file: Path) -> None:
     file.unlink()
     heart._thread.join(10)
     assert not heart._thread.is_alive()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         await heart.take_over()
     assert not file.exists()
 
@@ -62,6 +63,6 @@ async def test_without_a_launcher_there_is_none(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.delenv(HEARTBEAT_VARIABLE, raising=False)
     heart = Heartbeat()
     heart.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         await heart.take_over()
     heart.stop()

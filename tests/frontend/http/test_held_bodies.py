@@ -4,6 +4,7 @@ import pytest
 
 from frontend.errors import TooManyUploads
 from frontend.http.held_bodies import HeldBodies
+from tests.waiting import SECONDS
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -64,7 +65,7 @@ async def test_of_many_at_the_same_time_as_many_as_fit_are_read() -> None:
     bodies = HeldBodies(8 * MIB, wait_seconds=0.1)
     done = asyncio.Event()
     reads = [asyncio.create_task(read(bodies, MIB, done)) for _ in range(20)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         while sum(task.done() for task in reads) < 12:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.3)

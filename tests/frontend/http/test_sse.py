@@ -11,6 +11,7 @@ from frontend.http import sse
 from frontend.http.sse import ServerSentEvent, event_stream
 from frontend.http.stop import Stop
 from tests.frontend.conftest import client_of
+from tests.waiting import SECONDS
 
 
 class Source:
@@ -70,6 +71,6 @@ async def test_a_stream_ends_when_the_server_stops() -> None:
     source = Source(ServerSentEvent("a", "1"))
     app = app_of(source)
     asyncio.get_running_loop().call_later(0.1, app.state.stop.begin)
-    async with client_of(app) as client, asyncio.timeout(10):
+    async with client_of(app) as client, asyncio.timeout(SECONDS):
         assert (await client.get("/events")).text.endswith("data: 1\n\n")
     assert source.closed

@@ -16,6 +16,7 @@ from frontend.settings import Settings
 from frontend.storage.local_folder import LocalFolder
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
+from tests.waiting import SECONDS
 
 
 class JobServer:
@@ -54,5 +55,5 @@ def named(job_id: str = "video_1", **changes: Any) -> JobSpec:
 
 async def heard(jobs: JobService, job_id: str = "video_1") -> list[JobEvent]:
     """The events of a job until its end."""
-    async with asyncio.timeout(20), aclosing(jobs.listen(job_id)) as events:
+    async with asyncio.timeout(SECONDS), aclosing(jobs.listen(job_id)) as events:
         return [event async for event in events]

@@ -5,7 +5,6 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.ports import free_port
+from tests.waiting import SECONDS, wait_until
 
 
 def _programs() -> Path | None:
@@ -57,13 +57,11 @@ def postgres() -> Iterator[str]:
             yield f"postgresql://test@127.0.0.1:{port}/postgres"
         finally:
             server.terminate()
-            server.wait(30)
+            server.wait(SECONDS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait_until_up(programs: Path, port: int) -> None:
-    deadline = time.monotonic() + 30
-    while subprocess.run([programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode:
-        assert time.monotonic() < deadline, "PostgreSQL did not start"
-        time.sleep(0.05)
+    asks = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    wait_until(lambda: subprocess.run(asks, check=False).returncode == 0)

@@ -9,6 +9,7 @@ from frontend.jobs.events import MAX_BACKLOG, Broadcast, Ended, JobEvent, PartEv
 from frontend.jobs.state import Job
 from protocol.events import Progress
 from tests.frontend.jobs.specs import completed, video_spec
+from tests.waiting import SECONDS
 
 ENDED = Ended(completed(video_spec()))
 
@@ -39,7 +40,7 @@ async def test_every_listener_hears_all_in_order_to_the_end() -> None:
     listeners = [await listening(broadcast) for _ in range(3)]
     for event in events:
         broadcast.publish(event)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await asyncio.gather(*listeners) == [events] * 3
 
 
@@ -50,7 +51,7 @@ async def test_a_late_listener_hears_first_how_far_the_job_is() -> None:
     listener = await listening(broadcast)
     broadcast.publish(step(3))
     broadcast.publish(ENDED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await listener == [Queued(), step(2), step(1, part=1), step(3), ENDED]
 
 
@@ -58,7 +59,7 @@ async def test_one_that_comes_after_the_end_hears_the_end() -> None:
     broadcast = Broadcast()
     for event in (Queued(), step(1), ENDED):
         broadcast.publish(event)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await heard(broadcast) == [ENDED]
 
 
@@ -68,7 +69,7 @@ async def test_a_slow_listener_misses_the_oldest_and_never_the_end() -> None:
     for done in range(100):
         broadcast.publish(step(done))
     broadcast.publish(ENDED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await listener == [step(done) for done in range(101 - MAX_BACKLOG, 100)] + [ENDED]
 
 
@@ -78,7 +79,7 @@ async def test_previews_are_for_those_who_ask() -> None:
     seen = preview(1)
     for event in (step(1), seen, step(2), ENDED):
         broadcast.publish(event)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await asks == [step(1), seen, step(2), ENDED]
         assert await does_not == [step(1), step(2), ENDED]
 
@@ -91,7 +92,7 @@ async def test_a_late_listener_sees_the_latest_preview_of_each_part() -> None:
         broadcast.publish(event)
     late, uninterested = await listening(broadcast, previews=True), await listening(broadcast)
     broadcast.publish(ENDED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await late == [Queued(), step(1), *shown[1:], ENDED]
         assert await uninterested == [Queued(), step(1), ENDED]
 
@@ -105,7 +106,7 @@ async def test_a_slow_listener_misses_old_previews_before_it_misses_progress() -
     for event in events:
         broadcast.publish(event)
     broadcast.publish(ENDED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await listener == [*steps, shown[-1], ENDED]
 
 
@@ -116,7 +117,7 @@ async def test_one_that_stops_listening_disturbs_nobody() -> None:
     with pytest.raises(asyncio.CancelledError):
         await leaves
     broadcast.publish(ENDED)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         assert await stays == [ENDED]
 
 

@@ -21,6 +21,7 @@ from protocol.errors import ModelFailed, QueueFull
 from protocol.events import Progress
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import image_spec, unsaved, video_spec
+from tests.waiting import SECONDS
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ async def test_a_part_that_the_generator_has_no_room_for_waits_and_the_others_go
 async def test_cancelling_stops_every_part(generator: FakeGenerator) -> None:
     generator.step_gate.clear()
     task = asyncio.create_task(run(generator, video_spec(3)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while len(generator.jobs) < 3:
             await asyncio.sleep(0)
     task.cancel()

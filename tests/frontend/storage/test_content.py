@@ -22,6 +22,7 @@ from frontend.storage.storage import FileName, Storage
 from tests.frontend.conftest import Serve, client_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.storage.s3_server import BUCKET, KEYS, S3Server
+from tests.waiting import SECONDS
 
 MIB = 1024 * 1024
 URL = "/v1/videos"
@@ -158,6 +159,6 @@ async def test_files_that_no_job_has_are_deleted_when_they_are_too_old(serve: Se
     long_ago = time.time() - 25 * 3600
     os.utime(file_of(storage_folder, "video_old"), (long_ago, long_ago))
     with serve(create_app(Settings(), FakeGenerator())):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             while {file.name.job_id async for file in before.list()} != {"video_new"}:
                 await asyncio.sleep(0.05)

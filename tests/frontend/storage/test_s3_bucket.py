@@ -21,6 +21,7 @@ from frontend.storage.s3_bucket import S3Bucket
 from frontend.storage.storage import FileName, Storage
 from tests.frontend.storage.conftest import content
 from tests.frontend.storage.s3_server import BUCKET, KEYS, S3Server
+from tests.waiting import SECONDS
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
@@ -76,7 +77,7 @@ async def test_a_url_is_valid_for_its_time_and_its_file_alone(rclone: S3Server) 
         assert (answer.status_code, answer.content) == (200, data)
         assert (await client.get(url.replace("video_1", "video_2"))).status_code == 403
         assert (await client.get(url.replace("X-Amz-Expires=600", "X-Amz-Expires=6000"))).status_code == 403
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS):
             while (await client.get(brief)).status_code == 200:
                 await asyncio.sleep(0.2)
 
