@@ -70,6 +70,11 @@ class Session:
         outputs: list[NDArray[Any]] = self.runtime.run(None, feeds)
         return outputs
 
+    def run_one(self, *arguments: NDArray[Any]) -> NDArray[Any]:
+        """The output of a graph that has one."""
+        (output,) = self.run(*arguments)
+        return output
+
 
 def trace(graph: Graph) -> ir.Model:
     """The canonical, standard-ONNX form of the module."""

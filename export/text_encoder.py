@@ -1,6 +1,7 @@
 """What the graphs of text encoders have in common: token ids and a mask in, states out."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,8 @@ def compare_states(
         prompts = _prompts(vocabulary, generator, batch, tokens)
         with torch.no_grad():
             expected = encode(*prompts).float().numpy()
-        (states,) = sessions[_FILE].run(*(tensor.numpy() for tensor in prompts))
-        yield Comparison(f"{batch} x {tokens} tokens", states, expected)
+        run = partial(sessions[_FILE].run_one, *(tensor.numpy() for tensor in prompts))
+        yield Comparison(f"{batch} x {tokens} tokens", run, expected)
 
 
 def _prompts(vocabulary: int, generator: torch.Generator, batch: int, tokens: int) -> tuple[Tensor, Tensor]:

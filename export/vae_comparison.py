@@ -1,6 +1,7 @@
 """A VAE's graphs beside diffusers' own VAE, as the engine runs them: chunk by chunk, whole and in bands."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ def compare_streams(
         vae = BandedVae(lambda name: sessions[name].runtime, plan, budget)
         for chunk in chunks:
             how = f"in chunks of {chunk}, in bands" if budget else f"in chunks of {chunk}"
-            yield Comparison(f"{' x '.join(map(str, source.shape))} {how}", stream(vae, source, chunk), expected)
+            run = partial(stream, vae, source, chunk)
+            yield Comparison(f"{' x '.join(map(str, source.shape))} {how}", run, expected)
 
 
 def stream(vae: BandedVae, source: Float32, chunk: int) -> Float32:
