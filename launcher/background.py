@@ -60,7 +60,7 @@ class BackgroundServer:
     ) -> None:
         self._stop()
 
-    def wait_until_healthy(self, seconds: float = 60) -> None:
+    def wait_until_healthy(self, seconds: float = 240) -> None:
         """Returns once /health says that requests can be served; raises RuntimeError with the output otherwise."""
         deadline = time.monotonic() + seconds
         while not self._is_healthy():

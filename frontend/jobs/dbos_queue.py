@@ -23,7 +23,7 @@ _NAME = "tritonreel"
 _QUEUE = "video_jobs"
 _APPLICATION_VERSION = "1"
 """constant: DBOS hands entries of one version to no process of another, so a new one would orphan those that wait"""
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 _LIVE = ("ENQUEUED", "PENDING", "DELAYED")
 
