@@ -1,0 +1,59 @@
+"""What a model of a hosted provider takes, and what it costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+Operation = Literal["text-to-video", "image-to-video", "video-to-video", "video-extension"]
+Option = Literal["negative_prompt", "seed", "generate_audio", "enhance_prompt"]
+
+LANDSCAPE, PORTRAIT, SQUARE = "16:9", "9:16", "1:1"
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars per second of video, by resolution; the same for all where there is one."""
+
+    per_second: Mapping[str, Decimal]
+
+    @classmethod
+    def flat(cls, dollars: str) -> "Price":
+        return cls({"": Decimal(dollars)})
+
+    @classmethod
+    def by_resolution(cls, **dollars: str) -> "Price":
+        """With a letter before the number, which Python's names cannot begin with: `p720="0.40"`."""
+        return cls({f"{name[1:]}{name[0]}": Decimal(value) for name, value in dollars.items()})
+
+    def of(self, seconds: float, resolution: str) -> Decimal:
+        """Of a video. Raises KeyError for a resolution that has no price."""
+        rate = self.per_second[""] if "" in self.per_second else self.per_second[resolution]
+        return rate * Decimal(str(seconds))
+
+
+@dataclass(frozen=True)
+class HostedModel:
+    """A model of a provider, as this server offers it."""
+
+    id: str
+    """what clients call it"""
+    provider: str
+    paths: Mapping[Operation, str]
+    """what the provider calls it, for each thing that it does"""
+    durations: tuple[int, ...]
+    """seconds, ascending; the first is the default"""
+    resolutions: tuple[str, ...]
+    """ascending, such as 480p; the last is the default"""
+    aspect_ratios: tuple[str, ...]
+    """the first is the default"""
+    price: Price
+    options: frozenset[Option] = frozenset()
+    """what else of a request it heeds"""
+    longest_prompt: int = 10_000
+    """characters"""
+    aliases: tuple[str, ...] = field(default=())
+    """other names that clients know"""
+
+    def can(self, operation: Operation) -> bool:
+        return operation in self.paths

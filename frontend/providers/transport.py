@@ -1,0 +1,164 @@
+"""HTTP to a hosted provider: what is lost on the way, and videos that are fetched within limits."""
+
+import email.utils
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from frontend.providers.errors import (
+    InvalidAnswer,
+    ProviderBusy,
+    ProviderError,
+    ProviderUnavailable,
+    SubmissionUncertain,
+)
+from frontend.providers.provider import Ready
+
+_MAX_REDIRECTS = 5
+_LONGEST_QUOTE = 500
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+"""the request cannot have reached anyone"""
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+Explain = Callable[[httpx.Response], ProviderError | None]
+"""the error that an answer tells of, by the provider's own rules"""
+
+
+class Transport:
+    """Requests to one provider.
+
+    Args:
+        name: of the provider, for messages.
+        base_url: any server that speaks its protocol.
+        headers: made for each request: keys, which may expire.
+        explain: see `Explain`; what it leaves open is told by the status.
+    """
+
+    def __init__(self, name: str, base_url: str, headers: Callable[[], Mapping[str, str]], explain: Explain) -> None:
+        self._name = name
+        self._headers = headers
+        self._explain = explain
+        self._client = httpx.AsyncClient(base_url=base_url.rstrip("/"), timeout=_TIMEOUT, follow_redirects=False)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def headers(self) -> dict[str, str]:
+        """Of a request now."""
+        return dict(self._headers())
+
+    async def get(self, path: str) -> Any:
+        return await self._json("GET", path)
+
+    async def delete(self, path: str) -> Any:
+        return await self._json("DELETE", path)
+
+    async def post(self, path: str, body: Any = None, *, submits: bool = False, **options: Any) -> Any:
+        """The JSON that it answers.
+
+        Args:
+            submits: whether this costs money: it is uncertain then what a lost answer means.
+        """
+        return await self._json("POST", path, submits, json=body, **options)
+
+    async def _json(self, method: str, path: str, submits: bool = False, **options: Any) -> Any:
+        try:
+            response = await self._client.request(method, path, headers=self.headers(), **options)
+        except httpx.TransportError as lost:
+            reason = f"{self._name} cannot be reached: {type(lost).__name__}"
+            if submits and not isinstance(lost, _NOT_SENT):
+                raise SubmissionUncertain(
+                    f"the connection to {self._name} was lost while the job was sent; it may have been taken and "
+                    "charged, so it is not sent again"
+                ) from None
+            raise ProviderUnavailable(reason) from None
+        if error := self._error_of(response, submits):
+            raise error
+        try:
+            return response.json()
+        except ValueError:
+            raise self._uncertain_if(submits, f"{self._name} answered with something that is not JSON") from None
+
+    def _error_of(self, response: httpx.Response, submits: bool) -> ProviderError | None:
+        error = self._explain(response)
+        if error is None and not response.is_success:
+            what = f"{self._name} answered with {response.status_code}: {quoted(response.text)}"
+            if response.status_code == 429:
+                error = ProviderBusy(what)
+            elif response.status_code == 503:
+                error = ProviderUnavailable(what)
+            elif response.status_code >= 500:
+                error = self._uncertain_if(submits, what)
+            else:
+                error = InvalidAnswer(what)
+        if error is not None and error.retry_after is None:
+            error.retry_after = retry_after(response)
+        return error
+
+    @staticmethod
+    def _uncertain_if(submits: bool, what: str) -> ProviderError:
+        if submits:
+            return SubmissionUncertain(f"{what}; the job may have been taken and charged, so it is not sent again")
+        return ProviderUnavailable(what)
+
+    async def fetch(self, ready: Ready, max_bytes: int) -> bytes:
+        """The video. Its headers go to its URL's own origin alone, wherever that redirects.
+
+        Raises:
+            ProviderUnavailable: it did not come, or not whole.
+            InvalidAnswer: it is larger than `max_bytes`, or a redirect leads nowhere.
+        """
+        if ready.content is not None:
+            return ready.content
+        url, origin = ready.url, _origin(ready.url)
+        for _ in range(_MAX_REDIRECTS):
+            headers = dict(ready.headers) if _origin(url) == origin else {}
+            try:
+                async with self._client.stream("GET", url, headers=headers) as response:
+                    if response.is_redirect:
+                        url = urljoin(url, response.headers["location"])
+                        _origin(url)
+                        continue
+                    if not response.is_success:
+                        kind = ProviderUnavailable if response.status_code >= 500 else InvalidAnswer
+                        raise kind(f"the video of {self._name} cannot be fetched: status {response.status_code}")
+                    return await self._body(response, max_bytes)
+            except httpx.HTTPError as lost:
+                raise ProviderUnavailable(
+                    f"the video of {self._name} did not come whole: {type(lost).__name__}"
+                ) from None
+        raise InvalidAnswer(f"the video of {self._name} is behind too many redirects")
+
+    async def _body(self, response: httpx.Response, max_bytes: int) -> bytes:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > max_bytes:
+                raise InvalidAnswer(f"the video of {self._name} has more than {max_bytes} bytes")
+        return bytes(content)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Raises InvalidAnswer for what is not HTTP."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InvalidAnswer("the provider names a video that is not behind HTTP")
+    return parts.scheme, parts.netloc
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds, of either form of the header (RFC 9110, section 10.2.3)."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    date = email.utils.parsedate_tz(value) if value else None
+    return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+def quoted(text: str) -> str:
+    """The beginning of an answer, on one line."""
+    words = " ".join(text.split())
+    return words if len(words) <= _LONGEST_QUOTE else words[:_LONGEST_QUOTE] + " ..."

@@ -1,0 +1,109 @@
+"""What becomes of values that a model does not offer."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, HostedModel, Price
+from frontend.providers.request import FittedRequest, InputImage, VideoRequest, fit, size_of
+from frontend.providers.wavespeed import HUNYUAN, LTX_2_PRO, LTX_2_RETAKE
+from protocol.errors import InvalidRequest
+
+IMAGE = InputImage(b"png", "image/png")
+
+
+def fitted(model: HostedModel = HUNYUAN, *, strict: bool = False, **wanted: Any) -> FittedRequest:
+    return fit(VideoRequest(**{"prompt": "a fox", **wanted}), model, strict=strict)
+
+
+def test_what_is_left_open_is_the_model_s() -> None:
+    made = fitted()
+    assert (made.duration, made.resolution, made.aspect_ratio) == (5, "720p", LANDSCAPE)
+    assert (made.operation, made.path) == ("text-to-video", "wavespeed-ai/hunyuan-video-1.5/text-to-video")
+    assert made.size == (1280, 720)
+    assert made.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered"),
+    [
+        ({"duration": 6}, {"duration": 5}),
+        ({"duration": 6.5}, {"duration": 5}),
+        ({"duration": 9}, {"duration": 8}),
+        ({"duration": 1e9}, {"duration": 10}),
+        ({"resolution": "1080P"}, {"resolution": "720p"}),
+        ({"resolution": "360p"}, {"resolution": "480p"}),
+        ({"aspect_ratio": "1:1"}, {"aspect_ratio": PORTRAIT}),
+        ({"aspect_ratio": "4:3"}, {"aspect_ratio": LANDSCAPE}),
+    ],
+)
+def test_other_values_become_the_nearest_one_and_the_answer_says_so(
+    wanted: dict[str, Any], offered: dict[str, Any]
+) -> None:
+    made = fitted(**wanted)
+    ((name, value),) = offered.items()
+    assert getattr(made, name) == value
+    assert len(made.changes) == 1
+    assert made.changes[0].startswith(f"{name} is {value}")
+    with pytest.raises(InvalidRequest) as refused:
+        fitted(strict=True, **wanted)
+    assert refused.value.field == name
+
+
+@pytest.mark.parametrize("option", [{"generate_audio": True}, {"enhance_prompt": True}])
+def test_options_that_a_model_does_not_take_are_left_out(option: dict[str, Any]) -> None:
+    made = fitted(**option)
+    assert all(getattr(made, name) is None for name in option)
+    assert len(made.changes) == 1
+    with pytest.raises(InvalidRequest):
+        fitted(strict=True, **option)
+    not_wanted: dict[str, Any] = dict.fromkeys(option, False)
+    assert fitted(strict=True, **not_wanted).changes == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "wanted"),
+    [
+        ("prompt", {"prompt": "  "}),
+        ("prompt", {"prompt": "x" * 10_001}),
+        ("duration", {"duration": 0}),
+        ("duration", {"duration": float("nan")}),
+        ("resolution", {"resolution": "big"}),
+        ("aspect_ratio", {"aspect_ratio": "wide"}),
+        ("aspect_ratio", {"aspect_ratio": "0:1"}),
+        ("aspect_ratio", {"aspect_ratio": "1:0"}),
+        ("aspect_ratio", {"aspect_ratio": "²:1"}),
+        ("aspect_ratio", {"aspect_ratio": "9" * 5000 + ":1"}),
+        ("model", {"source": "video_1"}),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(field: str, wanted: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        fitted(**wanted)
+    assert refused.value.field == field
+
+
+def test_a_model_that_starts_from_nothing_else_needs_it() -> None:
+    with pytest.raises(InvalidRequest):
+        fitted(LTX_2_RETAKE)
+    assert fitted(LTX_2_RETAKE, source="https://example.com/a.mp4").operation == "video-to-video"
+    text_alone = replace(HUNYUAN, paths={"text-to-video": "x"})
+    with pytest.raises(InvalidRequest) as refused:
+        fitted(text_alone, image=IMAGE)
+    assert refused.value.field == "model"
+    assert fitted(image=IMAGE).path.endswith("image-to-video")
+
+
+def test_prices_go_by_the_second_and_the_resolution() -> None:
+    assert fitted(duration=10, resolution="480p").price == Decimal("0.20")
+    assert fitted(LTX_2_PRO).price == Decimal("0.36")
+    with pytest.raises(KeyError):
+        Price.by_resolution(p720="1").of(1, "480p")
+
+
+def test_sizes() -> None:
+    assert size_of("480p", "16:9") == (832, 480)
+    assert size_of("720p", "9:16") == (720, 1280)
+    assert size_of("1080p", "1:1") == (1080, 1080)
