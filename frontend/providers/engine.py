@@ -80,13 +80,13 @@ class Engine:
         except TimeoutError:
             await work.stop()
             raise work.too_late() from None
-        except asyncio.CancelledError:
-            if cancels():
-                await work.stop()
-            raise
         except ProviderError as error:
             if work.prediction is not None:
                 error.prediction_id = work.prediction.id
+            raise
+        except BaseException:  # cancelled, or `tell` or `keep` has failed
+            if cancels():
+                await work.stop()
             raise
 
 

@@ -37,6 +37,8 @@ class VideoRequest:
     image: InputImage | None = None
     source: str | None = None
     """of an extension or a retake: the video, as its provider knows it (an id or a URL)"""
+    audio: bool = False
+    """whether there is a sound track that the video is to have"""
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def fit(
             fitted = replace(fitted, **{option: value})
         elif value is not None and value is not False:
             changes.append(f"{option} has no effect: {model.id} does not take it")
+    if request.audio:
+        changes.append(f"audio_base64 has no effect: {model.id} does not take it")
     if strict and changes:
         raise InvalidRequest("; ".join(changes) + " (strict is set)", changes[0].split()[0])
     return replace(fitted, changes=tuple(changes))
