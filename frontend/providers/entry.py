@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import io
+from contextlib import nullcontext
 from typing import Any, TypedDict, get_args
 
 import av
@@ -97,8 +98,7 @@ async def ai_video_generate(
     image = _image(image_data, image_base64)
     if operation_type == "image-to-video" and image is None:
         raise InvalidRequest("image-to-video needs one", "image_data")
-    providers = registry or Registry()
-    try:
+    async with Registry() if registry is None else nullcontext(registry) as providers:
         speaker, hosted = providers.find(model, provider)
         request = VideoRequest(
             prompt=prompt,
@@ -118,9 +118,6 @@ async def ai_video_generate(
         await progress.tell(0, "Starting")
         made = await Engine(speaker, timeout_seconds).run(fitted, progress.tell, _keep_nothing)
         return await _result(prompt, made)
-    finally:
-        if registry is None:
-            await providers.close()
 
 
 def ai_video_generate_sync(*arguments: Any, **named: Any) -> GeneratedVideo:

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from pydantic import SecretStr
 
@@ -37,7 +39,7 @@ OFFERS = (Offer(wavespeed.NAME, wavespeed.WaveSpeed.models, ("WAVESPEED_API_KEY"
 
 
 class Registry:
-    """Makes providers when they are first asked for.
+    """Makes providers when they are first asked for. A context manager, which closes them.
 
     Args:
         environment: holds their keys and, for servers that speak their protocols, `..._BASE_URL`.
@@ -48,7 +50,12 @@ class Registry:
         self._offers = offers
         self._made: dict[str, Provider] = {}
 
-    async def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for provider in self._made.values():
             await provider.close()
         self._made.clear()

@@ -1,0 +1,50 @@
+"""All demonstration servers together, and what points this server's providers at them."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from frontend.providers.demo import wavespeed
+from frontend.providers.demo.jobs import DemoJobs
+from frontend.providers.demo.server import serving
+
+
+@dataclass(frozen=True)
+class DemoProvider:
+    """A server that speaks one provider's protocol."""
+
+    name: str
+    make_app: Callable[[DemoJobs], FastAPI]
+    environment: Callable[[str, str], dict[str, str]]
+    """what its key and its URL are called in the environment"""
+
+
+DEMO_PROVIDERS = (
+    DemoProvider(
+        "wavespeed",
+        wavespeed.make_app,
+        lambda key, url: {"WAVESPEED_API_KEY": key, "WAVESPEED_BASE_URL": url},
+    ),
+)
+
+
+@contextmanager
+def on_stage(polls: int = 5, first_port: int = 0) -> Iterator[dict[str, str]]:
+    """The environment in which the providers are these servers, as long as they run.
+
+    Args:
+        polls: until a job is done.
+        first_port: of the first server, the others follow; free ones if 0.
+    """
+    environment: dict[str, str] = {}
+    with ExitStack() as stack:
+        for number, provider in enumerate(DEMO_PROVIDERS):
+            jobs = DemoJobs(key=f"demo-{secrets.token_urlsafe(16)}")
+            jobs.polls = polls
+            port = first_port + number if first_port else 0
+            url = stack.enter_context(serving(provider.make_app(jobs), port))
+            environment |= provider.environment(jobs.key, url)
+        yield environment
