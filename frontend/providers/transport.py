@@ -10,6 +10,7 @@ import httpx
 
 from frontend.providers.errors import (
     InvalidAnswer,
+    LinkExpired,
     ProviderBusy,
     ProviderError,
     ProviderUnavailable,
@@ -18,6 +19,8 @@ from frontend.providers.errors import (
 from frontend.providers.provider import Ready
 
 _MAX_REDIRECTS = 5
+_EXPIRED = (403, 404, 410)
+"""what storage answers to a URL whose time is over"""
 _LONGEST_QUOTE = 500
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """the request cannot have reached anyone"""
@@ -109,6 +112,7 @@ class Transport:
 
         Raises:
             ProviderUnavailable: it did not come, or not whole.
+            LinkExpired: it is not behind its URL any more.
             InvalidAnswer: it is larger than `max_bytes`, or a redirect leads nowhere.
         """
         if ready.content is not None:
@@ -123,14 +127,19 @@ class Transport:
                         _origin(url)
                         continue
                     if not response.is_success:
-                        kind = ProviderUnavailable if response.status_code >= 500 else InvalidAnswer
-                        raise kind(f"the video of {self._name} cannot be fetched: status {response.status_code}")
+                        raise self._missing(response.status_code)
                     return await self._body(response, max_bytes)
             except httpx.HTTPError as lost:
                 raise ProviderUnavailable(
                     f"the video of {self._name} did not come whole: {type(lost).__name__}"
                 ) from None
         raise InvalidAnswer(f"the video of {self._name} is behind too many redirects")
+
+    def _missing(self, status: int) -> ProviderError:
+        what = f"the video of {self._name} cannot be fetched: status {status}"
+        if status in _EXPIRED:
+            return LinkExpired(what)
+        return ProviderUnavailable(what) if status >= 500 else InvalidAnswer(what)
 
     async def _body(self, response: httpx.Response, max_bytes: int) -> bytes:
         content = bytearray()
