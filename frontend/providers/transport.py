@@ -88,7 +88,7 @@ class Transport:
     def _error_of(self, response: httpx.Response, submits: bool) -> ProviderError | None:
         error = self._explain(response)
         if error is None and not response.is_success:
-            what = f"{self._name} answered with {response.status_code}: {quoted(response.text)}"
+            what = f"{self._name} answered with {response.status_code}: {said(response, response.text)}"
             if response.status_code == 429:
                 error = ProviderBusy(what)
             elif response.status_code == 503:
@@ -165,6 +165,12 @@ def retry_after(response: httpx.Response) -> float | None:
         return float(value[:9])
     date = email.utils.parsedate_tz(value) if value else None
     return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+def said(response: httpx.Response, text: str) -> str:
+    """The beginning of `text`, which an answer has, on one line and without the key that was sent."""
+    key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
+    return quoted(text.replace(key, "...") if key else text)
 
 
 def quoted(text: str) -> str:
