@@ -2,6 +2,8 @@
 
 import base64
 import time
+import uuid
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -134,26 +136,30 @@ class KlingAI:
         await self.transport.close()
 
     async def submit(self, request: FittedRequest) -> Prediction:
-        """See `Provider.submit`."""
-        route = _ROUTES[request.operation]
-        answer = await self.transport.post(f"/v1/videos/{route}", _inputs(request), submits=True)
+        """See `Provider.submit`. A job whose answer was lost is found by the name that it was sent with."""
+        route, name = _ROUTES[request.operation], uuid.uuid4().hex
+        inputs = _inputs(request) | {"external_task_id": name}
         try:
-            task_id = str(answer["data"]["task_id"])
-        except (KeyError, TypeError):
-            raise SubmissionUncertain(
-                "KlingAI did not say which job it made of the request; it may be charged, so it is not sent again"
-            ) from None
-        return Prediction(task_id, time.time(), route)
+            answer = await self.transport.post(f"/v1/videos/{route}", inputs, submits=True)
+            return Prediction(_task_id(answer), time.time(), route)
+        except (SubmissionUncertain, ProviderUnavailable):
+            with suppress(ProviderError):
+                return Prediction(_task_id(await self._ask(route, name)), time.time(), route)
+            raise
 
     async def poll(self, prediction: Prediction) -> Pending | Ready:
         """See `Provider.poll`. A job that failed is an answer like any other."""
-        answer = await self.transport.get(f"/v1/videos/{prediction.route}/{quote(prediction.id, safe='')}")
+        answer = await self._ask(prediction.route, prediction.id)
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict) or not isinstance(data.get("task_status"), str):
             raise InvalidAnswer("KlingAI answered without the status of the job")
         if data["task_status"] == "failed":
             raise _failure(str(data.get("task_status_msg") or "no reason is told"))
         return _ready(data) if data["task_status"] == "succeed" else Pending(data["task_status"])
+
+    async def _ask(self, route: str, name: str) -> Any:
+        """What it tells of a job by its id, or by the name that it was sent with."""
+        return await self.transport.get(f"/v1/videos/{route}/{quote(name, safe='')}")
 
     async def fetch(self, ready: Ready, max_bytes: int) -> bytes:
         """See `Provider.fetch`."""
@@ -168,6 +174,15 @@ def _token(access_key: SecretStr, secret_key: SecretStr) -> str:
     now = int(time.time())
     claims = {"iss": access_key.get_secret_value(), "exp": now + _TOKEN_SECONDS, "nbf": now - _EARLY_SECONDS}
     return jwt.encode(claims, secret_key.get_secret_value(), algorithm="HS256")
+
+
+def _task_id(answer: Any) -> str:
+    try:
+        return str(answer["data"]["task_id"])
+    except (KeyError, TypeError):
+        raise SubmissionUncertain(
+            "KlingAI did not say which job it made of the request; it may be charged, so it is not sent again"
+        ) from None
 
 
 def _inputs(request: FittedRequest) -> dict[str, Any]:

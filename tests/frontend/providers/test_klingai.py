@@ -11,10 +11,11 @@ import jwt
 import pytest
 from PIL import Image
 from pydantic import SecretStr
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from frontend.providers import klingai as provider_module
 from frontend.providers.demo import klingai as demo
+from frontend.providers.demo.gate import Cut
 from frontend.providers.engine import HostedVideo
 from frontend.providers.errors import (
     ContentRefused,
@@ -59,8 +60,8 @@ async def make(place: Place, model: HostedModel = KLING_V1, **wanted: Any) -> Ho
 
 
 def sent(place: Place) -> dict[str, Any]:
-    """The fields of the last job."""
-    return place.jobs.taken[-1].inputs
+    """The fields of the last job, without the name that it was given."""
+    return {name: value for name, value in place.jobs.taken[-1].inputs.items() if name != "external_task_id"}
 
 
 def envelope(code: int, status: int, message: str = "what is wrong") -> JSONResponse:
@@ -219,11 +220,35 @@ async def test_where_it_does_not_nothing_is_sent_again(klingai: Place, code: int
     assert klingai.jobs.asked == {"submit": 1}
 
 
-async def test_a_job_without_an_id_is_not_sent_again(klingai: Place) -> None:
-    klingai.jobs.answers["submit"] = deque([JSONResponse({"code": 0, "message": "SUCCEED", "data": None})])
+@pytest.mark.parametrize(
+    "answer", [JSONResponse({"code": 0, "message": "SUCCEED", "data": None}), Response(status_code=502), Cut()]
+)
+async def test_a_job_that_is_not_found_is_not_sent_again(klingai: Place, answer: Response) -> None:
+    klingai.jobs.answers["submit"] = deque([answer])
     with pytest.raises(SubmissionUncertain, match="charged"):
         await make(klingai)
-    assert klingai.jobs.asked == {"submit": 1}
+    assert klingai.jobs.asked == {"submit": 1, "poll": 1}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [SubmissionUncertain("the answer was lost"), ProviderUnavailable("timeout (code 5002)")],
+    ids=["cut", "5002"],
+)
+async def test_a_job_whose_answer_was_lost_is_found(
+    klingai: Place, monkeypatch: pytest.MonkeyPatch, lost: ProviderError
+) -> None:
+    post = klingai.provider.transport.post  # type: ignore[attr-defined]
+
+    async def take(*args: Any, **options: Any) -> None:
+        await post(*args, **options)
+        raise lost
+
+    monkeypatch.setattr(klingai.provider.transport, "post", take)  # type: ignore[attr-defined]
+    video = await make(klingai)
+    (job,) = klingai.jobs.taken
+    assert video.prediction.id == job.id
+    assert klingai.jobs.asked == {"submit": 1, "poll": 3, "download": 1}
 
 
 @pytest.mark.parametrize(
