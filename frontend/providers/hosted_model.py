@@ -62,6 +62,6 @@ class HostedModel:
     def can(self, operation: Operation) -> bool:
         return operation in self.paths
 
-    def doing(self, operation: Operation) -> "HostedModel":
+    def offer(self, operation: Operation) -> "HostedModel":
         """What it offers for that."""
         return replace(self, **self.otherwise.get(operation, {}))

@@ -72,7 +72,7 @@ class FittedRequest:
     @property
     def price(self) -> Decimal:
         """US dollars, as the table of prices says."""
-        price = self.model.doing(self.operation).price
+        price = self.model.offer(self.operation).price
         return price.of(self.duration, self.resolution, audio=self.generate_audio is True)
 
 
@@ -104,7 +104,7 @@ def fit(
         raise InvalidRequest(f"{model.id} takes at most {model.longest_prompt} characters, got {len(prompt)}", "prompt")
     operation = operation or _operation(request, model)
     _check(request, model, operation)
-    offer = model.doing(operation)
+    offer = model.offer(operation)
     changes: list[str] = []
     duration = _duration(request.duration, offer, changes)
     resolution = _resolution(request.resolution, offer, changes)
