@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from frontend.providers.errors import InvalidAnswer, ProviderDeadline, ProviderError, SubmissionUncertain
+from frontend.providers.errors import InvalidAnswer, LinkExpired, ProviderDeadline, ProviderError, SubmissionUncertain
 from frontend.providers.provider import Pending, Prediction, Provider, Ready
 from frontend.providers.request import FittedRequest
 
@@ -119,7 +119,7 @@ class _Work:
         await self._tell(POLLING, f"{name} has taken the job {prediction.id}")
         ready = await self._wait(prediction)
         await self._tell(DOWNLOADING, "Downloading the video")
-        content = await self._insist(lambda: self._download(ready))
+        content, ready = await self._fetch(prediction, ready)
         await self._tell(DONE, "The video is done")
         return HostedVideo(content, self._request, prediction, ready)
 
@@ -155,6 +155,15 @@ class _Work:
         """As the provider tells, or as much of the time is over."""
         done = 1 - self.seconds_left / self._engine.deadline_seconds if state.percent is None else state.percent / 100
         return POLLING + (POLLED - POLLING) * min(1.0, max(0.0, done))
+
+    async def _fetch(self, prediction: Prediction, ready: Ready) -> tuple[bytes, Ready]:
+        """The video, from a URL that is told anew if the first one has expired."""
+        try:
+            return await self._insist(lambda: self._download(ready)), ready
+        except LinkExpired as expired:
+            _log.warning("a video is asked for anew", provider=self._provider.name, reason=expired.message)
+        fresh = await self._wait(prediction)
+        return await self._insist(lambda: self._download(fresh)), fresh
 
     async def _download(self, ready: Ready) -> bytes:
         content = await self._provider.fetch(ready, self._engine.max_bytes)

@@ -12,6 +12,7 @@ ProviderError
 ├── SubmissionUncertain        nobody knows whether the job was taken, and so it is not sent again
 ├── ProviderDeadline           the job was taken and is not done in time
 └── InvalidAnswer              what came breaks the provider's protocol, or is no video
+    └── LinkExpired            the video is not behind its URL any more; a poll may tell another one
 """
 
 from frontend.errors import FrontendError
@@ -87,3 +88,7 @@ class ProviderDeadline(ProviderError):
 
 class InvalidAnswer(ProviderError):
     """What the provider sent breaks its protocol, or is no video."""
+
+
+class LinkExpired(InvalidAnswer):
+    """The video is not behind its URL, or not any more; a poll may tell another one."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from frontend.providers.hosted_model import HostedModel, Operation, Option
+from frontend.providers.hosted_model import LANDSCAPE, HostedModel, Operation, Option
 from protocol.errors import InvalidRequest
 
 _OPTIONS: tuple[Option, ...] = ("negative_prompt", "seed", "generate_audio", "enhance_prompt")
@@ -51,6 +51,7 @@ class FittedRequest:
     duration: int
     resolution: str
     aspect_ratio: str
+    """empty where the video has that of what it starts from"""
     negative_prompt: str | None = None
     seed: int | None = None
     generate_audio: bool | None = None
@@ -67,13 +68,14 @@ class FittedRequest:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
-        return size_of(self.resolution, self.aspect_ratio)
+        """Width and height in pixels; of a landscape where there is no aspect ratio."""
+        return size_of(self.resolution, self.aspect_ratio or LANDSCAPE)
 
     @property
     def price(self) -> Decimal:
         """US dollars, as the table of prices says."""
-        return self.model.price.of(self.duration, self.resolution)
+        price = self.model.offer(self.operation).price
+        return price.of(self.duration, self.resolution, audio=self.generate_audio is True)
 
 
 def size_of(resolution: str, aspect_ratio: str) -> tuple[int, int]:
@@ -104,10 +106,11 @@ def fit(
         raise InvalidRequest(f"{model.id} takes at most {model.longest_prompt} characters, got {len(prompt)}", "prompt")
     operation = operation or _operation(request, model)
     _check(request, model, operation)
+    offer = model.offer(operation)
     changes: list[str] = []
-    duration = _duration(request.duration, model, changes)
-    resolution = _resolution(request.resolution, model, changes)
-    aspect_ratio = _aspect_ratio(request.aspect_ratio, model, changes)
+    duration = _duration(request.duration, offer, changes)
+    resolution = _resolution(request.resolution, offer, changes)
+    aspect_ratio = _aspect_ratio(request.aspect_ratio, offer, changes)
     fitted = FittedRequest(
         model=model,
         operation=operation,
@@ -120,10 +123,10 @@ def fit(
     )
     for option in _OPTIONS:
         value = getattr(request, option)
-        if option in model.options:
+        if option in offer.options:
             fitted = replace(fitted, **{option: value})
         elif value is not None and value is not False:
-            changes.append(f"{option} has no effect: {model.id} does not take it")
+            changes.append(f"{option} has no effect: {model.id} does not take it for {operation}")
     if request.audio:
         changes.append(f"audio_base64 has no effect: {model.id} does not take it")
     if strict and changes:
@@ -174,8 +177,11 @@ def _resolution(wanted: str | None, model: HostedModel, changes: list[str]) -> s
 
 def _aspect_ratio(wanted: str | None, model: HostedModel, changes: list[str]) -> str:
     if wanted is None:
-        return model.aspect_ratios[0]
+        return model.aspect_ratios[0] if model.aspect_ratios else ""
     ratio = _ratio(wanted)
+    if not model.aspect_ratios:
+        changes.append("aspect_ratio has no effect: the video has that of what it starts from")
+        return ""
     nearest = min(model.aspect_ratios, key=lambda offered: abs(_ratio(offered) - ratio))
     if nearest != wanted:
         offered = ", ".join(model.aspect_ratios)

@@ -10,6 +10,7 @@ import httpx
 
 from frontend.providers.errors import (
     InvalidAnswer,
+    LinkExpired,
     ProviderBusy,
     ProviderError,
     ProviderUnavailable,
@@ -18,6 +19,8 @@ from frontend.providers.errors import (
 from frontend.providers.provider import Ready
 
 _MAX_REDIRECTS = 5
+_EXPIRED = (403, 404, 410)
+"""what storage answers to a URL whose time is over"""
 _LONGEST_QUOTE = 500
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 """the request cannot have reached anyone"""
@@ -85,7 +88,7 @@ class Transport:
     def _error_of(self, response: httpx.Response, submits: bool) -> ProviderError | None:
         error = self._explain(response)
         if error is None and not response.is_success:
-            what = f"{self._name} answered with {response.status_code}: {quoted(response.text)}"
+            what = f"{self._name} answered with {response.status_code}: {said(response, response.text)}"
             if response.status_code == 429:
                 error = ProviderBusy(what)
             elif response.status_code == 503:
@@ -109,6 +112,7 @@ class Transport:
 
         Raises:
             ProviderUnavailable: it did not come, or not whole.
+            LinkExpired: it is not behind its URL any more.
             InvalidAnswer: it is larger than `max_bytes`, or a redirect leads nowhere.
         """
         if ready.content is not None:
@@ -123,14 +127,19 @@ class Transport:
                         _origin(url)
                         continue
                     if not response.is_success:
-                        kind = ProviderUnavailable if response.status_code >= 500 else InvalidAnswer
-                        raise kind(f"the video of {self._name} cannot be fetched: status {response.status_code}")
+                        raise self._missing(response.status_code)
                     return await self._body(response, max_bytes)
             except httpx.HTTPError as lost:
                 raise ProviderUnavailable(
                     f"the video of {self._name} did not come whole: {type(lost).__name__}"
                 ) from None
         raise InvalidAnswer(f"the video of {self._name} is behind too many redirects")
+
+    def _missing(self, status: int) -> ProviderError:
+        what = f"the video of {self._name} cannot be fetched: status {status}"
+        if status in _EXPIRED:
+            return LinkExpired(what)
+        return ProviderUnavailable(what) if status >= 500 else InvalidAnswer(what)
 
     async def _body(self, response: httpx.Response, max_bytes: int) -> bytes:
         content = bytearray()
@@ -156,6 +165,12 @@ def retry_after(response: httpx.Response) -> float | None:
         return float(value[:9])
     date = email.utils.parsedate_tz(value) if value else None
     return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+
+
+def said(response: httpx.Response, text: str) -> str:
+    """The beginning of `text`, which an answer has, on one line and without the key that was sent."""
+    key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
+    return quoted(text.replace(key, "...") if key else text)
 
 
 def quoted(text: str) -> str:

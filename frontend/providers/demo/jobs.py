@@ -64,8 +64,12 @@ class DemoJobs:
     def poll(self, job: DemoJob) -> State:
         """How a job is, which gets further each time that it is asked."""
         job.polls += 1
+        return self.state(job)
+
+    def state(self, job: DemoJob) -> State:
+        """How a job is."""
         if job.cancelled:
             return "cancelled"
         if job.polls <= self.polls:
-            return "waiting" if job.polls == 1 else "running"
+            return "waiting" if job.polls <= 1 else "running"
         return "failed" if self.failure is not None else "done"

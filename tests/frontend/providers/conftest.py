@@ -7,14 +7,17 @@ import pytest
 from pydantic import SecretStr
 
 from frontend.providers import engine
+from frontend.providers.demo import klingai as demo_klingai
 from frontend.providers.demo import wavespeed as demo_wavespeed
 from frontend.providers.demo.jobs import DemoJobs
 from frontend.providers.demo.server import serving
 from frontend.providers.engine import Engine
+from frontend.providers.klingai import KlingAI
 from frontend.providers.provider import Prediction, Provider
 from frontend.providers.wavespeed import WaveSpeed
 
 KEY = "the-key-of-the-demo"
+KLING_ACCESS, KLING_SECRET = "the-access-key-of-the-demo", "the-secret-key-of-the-demo-which-is-long"
 
 
 @dataclass
@@ -66,3 +69,12 @@ async def wavespeed(wavespeed_jobs: DemoJobs, wavespeed_url: str) -> AsyncIterat
     provider = WaveSpeed(SecretStr(KEY), wavespeed_url)
     yield Place(provider, wavespeed_jobs, wavespeed_url)
     await provider.close()
+
+
+@pytest.fixture
+async def klingai() -> AsyncIterator[Place]:
+    jobs = DemoJobs(f"{KLING_ACCESS}:{KLING_SECRET}")
+    with serving(demo_klingai.make_app(jobs)) as url:
+        provider = KlingAI(SecretStr(KLING_ACCESS), SecretStr(KLING_SECRET), url)
+        yield Place(provider, jobs, url)
+        await provider.close()

@@ -174,11 +174,27 @@ async def test_a_video_that_is_too_large_is_not_read_to_its_end(wavespeed: Place
         await engine.run(request(), wavespeed.told.tell, wavespeed.told.keep)
 
 
+@pytest.mark.parametrize("status", [403, 404, 410])
+async def test_a_url_that_has_expired_is_asked_for_anew(wavespeed: Place, status: int) -> None:
+    instead(wavespeed, "download", Response(status_code=status))
+    assert (await run(wavespeed)).content[4:8] == b"ftyp"
+    assert wavespeed.jobs.asked == {"submit": 1, "poll": 4, "download": 2}
+
+
+async def test_a_url_that_is_never_right_is_given_up(wavespeed: Place) -> None:
+    instead(wavespeed, "download", *[Response(status_code=403)] * 10)
+    with pytest.raises(InvalidAnswer, match="status 403") as failed:
+        await run(wavespeed)
+    assert wavespeed.jobs.asked == {"submit": 1, "poll": 4, "download": 2}
+    assert failed.value.prediction_id == wavespeed.jobs.taken[0].id
+
+
 async def test_redirects_of_a_video_are_followed_without_its_keys(wavespeed: Place) -> None:
     def redirect(where: str) -> Response:
         return Response(status_code=302, headers={"Location": where})
 
-    instead(wavespeed, "download", redirect(f"{wavespeed.url.replace('127.0.0.1', 'localhost')}/files/x.mp4"))
+    elsewhere = redirect(f"{wavespeed.url.replace('127.0.0.1', 'localhost')}/files/x.mp4")
+    instead(wavespeed, "download", elsewhere, Response(status_code=404), elsewhere)
     with pytest.raises(InvalidAnswer, match="status 404"):
         await run(wavespeed)
     instead(wavespeed, "download", redirect("file:///etc/passwd"))

@@ -96,9 +96,32 @@ def test_a_model_that_starts_from_nothing_else_needs_it() -> None:
     assert fitted(image=IMAGE).path.endswith("image-to-video")
 
 
+def test_an_operation_has_values_of_its_own() -> None:
+    model = replace(
+        HUNYUAN,
+        paths={**HUNYUAN.paths, "video-extension": "x"},
+        otherwise={
+            "video-extension": {"durations": (7,), "resolutions": ("720p",), "options": frozenset()},
+            "image-to-video": {"aspect_ratios": (), "price": Price.flat("1")},
+        },
+    )
+    extension = fitted(model, source="video_1", resolution="480p", seed=7)
+    assert (extension.duration, extension.resolution, extension.seed) == (7, "720p", None)
+    assert [change.split()[0] for change in extension.changes] == ["resolution", "seed"]
+    from_image = fitted(model, image=IMAGE, aspect_ratio="9:16")
+    assert (from_image.aspect_ratio, from_image.size, from_image.price) == ("", (1280, 720), Decimal(5))
+    assert "has no effect" in from_image.changes[0]
+    assert fitted(model, image=IMAGE).changes == ()
+    assert fitted(model).model is model
+    assert fitted(model).price == fitted().price
+
+
 def test_prices_go_by_the_second_and_the_resolution() -> None:
     assert fitted(duration=10, resolution="480p").price == Decimal("0.20")
     assert fitted(LTX_2_PRO).price == Decimal("0.36")
+    with_audio = replace(LTX_2_PRO, price=Price.flat("0.07", audio_factor=2))
+    assert fitted(with_audio, generate_audio=True).price == Decimal("0.84")
+    assert fitted(with_audio, generate_audio=False).price == fitted(with_audio).price == Decimal("0.42")
     with pytest.raises(KeyError):
         Price.by_resolution(p720="1").of(1, "480p")
 
