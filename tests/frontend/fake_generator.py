@@ -41,6 +41,8 @@ class FakeGenerator:
         """what a job fails with after its first step"""
         self.step_gate = Gate()
         """jobs wait for it before their second step"""
+        self.previews_gate = Gate()
+        """jobs wait for it before their first preview"""
         self.frames_gate = Gate()
         """jobs wait for it before their first frame"""
         self.drop_frames = 0
@@ -109,6 +111,8 @@ class FakeGenerator:
                 raise error
             await self.step_gate.passed()
             count = previews or (self.previews if preview_seconds else 0)
+            if count:
+                await self.previews_gate.passed()
             for step in range(1, count + 1):
                 yield Preview(np.full((2, 4, 3), 10 * step, np.uint8), step, params.num_inference_steps)
             await self.frames_gate.passed()

@@ -18,9 +18,10 @@ from frontend.settings import Settings
 from protocol.errors import InvalidRequest
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.previews_gate import hold_previews
 from tests.frontend.test_videos import data_uri, image_file
 from tests.model_cards import image_to_video_card, model_card, text_to_image_card
-from tests.waiting import wait_until
+from tests.waiting import SECONDS, wait_until
 
 
 def client_at(url: str, key: str = "none") -> openai.OpenAI:
@@ -195,7 +196,7 @@ def test_openais_sdk_finds_models_whose_names_have_slashes(serve: Serve) -> None
         assert client_at(url).models.retrieve("org/name").id == "org/name"
 
 
-def test_openais_node_sdk_works_too(serve: Serve, tmp_path: Path) -> None:
+def test_openais_node_sdk_works_too(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which `make test` installs where there is npm."""
     modules = Path(sys.prefix) / "node" / "node_modules"
     if not modules.exists() or shutil.which("node") is None:
@@ -203,6 +204,10 @@ def test_openais_node_sdk_works_too(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(modules)
     script = shutil.copy(Path(__file__).with_name("openai_sdk.mjs"), tmp_path)
     cards = [model_card(), image_to_video_card(), text_to_image_card()]
-    with serve(create_app(Settings(triton_metrics_url=NOWHERE), FakeGenerator(cards))) as url:
-        done = subprocess.run(["node", script, f"{url}/v1"], capture_output=True, text=True, timeout=60, check=False)
+    generator = FakeGenerator(cards)
+    hold_previews(generator, monkeypatch)
+    with serve(create_app(Settings(triton_metrics_url=NOWHERE), generator)) as url:
+        done = subprocess.run(
+            ["node", script, f"{url}/v1"], capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr

@@ -21,13 +21,14 @@ from frontend.app import create_app
 from frontend.generators.generator import Preview
 from frontend.http.sse import ServerSentEvent
 from frontend.job_events import progress_events
-from frontend.jobs.events import Broadcast, JobEvent, PartPreview
+from frontend.jobs.events import JobEvent, PartPreview
 from frontend.jobs.state import Job
 from frontend.media.preview import PreviewFile, preview_webp
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
+from tests.frontend.previews_gate import hold_previews
 from tests.frontend.test_video_events import SMALL, Heard, parsed
 from tests.model_cards import model_card, text_to_image_card
 from tests.waiting import SECONDS
@@ -35,17 +36,9 @@ from tests.waiting import SECONDS
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> FakeGenerator:
-    """Its jobs wait, before their previews, until somebody listens."""
     generator = FakeGenerator([model_card(), text_to_image_card()])
     generator.previews = 2
-    generator.step_gate.clear()
-    listen = Broadcast.listen
-
-    def listening(broadcast: Broadcast, *, previews: bool = False) -> AsyncGenerator[JobEvent, None]:
-        generator.step_gate.set()
-        return listen(broadcast, previews=previews)
-
-    monkeypatch.setattr(Broadcast, "listen", listening)
+    hold_previews(generator, monkeypatch)
     return generator
 
 
@@ -179,9 +172,6 @@ def test_partial_images_of_several_images_say_of_which(serve: Serve, app: FastAP
     assert sorted((event.index, event.partial_image_index) for event in partial) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_no_partial_images_are_sent_unless_they_are_asked_for(
-    serve: Serve, app: FastAPI, generator: FakeGenerator
-) -> None:
-    generator.step_gate.set()
+def test_no_partial_images_are_sent_unless_they_are_asked_for(serve: Serve, app: FastAPI) -> None:
     with serve(app) as url:
         assert [event.type for event in partials(url, 0)] == ["image_generation.completed"]
