@@ -71,7 +71,6 @@ def _model(
 KLING_V1 = _model("kling-v1", ("720p",), Price.flat("0.028"), extends={"options": frozenset()}, aliases=("kling",))
 KLING_V1_6 = _model("kling-v1-6", ("720p", "1080p"), Price.by_resolution(p720="0.056", p1080="0.098"), extends={})
 KLING_V2_MASTER = _model("kling-v2-master", ("720p",), Price.flat("0.28"))
-KLING_V2_1_MASTER = _model("kling-v2-1-master", ("1080p",), Price.flat("0.28"))
 KLING_V2_5_TURBO = _model("kling-v2-5-turbo", ("1080p",), Price.flat("0.07"))
 KLING_V2_6 = _model(
     "kling-v2-6",
@@ -124,7 +123,7 @@ class KlingAI:
     """
 
     name = NAME
-    models = (KLING_V1, KLING_V1_6, KLING_V2_MASTER, KLING_V2_1_MASTER, KLING_V2_5_TURBO, KLING_V2_6)
+    models = (KLING_V1, KLING_V1_6, KLING_V2_MASTER, KLING_V2_5_TURBO, KLING_V2_6)
     poll_seconds = 5.0
 
     def __init__(self, access_key: SecretStr, secret_key: SecretStr, base_url: str = BASE_URL) -> None:

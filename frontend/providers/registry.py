@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from frontend.providers import wavespeed
+from frontend.providers import klingai, wavespeed
 from frontend.providers.errors import ProviderNotConfigured
 from frontend.providers.hosted_model import HostedModel
 from frontend.providers.provider import Provider
@@ -34,7 +34,16 @@ def _wavespeed(environment: Environment) -> Provider:
     return wavespeed.WaveSpeed(SecretStr(environment["WAVESPEED_API_KEY"]), base_url)
 
 
-OFFERS = (Offer(wavespeed.NAME, wavespeed.WaveSpeed.models, ("WAVESPEED_API_KEY",), _wavespeed),)
+def _klingai(environment: Environment) -> Provider:
+    access, secret = (SecretStr(environment[name]) for name in _KLING_KEYS)
+    return klingai.KlingAI(access, secret, environment.get("KLINGAI_BASE_URL") or klingai.BASE_URL)
+
+
+_KLING_KEYS = ("KLINGAI_ACCESS_KEY", "KLINGAI_SECRET_KEY")
+OFFERS = (
+    Offer(wavespeed.NAME, wavespeed.WaveSpeed.models, ("WAVESPEED_API_KEY",), _wavespeed),
+    Offer(klingai.NAME, klingai.KlingAI.models, _KLING_KEYS, _klingai),
+)
 """in the order in which they are looked through for a model"""
 
 

@@ -16,11 +16,12 @@ from frontend.providers.errors import (
     ProviderError,
     ProviderKeyRefused,
     RequestRefused,
+    SubmissionUncertain,
 )
 from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, HostedModel, Price
 from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import FittedRequest
-from frontend.providers.transport import Transport, quoted
+from frontend.providers.transport import Transport, quoted, said
 
 NAME = "wavespeed"
 BASE_URL = "https://api.wavespeed.ai"
@@ -103,7 +104,12 @@ class WaveSpeed:
     async def submit(self, request: FittedRequest) -> Prediction:
         """See `Provider.submit`."""
         answer = await self.transport.post(f"/api/v3/{request.path}", _inputs(request), submits=True)
-        return Prediction(str(_data(answer)["id"]), time.time())
+        try:
+            return Prediction(str(_data(answer)["id"]), time.time())
+        except (InvalidAnswer, KeyError):
+            raise SubmissionUncertain(
+                "WaveSpeed has not told the job's id; it may have been taken and charged, so it is not sent again"
+            ) from None
 
     async def poll(self, prediction: Prediction) -> Pending | Ready:
         """See `Provider.poll`. A job that failed is an answer like any other."""
@@ -179,4 +185,4 @@ def _message(response: httpx.Response) -> str:
         message = response.json()["message"]
     except (ValueError, KeyError, TypeError):
         message = response.text
-    return quoted(str(message))
+    return said(response, str(message))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from frontend.providers.demo import wavespeed
+from frontend.providers.demo import klingai, wavespeed
 from frontend.providers.demo.jobs import DemoJobs
 from frontend.providers.demo.server import serving
 
@@ -18,16 +18,14 @@ class DemoProvider:
 
     name: str
     make_app: Callable[[DemoJobs], FastAPI]
-    environment: Callable[[str, str], dict[str, str]]
-    """what its key and its URL are called in the environment"""
+    variables: tuple[str, ...]
+    """what the parts of its key, which have colons between them, are called in the environment"""
+    url_variable: str
 
 
 DEMO_PROVIDERS = (
-    DemoProvider(
-        "wavespeed",
-        wavespeed.make_app,
-        lambda key, url: {"WAVESPEED_API_KEY": key, "WAVESPEED_BASE_URL": url},
-    ),
+    DemoProvider("wavespeed", wavespeed.make_app, ("WAVESPEED_API_KEY",), "WAVESPEED_BASE_URL"),
+    DemoProvider("klingai", klingai.make_app, ("KLINGAI_ACCESS_KEY", "KLINGAI_SECRET_KEY"), "KLINGAI_BASE_URL"),
 )
 
 
@@ -42,9 +40,10 @@ def on_stage(polls: int = 5, first_port: int = 0) -> Iterator[dict[str, str]]:
     environment: dict[str, str] = {}
     with ExitStack() as stack:
         for number, provider in enumerate(DEMO_PROVIDERS):
-            jobs = DemoJobs(key=f"demo-{secrets.token_urlsafe(16)}")
+            keys = {name: f"demo-{secrets.token_hex(16)}" for name in provider.variables}
+            jobs = DemoJobs(key=":".join(keys.values()))
             jobs.polls = polls
             port = first_port + number if first_port else 0
             url = stack.enter_context(serving(provider.make_app(jobs), port))
-            environment |= provider.environment(jobs.key, url)
+            environment |= keys | {provider.url_variable: url}
         yield environment

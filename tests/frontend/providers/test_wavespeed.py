@@ -14,6 +14,7 @@ from frontend.providers.errors import (
     ProviderError,
     ProviderKeyRefused,
     RequestRefused,
+    SubmissionUncertain,
 )
 from frontend.providers.hosted_model import HostedModel
 from frontend.providers.request import InputImage, VideoRequest, fit
@@ -88,3 +89,11 @@ async def test_a_failed_job_says_why(wavespeed: Place, failure: str, kind: type[
         await make(wavespeed)
     assert failed.value.prediction_id == wavespeed.jobs.taken[0].id
     assert wavespeed.jobs.asked["submit"] == 1
+
+
+@pytest.mark.parametrize("answer", [{"code": 200, "data": {}}, {"code": 200}, []])
+async def test_an_answer_without_an_id_may_be_a_job_that_is_charged(wavespeed: Place, answer: Any) -> None:
+    wavespeed.jobs.answers["submit"] = deque([JSONResponse(answer)])
+    with pytest.raises(SubmissionUncertain, match="charged"):
+        await make(wavespeed)
+    assert wavespeed.jobs.asked == {"submit": 1}
