@@ -42,9 +42,9 @@ class HostedModel:
     paths: Mapping[Operation, str]
     """what the provider calls it, for each thing that it does"""
     durations: tuple[int, ...]
-    """seconds, ascending; the first is the default"""
+    """seconds, ascending; the first is the default where `default_duration` names no other"""
     resolutions: tuple[str, ...]
-    """ascending, such as 480p; the last is the default"""
+    """ascending, such as 480p; the last is the default where `default_resolution` names no other"""
     aspect_ratios: tuple[str, ...]
     """the first is the default"""
     price: Price
@@ -54,6 +54,18 @@ class HostedModel:
     """characters"""
     aliases: tuple[str, ...] = field(default=())
     """other names that clients know"""
+    default_duration: int | None = None
+    default_resolution: str | None = None
+    durations_at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """seconds, at the resolutions that have others"""
+    sizes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """width and height in pixels of a resolution and an aspect ratio, where they are not the usual ones"""
+    extension: "HostedModel | None" = None
+    """what it offers where it extends a video, if that differs"""
 
     def can(self, operation: Operation) -> bool:
         return operation in self.paths
+
+    def offer(self, operation: Operation) -> "HostedModel":
+        """The model with what it offers for `operation`."""
+        return self.extension if operation == "video-extension" and self.extension is not None else self

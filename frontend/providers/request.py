@@ -66,7 +66,8 @@ class FittedRequest:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return size_of(self.resolution, self.aspect_ratio)
+        usual = size_of(self.resolution, self.aspect_ratio)
+        return self.model.sizes.get((self.resolution, self.aspect_ratio), usual)
 
     @property
     def price(self) -> Decimal:
@@ -102,10 +103,11 @@ def fit(
         raise InvalidRequest(f"{model.id} takes at most {model.longest_prompt} characters, got {len(prompt)}", "prompt")
     operation = operation or _operation(request, model)
     _check(request, model, operation)
+    offer = model.offer(operation)
     changes: list[str] = []
-    duration = _duration(request.duration, model, changes)
-    resolution = _resolution(request.resolution, model, changes)
-    aspect_ratio = _aspect_ratio(request.aspect_ratio, model, changes)
+    resolution = _resolution(request.resolution, offer, changes)
+    duration = _duration(request.duration, resolution, offer, changes)
+    aspect_ratio = _aspect_ratio(request.aspect_ratio, offer, changes)
     fitted = FittedRequest(
         model=model,
         operation=operation,
@@ -143,21 +145,23 @@ def _check(request: VideoRequest, model: HostedModel, operation: Operation) -> N
         raise InvalidRequest(f"{operation} needs one", field)
 
 
-def _duration(wanted: float | None, model: HostedModel, changes: list[str]) -> int:
+def _duration(wanted: float | None, resolution: str, model: HostedModel, changes: list[str]) -> int:
+    offered = model.durations_at.get(resolution, model.durations)
     if wanted is None:
-        return model.durations[0]
+        return offered[0] if model.default_duration not in offered else model.default_duration
     if not wanted > 0:
         raise InvalidRequest(f"must be greater than 0, got {wanted:g}", "duration")
-    nearest = min(sorted(model.durations), key=lambda offered: abs(offered - wanted))
+    nearest = min(sorted(offered), key=lambda one: abs(one - wanted))
     if nearest != wanted:
-        offered = ", ".join(map(str, model.durations))
-        changes.append(f"duration is {nearest} seconds, not {wanted:g}: {model.id} offers {offered}")
+        where = f" at {resolution}" if resolution in model.durations_at else ""
+        choice = ", ".join(map(str, offered))
+        changes.append(f"duration is {nearest} seconds, not {wanted:g}: {model.id} offers {choice}{where}")
     return nearest
 
 
 def _resolution(wanted: str | None, model: HostedModel, changes: list[str]) -> str:
     if wanted is None:
-        return model.resolutions[-1]
+        return model.default_resolution or model.resolutions[-1]
     name = wanted.lower()
     if name not in _SHORT_SIDES:
         raise InvalidRequest(f"must be one of {', '.join(_SHORT_SIDES)}, got {wanted[:50]!r}", "resolution")
