@@ -1,16 +1,22 @@
 """Engines whose provider is a demonstration server on a real socket."""
 
+import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from pydantic import SecretStr
 
 from frontend.providers import engine
+from frontend.providers.demo import sora as demo_sora
 from frontend.providers.demo import wavespeed as demo_wavespeed
 from frontend.providers.demo.jobs import DemoJobs
 from frontend.providers.demo.server import serving
 from frontend.providers.engine import Engine
+from frontend.providers.openai_sora import Sora
 from frontend.providers.provider import Prediction, Provider
 from frontend.providers.wavespeed import WaveSpeed
 
@@ -66,3 +72,33 @@ async def wavespeed(wavespeed_jobs: DemoJobs, wavespeed_url: str) -> AsyncIterat
     provider = WaveSpeed(SecretStr(KEY), wavespeed_url)
     yield Place(provider, wavespeed_jobs, wavespeed_url)
     await provider.close()
+
+
+@pytest.fixture
+async def sora() -> AsyncIterator[Place]:
+    jobs = DemoJobs(KEY)
+    with serving(demo_sora.make_app(jobs)) as url:
+        provider = Sora(SecretStr(KEY), f"{url}/v1")
+        yield Place(provider, jobs, url)
+        await provider.close()
+
+
+@asynccontextmanager
+async def cutting() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that reads requests and closes the connection: its URL, and the first lines that came."""
+    requests: list[bytes] = []
+
+    async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests.append((await reader.readline()).strip())
+        while await reader.readline() != b"\r\n":
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+
+
+def imports(module: str) -> set[str]:
+    """What a process has loaded that has loaded it."""
+    code = f"import sys, {module}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
