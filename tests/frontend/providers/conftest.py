@@ -8,19 +8,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from google.oauth2.credentials import Credentials
 from pydantic import SecretStr
 
 from frontend.providers import engine
 from frontend.providers.demo import sora as demo_sora
+from frontend.providers.demo import veo as demo_veo
 from frontend.providers.demo import wavespeed as demo_wavespeed
 from frontend.providers.demo.jobs import DemoJobs
 from frontend.providers.demo.server import serving
 from frontend.providers.engine import Engine
+from frontend.providers.gemini_veo import Veo
 from frontend.providers.openai_sora import Sora
 from frontend.providers.provider import Prediction, Provider
 from frontend.providers.wavespeed import WaveSpeed
 
 KEY = "the-key-of-the-demo"
+
+
+def access(token: str) -> Credentials:
+    """Google's, that need no refreshing."""
+    return Credentials(token)  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -83,15 +91,48 @@ async def sora() -> AsyncIterator[Place]:
         await provider.close()
 
 
+@pytest.fixture
+def veo_jobs() -> DemoJobs:
+    return DemoJobs(KEY)
+
+
+@pytest.fixture
+def veo_url(veo_jobs: DemoJobs) -> Iterator[str]:
+    with serving(demo_veo.make_app(veo_jobs)) as url:
+        yield url
+
+
+@pytest.fixture
+async def veo(veo_jobs: DemoJobs, veo_url: str) -> AsyncIterator[Place]:
+    """On the Gemini API."""
+    provider = Veo(SecretStr(KEY), veo_url)
+    yield Place(provider, veo_jobs, veo_url)
+    await provider.close()
+
+
+@pytest.fixture
+async def vertex(veo_jobs: DemoJobs, veo_url: str) -> AsyncIterator[Place]:
+    """With a project."""
+    provider = Veo(base_url=veo_url, project="films", location="europe-west4", credentials=access(KEY))
+    yield Place(provider, veo_jobs, veo_url)
+    await provider.close()
+
+
+@pytest.fixture
+async def express(veo_jobs: DemoJobs, veo_url: str) -> AsyncIterator[Place]:
+    """On Vertex AI with a key alone."""
+    provider = Veo(SecretStr(KEY), veo_url, vertex=True)
+    yield Place(provider, veo_jobs, veo_url)
+    await provider.close()
+
+
 @asynccontextmanager
-async def cutting() -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that reads requests and closes the connection: its URL, and the first lines that came."""
-    requests: list[bytes] = []
+async def cutting() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server that reads requests and closes the connection: its URL, and their lines and headers."""
+    requests: list[str] = []
 
     async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        requests.append((await reader.readline()).strip())
-        while await reader.readline() != b"\r\n":
-            pass
+        requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.close()
 
     async with await asyncio.start_server(cut, "127.0.0.1", 0) as server:

@@ -184,7 +184,17 @@ async def test_a_connection_that_is_cut_before_any_answer_is_not_made_again() ->
         with pytest.raises(SubmissionUncertain):
             await provider.submit(fit(VideoRequest("a fox"), SORA_2))
         await provider.close()
-    assert requests == [b"POST /v1/videos HTTP/1.1"]
+    (request,) = requests
+    assert request.startswith("POST /v1/videos ")
+
+
+async def test_the_key_goes_to_no_other_host(sora: Place) -> None:
+    async with cutting() as (url, requests):
+        instead(sora, "download", Response(status_code=302, headers={"Location": f"{url}/film.mp4"}))
+        assert (await make(sora)).content[4:8] == b"ftyp"
+    (request,) = requests
+    assert request.startswith("GET /film.mp4 ")
+    assert KEY not in request
 
 
 async def test_nobody_listens() -> None:
