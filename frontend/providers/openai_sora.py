@@ -96,6 +96,8 @@ class Sora:
             "model": request.path,
             "seconds": str(request.duration),
             "size": "{}x{}".format(*request.size),
+            # OpenAI always answers at once; of other servers it has to be asked
+            "extra_headers": {"Prefer": "respond-async"},
         }
         if request.image is not None:
             reference = await asyncio.to_thread(_reference, request.image.content, *request.size)

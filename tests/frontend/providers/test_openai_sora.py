@@ -13,9 +13,10 @@ from PIL import Image
 from pydantic import SecretStr
 from starlette.responses import JSONResponse, Response
 
+from frontend.app import create_app
 from frontend.providers.demo.gate import Cut
 from frontend.providers.demo.jobs import Request
-from frontend.providers.engine import HostedVideo
+from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.errors import (
     ContentRefused,
     GenerationFailed,
@@ -29,13 +30,16 @@ from frontend.providers.errors import (
     RequestRefused,
     SubmissionUncertain,
 )
-from frontend.providers.hosted_model import HostedModel
+from frontend.providers.hosted_model import LANDSCAPE, HostedModel
 from frontend.providers.openai_sora import SORA_2, SORA_2_PRO, Sora
-from frontend.providers.provider import Prediction
+from frontend.providers.provider import Pending, Prediction
 from frontend.providers.request import InputImage, VideoRequest, fit
+from frontend.settings import Settings
+from tests.frontend.conftest import Serve
+from tests.frontend.fake_generator import FakeGenerator
 from tests.waiting import until
 
-from .conftest import KEY, Place, cutting, imports
+from .conftest import KEY, Place, Told, cutting, imports
 
 
 async def make(
@@ -281,6 +285,26 @@ async def test_the_end_of_openai_s_own_service_is_not_warned_of(sora: Place) -> 
         warnings.simplefilter("error")
         video = await make(sora)
         await sora.provider.cancel(video.prediction)
+
+
+async def test_our_own_server_speaks_it_too(serve: Serve, settings: Settings, generator: FakeGenerator) -> None:
+    """A job that is held up is taken at once, tells of its progress, and can be stopped."""
+    app = create_app(settings.model_copy(update={"model_aliases": {"sora-2": "toy-wan-t2v"}}), generator)
+    request = fit(VideoRequest("a fox"), replace(SORA_2, sizes={("720p", LANDSCAPE): (32, 16)}))
+    generator.step_gate.clear()
+    with serve(app) as url:
+        provider = Sora(SecretStr("none"), f"{url}/v1")
+        stopped, made = await provider.submit(request), await provider.submit(request)
+        assert isinstance(await provider.poll(made), Pending)
+        await provider.cancel(stopped)
+        generator.step_gate.set()
+        told = Told()
+        video = await Engine(provider, poll_seconds=0.02).run(request, told.tell, told.keep, made)
+        with pytest.raises(RequestRefused, match="not found"):
+            await provider.poll(stopped)
+        await provider.close()
+    assert video.content[4:8] == b"ftyp"
+    assert len(generator.cancelled) == 1
 
 
 def test_the_sdk_is_loaded_by_those_who_use_it_alone() -> None:
