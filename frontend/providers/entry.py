@@ -65,6 +65,7 @@ async def ai_video_generate(
     enable_prompt_expansion: bool | None = None,
     strict: bool = False,
     timeout_seconds: float = 600.0,
+    poll_seconds: float | None = None,
     progress_callback: ProgressCallback | None = None,
     registry: Registry | None = None,
 ) -> GeneratedVideo:
@@ -84,6 +85,7 @@ async def ai_video_generate(
         audio_base64: no model takes it: it only makes a change that `metadata` tells.
         strict: refuse what would be done otherwise than asked for.
         timeout_seconds: until the last byte; the job is stopped then.
+        poll_seconds: between two questions how the job is; the provider's own advice if None.
         progress_callback: called in the thread of the event loop, from 0 to 100 per cent.
         registry: the providers; those that the environment has keys for if None.
 
@@ -116,7 +118,7 @@ async def ai_video_generate(
         fitted = fit(request, hosted, operation_type, strict=strict)
         progress = Progress(progress_callback)
         await progress.tell(0, "Starting")
-        made = await Engine(speaker, timeout_seconds).run(fitted, progress.tell, _keep_nothing)
+        made = await Engine(speaker, timeout_seconds, poll_seconds).run(fitted, progress.tell, _keep_nothing)
         return await _result(prompt, made)
 
 

@@ -44,9 +44,9 @@ class HostedModel:
     paths: Mapping[Operation, str]
     """what the provider calls it, for each thing that it does"""
     durations: tuple[int, ...]
-    """seconds, ascending; the first is the default"""
+    """seconds, ascending; the first is the default where `default_duration` names no other"""
     resolutions: tuple[str, ...]
-    """ascending, such as 480p; the last is the default"""
+    """ascending, such as 480p; the last is the default where `default_resolution` names no other"""
     aspect_ratios: tuple[str, ...]
     """the first is the default; none where a video has that of what it starts from"""
     price: Price
@@ -58,6 +58,12 @@ class HostedModel:
     """other names that clients know"""
     otherwise: Mapping[Operation, Mapping[str, Any]] = field(default_factory=dict)
     """the fields above that are others for an operation, by name"""
+    default_duration: int | None = None
+    default_resolution: str | None = None
+    durations_at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """seconds, at the resolutions that have others"""
+    sizes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """width and height in pixels of a resolution and an aspect ratio, where they are not the usual ones"""
 
     def can(self, operation: Operation) -> bool:
         return operation in self.paths

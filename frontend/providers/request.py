@@ -69,7 +69,8 @@ class FittedRequest:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels; of a landscape where there is no aspect ratio."""
-        return size_of(self.resolution, self.aspect_ratio or LANDSCAPE)
+        ratio = self.aspect_ratio or LANDSCAPE
+        return self.model.sizes.get((self.resolution, ratio)) or size_of(self.resolution, ratio)
 
     @property
     def price(self) -> Decimal:
@@ -108,8 +109,8 @@ def fit(
     _check(request, model, operation)
     offer = model.offer(operation)
     changes: list[str] = []
-    duration = _duration(request.duration, offer, changes)
     resolution = _resolution(request.resolution, offer, changes)
+    duration = _duration(request.duration, resolution, offer, changes)
     aspect_ratio = _aspect_ratio(request.aspect_ratio, offer, changes)
     fitted = FittedRequest(
         model=model,
@@ -150,21 +151,23 @@ def _check(request: VideoRequest, model: HostedModel, operation: Operation) -> N
         raise InvalidRequest(f"{operation} needs one", field)
 
 
-def _duration(wanted: float | None, model: HostedModel, changes: list[str]) -> int:
+def _duration(wanted: float | None, resolution: str, model: HostedModel, changes: list[str]) -> int:
+    offered = model.durations_at.get(resolution, model.durations)
     if wanted is None:
-        return model.durations[0]
+        return offered[0] if model.default_duration not in offered else model.default_duration
     if not wanted > 0:
         raise InvalidRequest(f"must be greater than 0, got {wanted:g}", "duration")
-    nearest = min(sorted(model.durations), key=lambda offered: abs(offered - wanted))
+    nearest = min(sorted(offered), key=lambda one: abs(one - wanted))
     if nearest != wanted:
-        offered = ", ".join(map(str, model.durations))
-        changes.append(f"duration is {nearest} seconds, not {wanted:g}: {model.id} offers {offered}")
+        where = f" at {resolution}" if resolution in model.durations_at else ""
+        choice = ", ".join(map(str, offered))
+        changes.append(f"duration is {nearest} seconds, not {wanted:g}: {model.id} offers {choice}{where}")
     return nearest
 
 
 def _resolution(wanted: str | None, model: HostedModel, changes: list[str]) -> str:
     if wanted is None:
-        return model.resolutions[-1]
+        return model.default_resolution or model.resolutions[-1]
     name = wanted.lower()
     if name not in _SHORT_SIDES:
         raise InvalidRequest(f"must be one of {', '.join(_SHORT_SIDES)}, got {wanted[:50]!r}", "resolution")

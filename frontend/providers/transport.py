@@ -3,7 +3,7 @@
 import email.utils
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -22,10 +22,11 @@ _MAX_REDIRECTS = 5
 _EXPIRED = (403, 404, 410)
 """what storage answers to a URL whose time is over"""
 _LONGEST_QUOTE = 500
-_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
-"""the request cannot have reached anyone"""
+_NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError"})
+"""the request cannot have reached anyone; names, as httpx2 has the same ones"""
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
+T = TypeVar("T", bytes, bytearray)
 Explain = Callable[[httpx.Response], ProviderError | None]
 """the error that an answer tells of, by the provider's own rules"""
 
@@ -71,41 +72,22 @@ class Transport:
         try:
             response = await self._client.request(method, path, headers=self.headers(), **options)
         except httpx.TransportError as lost:
-            reason = f"{self._name} cannot be reached: {type(lost).__name__}"
-            if submits and not isinstance(lost, _NOT_SENT):
-                raise SubmissionUncertain(
-                    f"the connection to {self._name} was lost while the job was sent; it may have been taken and "
-                    "charged, so it is not sent again"
-                ) from None
-            raise ProviderUnavailable(reason) from None
+            raise error_of_loss(self._name, lost, submits) from None
         if error := self._error_of(response, submits):
             raise error
         try:
             return response.json()
         except ValueError:
-            raise self._uncertain_if(submits, f"{self._name} answered with something that is not JSON") from None
+            raise uncertain_if(submits, f"{self._name} answered with something that is not JSON") from None
 
     def _error_of(self, response: httpx.Response, submits: bool) -> ProviderError | None:
         error = self._explain(response)
         if error is None and not response.is_success:
             what = f"{self._name} answered with {response.status_code}: {said(response, response.text)}"
-            if response.status_code == 429:
-                error = ProviderBusy(what)
-            elif response.status_code == 503:
-                error = ProviderUnavailable(what)
-            elif response.status_code >= 500:
-                error = self._uncertain_if(submits, what)
-            else:
-                error = InvalidAnswer(what)
+            error = error_of_status(response.status_code, what, submits)
         if error is not None and error.retry_after is None:
-            error.retry_after = retry_after(response)
+            error.retry_after = retry_after(response.headers)
         return error
-
-    @staticmethod
-    def _uncertain_if(submits: bool, what: str) -> ProviderError:
-        if submits:
-            return SubmissionUncertain(f"{what}; the job may have been taken and charged, so it is not sent again")
-        return ProviderUnavailable(what)
 
     async def fetch(self, ready: Ready, max_bytes: int) -> bytes:
         """The video. Its headers go to its URL's own origin alone, wherever that redirects.
@@ -116,7 +98,7 @@ class Transport:
             InvalidAnswer: it is larger than `max_bytes`, or a redirect leads nowhere.
         """
         if ready.content is not None:
-            return ready.content
+            return self._within(ready.content, max_bytes)
         url, origin = ready.url, _origin(ready.url)
         for _ in range(_MAX_REDIRECTS):
             headers = dict(ready.headers) if _origin(url) == origin else {}
@@ -145,9 +127,50 @@ class Transport:
         content = bytearray()
         async for chunk in response.aiter_bytes():
             content += chunk
-            if len(content) > max_bytes:
-                raise InvalidAnswer(f"the video of {self._name} has more than {max_bytes} bytes")
+            self._within(content, max_bytes)
         return bytes(content)
+
+    def _within(self, content: T, max_bytes: int) -> T:
+        if len(content) > max_bytes:
+            raise InvalidAnswer(f"the video of {self._name} has more than {max_bytes} bytes")
+        return content
+
+
+def error_of_loss(name: str, lost: Exception, submits: bool) -> ProviderError:
+    """Of a request that no answer came to.
+
+    Args:
+        lost: of httpx or httpx2.
+        submits: see `Transport.post`.
+    """
+    if submits and type(lost).__name__ not in _NOT_SENT:
+        return SubmissionUncertain(
+            f"the connection to {name} was lost while the job was sent; it may have been taken and charged, so it is "
+            "not sent again"
+        )
+    return ProviderUnavailable(f"{name} cannot be reached: {type(lost).__name__}")
+
+
+def error_of_status(status: int, what: str, submits: bool) -> ProviderError:
+    """Of an answer that says no more than its status.
+
+    Args:
+        what: came, for the message.
+        submits: see `Transport.post`.
+    """
+    match status:
+        case 429:
+            return ProviderBusy(what)
+        case 408 | 503:
+            return ProviderUnavailable(what)
+    return uncertain_if(submits, what) if status >= 500 else InvalidAnswer(what)
+
+
+def uncertain_if(submits: bool, what: str) -> ProviderError:
+    """Of an answer that leaves open what became of the request."""
+    if submits:
+        return SubmissionUncertain(f"{what}; the job may have been taken and charged, so it is not sent again")
+    return ProviderUnavailable(what)
 
 
 def _origin(url: str) -> tuple[str, str]:
@@ -158,9 +181,9 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def retry_after(response: httpx.Response) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds, of either form of the header (RFC 9110, section 10.2.3)."""
-    value = response.headers.get("retry-after", "").strip()
+    value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
     date = email.utils.parsedate_tz(value) if value else None

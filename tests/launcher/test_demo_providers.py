@@ -15,7 +15,7 @@ from tests.waiting import SECONDS
 
 async def video_of(provider: str, environment: dict[str, str]) -> GeneratedVideo:
     async with Registry(environment) as registry:
-        return await ai_video_generate("a fox", provider=provider, registry=registry)
+        return await ai_video_generate("a fox", provider=provider, poll_seconds=0.05, registry=registry)
 
 
 def test_a_video_of_each_provider_without_an_account() -> None:
@@ -28,7 +28,9 @@ def test_a_video_of_each_provider_without_an_account() -> None:
             assert line, printed
             printed += line
         environment = dict(re.findall(r"^export (\w+)=(\S+)$", printed, re.MULTILINE))
-        for offer in OFFERS:
+        offers = Registry(environment).configured()
+        assert {offer.name for offer in offers} == {offer.name for offer in OFFERS}
+        for offer in offers:
             made = asyncio.run(video_of(offer.name, environment))
             assert made["video_bytes"][4:8] == b"ftyp"
             assert made["provider"] == offer.name

@@ -39,6 +39,8 @@ class DemoJobs:
         """until a job is done"""
         self.failure: str | None = None
         """what jobs end with"""
+        self.filtered: str | None = None
+        """why jobs end without their video, at providers that filter it"""
         self.content: bytes | None = None
         """sent in place of a video"""
         self.answers: dict[Request, deque[Response]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 
-from frontend.providers.demo import klingai, wavespeed
+from frontend.providers.demo import klingai, sora, veo, wavespeed
 from frontend.providers.demo.jobs import DemoJobs
 from frontend.providers.demo.server import serving
 
@@ -21,10 +21,14 @@ class DemoProvider:
     variables: tuple[str, ...]
     """what the parts of its key, which have colons between them, are called in the environment"""
     url_variable: str
+    path: str = ""
+    """of the API on the server"""
 
 
 DEMO_PROVIDERS = (
     DemoProvider("wavespeed", wavespeed.make_app, ("WAVESPEED_API_KEY",), "WAVESPEED_BASE_URL"),
+    DemoProvider("gemini", veo.make_app, ("GEMINI_API_KEY",), "GOOGLE_GEMINI_BASE_URL"),
+    DemoProvider("openai", sora.make_app, ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "/v1"),
     DemoProvider("klingai", klingai.make_app, ("KLINGAI_ACCESS_KEY", "KLINGAI_SECRET_KEY"), "KLINGAI_BASE_URL"),
 )
 
@@ -45,5 +49,5 @@ def on_stage(polls: int = 5, first_port: int = 0) -> Iterator[dict[str, str]]:
             jobs.polls = polls
             port = first_port + number if first_port else 0
             url = stack.enter_context(serving(provider.make_app(jobs), port))
-            environment |= keys | {provider.url_variable: url}
+            environment |= keys | {provider.url_variable: url + provider.path}
         yield environment

@@ -116,6 +116,30 @@ def test_an_operation_has_values_of_its_own() -> None:
     assert fitted(model).price == fitted().price
 
 
+def test_defaults_need_not_be_the_first_and_the_last() -> None:
+    model = replace(HUNYUAN, default_duration=8, default_resolution="480p")
+    made = fitted(model)
+    assert (made.duration, made.resolution, made.changes) == (8, "480p", ())
+
+
+def test_a_resolution_can_have_durations_of_its_own() -> None:
+    model = replace(HUNYUAN, default_duration=10, durations_at={"720p": (8,)})
+    assert (fitted(model).duration, fitted(model).changes) == (8, ())
+    assert fitted(model, resolution="480p").duration == 10
+    made = fitted(model, duration=5)
+    assert (made.duration, made.resolution) == (8, "720p")
+    assert made.changes == ("duration is 8 seconds, not 5: hunyuan-video-1.5 offers 8 at 720p",)
+    with pytest.raises(InvalidRequest) as refused:
+        fitted(model, duration=5, strict=True)
+    assert refused.value.field == "duration"
+
+
+def test_a_model_can_have_sizes_of_its_own() -> None:
+    model = replace(HUNYUAN, sizes={("720p", LANDSCAPE): (1792, 1024)})
+    assert fitted(model).size == (1792, 1024)
+    assert fitted(model, aspect_ratio=PORTRAIT).size == (720, 1280)
+
+
 def test_prices_go_by_the_second_and_the_resolution() -> None:
     assert fitted(duration=10, resolution="480p").price == Decimal("0.20")
     assert fitted(LTX_2_PRO).price == Decimal("0.36")
