@@ -12,6 +12,7 @@ import typer
 from frontend.storage.location import parse_location
 from launcher import ports as port_choice
 from launcher.access import hosts_of, origins_of
+from launcher.demo_providers import demo_providers
 from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
@@ -26,6 +27,7 @@ _RUNS = Path("run")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
+app.command()(demo_providers)
 
 
 class LogLevel(StrEnum):

@@ -1,0 +1,1 @@
+"""Local servers that speak the hosted providers' protocols and make drawn videos, to try it all without an account."""
