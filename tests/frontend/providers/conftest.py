@@ -3,9 +3,10 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from google.oauth2.credentials import Credentials
@@ -23,6 +24,7 @@ from frontend.providers.gemini_veo import Veo
 from frontend.providers.klingai import KlingAI
 from frontend.providers.openai_sora import Sora
 from frontend.providers.provider import Prediction, Provider
+from frontend.providers.request import FittedRequest
 from frontend.providers.wavespeed import WaveSpeed
 
 KEY = "the-key-of-the-demo"
@@ -59,6 +61,11 @@ class Place:
 
     def engine(self, deadline_seconds: float = 60.0) -> Engine:
         return Engine(self.provider, deadline_seconds, poll_seconds=0.02)
+
+    async def nearly_late(self, request: FittedRequest) -> Prediction:
+        """A job that the provider has taken, for which `engine` waits half a second more."""
+        prediction = await self.provider.submit(request)
+        return replace(prediction, submitted_at=time.time() - 59.5)
 
 
 @pytest.fixture(autouse=True)

@@ -94,8 +94,9 @@ async def test_the_provider_says_when_to_ask_again(wavespeed: Place) -> None:
 
 async def test_the_deadline_holds_while_polls_fail(wavespeed: Place) -> None:
     instead(wavespeed, "poll", *[Response(status_code=500)] * 10_000)
+    taken = await wavespeed.nearly_late(request())
     with pytest.raises(ProviderDeadline) as late:
-        await run(wavespeed, 0.5)
+        await run(wavespeed, resume=taken)
     (job,) = wavespeed.jobs.taken
     assert late.value.prediction_id == job.id
     assert job.cancelled
@@ -103,8 +104,9 @@ async def test_the_deadline_holds_while_polls_fail(wavespeed: Place) -> None:
 
 async def test_the_deadline_holds_for_a_job_that_stalls(wavespeed: Place) -> None:
     wavespeed.jobs.polls = 10**9
+    taken = await wavespeed.nearly_late(request())
     with pytest.raises(ProviderDeadline):
-        await run(wavespeed, 0.5)
+        await run(wavespeed, resume=taken)
     assert wavespeed.jobs.asked["submit"] == 1
 
 

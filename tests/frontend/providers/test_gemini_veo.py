@@ -364,10 +364,10 @@ async def test_a_job_is_fetched_by_another_process(place: Place) -> None:
 
 async def test_a_job_that_takes_too_long_is_given_up(vertex: Place) -> None:
     vertex.jobs.polls = 10**9
+    request = fit(VideoRequest("a fox"), vertex.provider.models[0])
+    taken = await vertex.nearly_late(request)
     with pytest.raises(ProviderDeadline):
-        await vertex.engine(0.5).run(
-            fit(VideoRequest("a fox"), vertex.provider.models[0]), vertex.told.tell, vertex.told.keep
-        )
+        await vertex.engine().run(request, vertex.told.tell, vertex.told.keep, taken)
     assert vertex.jobs.asked["submit"] == 1
 
 

@@ -259,8 +259,9 @@ async def test_who_cancels_deletes_the_job(sora: Place) -> None:
 async def test_a_job_that_takes_too_long_is_deleted(sora: Place) -> None:
     sora.jobs.polls = 10**9
     request = fit(VideoRequest("a fox"), SORA_2)
+    taken = await sora.nearly_late(request)
     with pytest.raises(ProviderDeadline):
-        await sora.engine(0.5).run(request, sora.told.tell, sora.told.keep)
+        await sora.engine().run(request, sora.told.tell, sora.told.keep, taken)
     assert sora.jobs.taken[0].cancelled
 
 

@@ -36,8 +36,10 @@ async def fill(folder: str) -> None:
 async def spool_on_a_full_disk(folder: str, endpoint: str) -> None:
     """Store what the spool folder has no space for."""
     bucket = S3Bucket(Bucket("videos", endpoint=endpoint), os.environ)
-    await SpooledStorage(bucket, LocalFolder(Path(folder))).put(VIDEO, os.urandom(2 * 1024 * 1024), "video/mp4")
+    storage = SpooledStorage(bucket, LocalFolder(Path(folder)))
+    await storage.put(VIDEO, os.urandom(2 * 1024 * 1024), "video/mp4")
     print((await bucket.head(VIDEO)) is not None)
+    await storage.close()
 
 
 def _storage(location: str) -> Storage:
