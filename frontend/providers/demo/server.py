@@ -1,5 +1,6 @@
 """Runs a demonstration server on a free port."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,16 +12,20 @@ from starlette.types import ASGIApp
 
 @contextmanager
 def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
-    """Its URL, as long as it runs, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, "127.0.0.1", port, log_level="critical", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
+    """Its URL, as long as it runs, in a thread. Raises OSError where the port is taken."""
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise OSError(f"port {port} of 127.0.0.1 cannot be listened on: {error.strerror}") from None
+    # Without a `log_config`, which would be that of every server in this process.
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:
         while not server.started:
-            if not thread.is_alive():
-                raise OSError(f"port {port} cannot be listened on")
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)
+        listener.close()
