@@ -6,12 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, TypeVar
 
 import structlog
 
-from frontend.providers.errors import InvalidAnswer, LinkExpired, ProviderDeadline, ProviderError, SubmissionUncertain
+from frontend.providers.errors import InvalidAnswer, LinkExpired, ProviderDeadline, ProviderError
 from frontend.providers.provider import Pending, Prediction, Provider, Ready
 from frontend.providers.request import FittedRequest
 
@@ -38,10 +37,6 @@ class HostedVideo:
     request: FittedRequest
     prediction: Prediction
     ready: Ready
-
-    @property
-    def price(self) -> Decimal:
-        return self.request.price
 
 
 @dataclass(frozen=True)
@@ -198,10 +193,3 @@ async def _to_its_end(submission: Coroutine[Any, Any, T]) -> T:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         raise
-
-
-def of_unknown_submission(name: str) -> SubmissionUncertain:
-    """The error of a job whose process died while it was sent."""
-    return SubmissionUncertain(
-        f"this server died while it sent the job to {name}; it may have been taken and charged, so it is not sent again"
-    )

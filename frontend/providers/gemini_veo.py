@@ -21,7 +21,7 @@ from frontend.providers.google_errors import error_of_answer, error_of_credentia
 from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, HostedModel, Operation, Option, Price
 from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import FittedRequest
-from frontend.providers.transport import Transport, error_of_loss, quoted, uncertain_if
+from frontend.providers.transport import Transport, error_of_loss, one_line, uncertain_if
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials
@@ -177,7 +177,7 @@ class Veo:
         if video is None:
             if response.rai_media_filtered_count:
                 reasons = "; ".join(response.rai_media_filtered_reasons or ["no reason is given"])
-                raise ContentRefused(f"Google: the video was filtered out: {quoted(reasons)}")
+                raise ContentRefused(f"Google: the video was filtered out: {one_line(reasons)}")
             raise InvalidAnswer("Google completed the job without a video")
         if video.video_bytes is not None:
             return Ready(content=video.video_bytes)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from frontend.providers.errors import (
     ContentRefused,
-    GenerationFailed,
     ProviderBilling,
     ProviderError,
     ProviderKeyRefused,
     ProviderUnavailable,
     RequestRefused,
 )
-from frontend.providers.transport import error_of_status, quoted, retry_after
+from frontend.providers.transport import error_of_status, failure, mentions, one_line, retry_after
 
 if TYPE_CHECKING:
     from google.auth.exceptions import GoogleAuthError
@@ -25,9 +24,8 @@ _REFUSED_WORDS = ("usage guidelines", "responsible ai", "safety", "content polic
 
 def error_of_job(error: dict[str, Any]) -> ProviderError:
     """Of a job that ended with it."""
-    reason = quoted(str(error.get("message") or error.get("code") or "no reason is given"))
-    kind = ContentRefused if _mentions(reason, _REFUSED_WORDS) else GenerationFailed
-    return kind(f"Google: the job failed: {reason}")
+    reason = str(error.get("message") or error.get("code") or "no reason is given")
+    return failure("Google", reason, _REFUSED_WORDS)
 
 
 def error_of_answer(error: "APIError", submits: bool) -> ProviderError:
@@ -40,17 +38,17 @@ def error_of_answer(error: "APIError", submits: bool) -> ProviderError:
 
 
 def _told(error: "APIError", reasons: list[Any], has_delay: bool, submits: bool) -> ProviderError:
-    status, message = error.code, quoted(str(error.message or error.status))
+    status, message = error.code, one_line(str(error.message or error.status))
     said = f"Google: {message}"
     if status == 401 or "API_KEY_INVALID" in reasons:
         return ProviderKeyRefused(f"{said}. Check GEMINI_API_KEY, or the credentials for Vertex AI")
     # what a minute helps with is said with the words of an account that is empty, but with a delay
-    if 400 <= status < 500 and not has_delay and _mentions(message, _BILLING_WORDS):
+    if 400 <= status < 500 and not has_delay and mentions(message, _BILLING_WORDS):
         return ProviderBilling(f"{said}. Check the billing of the project at https://console.cloud.google.com/billing")
     if status == 403:
         return ProviderKeyRefused(f"{said}. Check what this server's key, or its credentials, may do")
     if 400 <= status < 500 and status not in (408, 429):
-        refused = _mentions(message, _REFUSED_WORDS)
+        refused = mentions(message, _REFUSED_WORDS)
         return ContentRefused(said, "prompt") if refused else RequestRefused(said)
     return error_of_status(status, said, submits)
 
@@ -75,7 +73,3 @@ def _seconds(delay: Any) -> float | None:
     """Of a duration as Google's JSON has it, such as 1.5s."""
     match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)s", str(delay))
     return float(match[1]) if match else None
-
-
-def _mentions(message: str, words: tuple[str, ...]) -> bool:
-    return any(word in message.lower() for word in words)

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 
 from frontend.providers.errors import (
     ContentRefused,
-    GenerationFailed,
     InvalidAnswer,
     ProviderBilling,
     ProviderBusy,
@@ -26,7 +25,7 @@ from frontend.providers.errors import (
 from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, SQUARE, HostedModel, Operation, Price
 from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import FittedRequest, InputImage
-from frontend.providers.transport import Transport, quoted, said
+from frontend.providers.transport import Transport, failure, said
 
 NAME = "klingai"
 BASE_URL = "https://api-singapore.klingai.com"
@@ -153,7 +152,7 @@ class KlingAI:
         if not isinstance(data, dict) or not isinstance(data.get("task_status"), str):
             raise InvalidAnswer("KlingAI answered without the status of the job")
         if data["task_status"] == "failed":
-            raise _failure(str(data.get("task_status_msg") or "no reason is told"))
+            raise failure("KlingAI", str(data.get("task_status_msg") or "no reason is told"), _REFUSED_WORDS)
         return _ready(data) if data["task_status"] == "succeed" else Pending(data["task_status"])
 
     async def _ask(self, route: str, name: str) -> Any:
@@ -210,11 +209,6 @@ def _base64(image: InputImage) -> str:
     if len(image.content) > _MAX_IMAGE_BYTES:
         raise RequestRefused(f"KlingAI takes images of at most {_MAX_IMAGE_BYTES} bytes", "image")
     return base64.b64encode(image.content).decode()
-
-
-def _failure(reason: str) -> ProviderError:
-    kind = ContentRefused if any(word in reason.lower() for word in _REFUSED_WORDS) else GenerationFailed
-    return kind(f"KlingAI: the job failed: {quoted(reason)}")
 
 
 def _ready(data: dict[str, Any]) -> Ready:

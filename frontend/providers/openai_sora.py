@@ -28,7 +28,7 @@ from frontend.providers.errors import (
 from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, HostedModel, Price
 from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import FittedRequest
-from frontend.providers.transport import error_of_loss, error_of_status, quoted, retry_after, uncertain_if
+from frontend.providers.transport import error_of_loss, error_of_status, one_line, retry_after, uncertain_if
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIError, APIStatusError
@@ -110,7 +110,7 @@ class Sora:
         video = await self._ask(self._client.videos.retrieve, video_id=prediction.id)
         if video.status == "failed":
             code = str(getattr(video.error, "code", ""))
-            reason = quoted(str(getattr(video.error, "message", "no reason is given")))
+            reason = one_line(str(getattr(video.error, "message", "no reason is given")))
             kind = ContentRefused if code.startswith(_REFUSED_CODES) else GenerationFailed
             raise kind(f"OpenAI: the job failed: {reason}")
         if video.status != "completed":
@@ -210,4 +210,4 @@ def _told(error: "APIStatusError", submits: bool) -> ProviderError:
 
 def _message(error: "APIError") -> str:
     message = error.body.get("message") if isinstance(error.body, dict) else error.body
-    return quoted(str(message or error.message))
+    return one_line(str(message or error.message))

@@ -19,8 +19,21 @@ class InputImage:
     media_type: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wishes:
+    """What a provider is told as it is wanted, where it heeds it."""
+
+    negative_prompt: str | None = None
+    seed: int | None = None
+    generate_audio: bool | None = None
+    enhance_prompt: bool | None = None
+    image: InputImage | None = None
+    source: str | None = None
+    """of an extension or a retake: the video, as its provider knows it (an id or a URL)"""
+
+
 @dataclass(frozen=True)
-class VideoRequest:
+class VideoRequest(_Wishes):
     """What is wanted. None leaves it to the model."""
 
     prompt: str
@@ -30,19 +43,12 @@ class VideoRequest:
     """480p, 720p, ..."""
     aspect_ratio: str | None = None
     """WIDTH:HEIGHT"""
-    negative_prompt: str | None = None
-    seed: int | None = None
-    generate_audio: bool | None = None
-    enhance_prompt: bool | None = None
-    image: InputImage | None = None
-    source: str | None = None
-    """of an extension or a retake: the video, as its provider knows it (an id or a URL)"""
     audio: bool = False
     """whether there is a sound track that the video is to have"""
 
 
-@dataclass(frozen=True)
-class FittedRequest:
+@dataclass(frozen=True, kw_only=True)
+class FittedRequest(_Wishes):
     """What a provider is asked for: every value is one that it offers."""
 
     model: HostedModel
@@ -52,12 +58,6 @@ class FittedRequest:
     resolution: str
     aspect_ratio: str
     """empty where the video has that of what it starts from"""
-    negative_prompt: str | None = None
-    seed: int | None = None
-    generate_audio: bool | None = None
-    enhance_prompt: bool | None = None
-    image: InputImage | None = None
-    source: str | None = None
     changes: tuple[str, ...] = ()
     """what was asked for and is done otherwise, a sentence each"""
 

@@ -2,13 +2,15 @@
 
 import email.utils
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from frontend.providers.errors import (
+    ContentRefused,
+    GenerationFailed,
     InvalidAnswer,
     LinkExpired,
     ProviderBusy,
@@ -17,6 +19,7 @@ from frontend.providers.errors import (
     SubmissionUncertain,
 )
 from frontend.providers.provider import Ready
+from protocol.printable import printable
 
 _MAX_REDIRECTS = 5
 _EXPIRED = (403, 404, 410)
@@ -193,10 +196,25 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def said(response: httpx.Response, text: str) -> str:
     """The beginning of `text`, which an answer has, on one line and without the key that was sent."""
     key = response.request.headers.get("authorization", "").removeprefix("Bearer ")
-    return quoted(text.replace(key, "...") if key else text)
+    return one_line(text.replace(key, "...") if key else text)
 
 
-def quoted(text: str) -> str:
-    """The beginning of an answer, on one line."""
-    words = " ".join(text.split())
-    return words if len(words) <= _LONGEST_QUOTE else words[:_LONGEST_QUOTE] + " ..."
+def one_line(text: str) -> str:
+    """The beginning of an answer, fit for a terminal."""
+    return printable(" ".join(text.split()), _LONGEST_QUOTE)
+
+
+def mentions(text: str, words: Iterable[str]) -> bool:
+    """Whether one of these is in it, in capitals or not."""
+    return any(word in text.lower() for word in words)
+
+
+def failure(name: str, reason: str, refused_words: Iterable[str], ended: str = "failed") -> ProviderError:
+    """Of a job that the provider has taken.
+
+    Args:
+        refused_words: of reasons that are the filter's.
+        ended: how, in the provider's word.
+    """
+    kind = ContentRefused if mentions(reason, refused_words) else GenerationFailed
+    return kind(f"{name}: the job {ended}: {one_line(reason)}")

@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from frontend.providers.errors import (
     ContentRefused,
-    GenerationFailed,
     InvalidAnswer,
     ProviderBilling,
     ProviderBusy,
@@ -21,7 +20,7 @@ from frontend.providers.errors import (
 from frontend.providers.hosted_model import LANDSCAPE, PORTRAIT, HostedModel, Price
 from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import FittedRequest
-from frontend.providers.transport import Transport, quoted, said
+from frontend.providers.transport import Transport, failure, mentions, said
 
 NAME = "wavespeed"
 BASE_URL = "https://api.wavespeed.ai"
@@ -39,34 +38,26 @@ HUNYUAN = HostedModel(
     options=frozenset({"negative_prompt", "seed"}),
     aliases=("wavespeed-ai/hunyuan-video-1.5/text-to-video", "wavespeed-ai/hunyuan-video-1.5"),
 )
-LTX_2_PRO = HostedModel(
-    id="ltx-2-pro",
-    provider=NAME,
-    paths={
-        "text-to-video": "lightricks/ltx-2-pro/text-to-video",
-        "image-to-video": "lightricks/ltx-2-pro/image-to-video",
-    },
-    durations=(6, 8, 10),
-    resolutions=("1080p",),
-    aspect_ratios=(LANDSCAPE,),
-    price=Price.flat("0.06"),
-    options=frozenset({"generate_audio"}),
-    aliases=("lightricks/ltx-2-pro/text-to-video", "lightricks/ltx-2-pro"),
-)
-LTX_2_FAST = HostedModel(
-    id="ltx-2-fast",
-    provider=NAME,
-    paths={
-        "text-to-video": "lightricks/ltx-2-fast/text-to-video",
-        "image-to-video": "lightricks/ltx-2-fast/image-to-video",
-    },
-    durations=(6, 8, 10, 12, 14, 16, 18, 20),
-    resolutions=("1080p",),
-    aspect_ratios=(LANDSCAPE,),
-    price=Price.flat("0.04"),
-    options=frozenset({"generate_audio"}),
-    aliases=("lightricks/ltx-2-fast/text-to-video", "lightricks/ltx-2-fast"),
-)
+
+
+def _ltx_2(name: str, durations: tuple[int, ...], dollars: str) -> HostedModel:
+    """A model that makes videos with sound, at `dollars` for a second."""
+    path = f"lightricks/{name}"
+    return HostedModel(
+        id=name,
+        provider=NAME,
+        paths={"text-to-video": f"{path}/text-to-video", "image-to-video": f"{path}/image-to-video"},
+        durations=durations,
+        resolutions=("1080p",),
+        aspect_ratios=(LANDSCAPE,),
+        price=Price.flat(dollars),
+        options=frozenset({"generate_audio"}),
+        aliases=(f"{path}/text-to-video", path),
+    )
+
+
+LTX_2_PRO = _ltx_2("ltx-2-pro", (6, 8, 10), "0.06")
+LTX_2_FAST = _ltx_2("ltx-2-fast", (6, 8, 10, 12, 14, 16, 18, 20), "0.04")
 LTX_2_RETAKE = HostedModel(
     id="ltx-2-retake",
     provider=NAME,
@@ -116,9 +107,7 @@ class WaveSpeed:
         data = _data(await self.transport.get(f"/api/v3/predictions/{prediction.id}/result"))
         status = str(data.get("status"))
         if status in _FAILED:
-            reason = str(data.get("error") or status)
-            kind = ContentRefused if any(word in reason.lower() for word in _REFUSED_WORDS) else GenerationFailed
-            raise kind(f"WaveSpeed: the job {status}: {quoted(reason)}")
+            raise failure("WaveSpeed", str(data.get("error") or status), _REFUSED_WORDS, status)
         if status != "completed":
             return Pending(status)
         outputs = data.get("outputs")
@@ -175,8 +164,7 @@ def _error_of(response: httpx.Response) -> ProviderError | None:
         case 429:
             return ProviderBusy(said)
         case 400 | 422:
-            refused = any(word in message.lower() for word in _REFUSED_WORDS)
-            return ContentRefused(said, "prompt") if refused else RequestRefused(said)
+            return ContentRefused(said, "prompt") if mentions(message, _REFUSED_WORDS) else RequestRefused(said)
     return InvalidAnswer(f"WaveSpeed answered with {response.status_code}: {message}")
 
 

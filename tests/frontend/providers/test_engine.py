@@ -10,11 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from frontend.providers.demo.gate import Cut
 from frontend.providers.demo.jobs import Request
-from frontend.providers.engine import HostedVideo, of_unknown_submission
+from frontend.providers.engine import HostedVideo
 from frontend.providers.errors import (
     InvalidAnswer,
     ProviderDeadline,
-    ProviderUnavailable,
     SubmissionUncertain,
 )
 from frontend.providers.provider import Prediction
@@ -205,8 +204,3 @@ async def test_redirects_of_a_video_are_followed_without_its_keys(wavespeed: Pla
     instead(wavespeed, "download", *[redirect("/files/x.mp4")] * 10)
     with pytest.raises(InvalidAnswer, match="too many redirects"):
         await run(wavespeed)
-
-
-def test_a_death_while_a_job_is_sent_says_that_it_may_be_charged() -> None:
-    assert "charged" in of_unknown_submission("wavespeed").message
-    assert not ProviderUnavailable.waiting_helps or not SubmissionUncertain.waiting_helps

@@ -97,7 +97,7 @@ async def test_a_video_of_a_prompt(place: Place) -> None:
     assert place.jobs.asked["poll"] == 3
     assert place.told.kept == [None, video.prediction]
     assert video.request.changes == ()
-    assert video.price == Decimal("0.60")
+    assert video.request.price == Decimal("0.60")
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -138,7 +138,7 @@ async def test_1080p_takes_eight_seconds(place: Place) -> None:
     video = await make(place, duration=4, resolution="1080p")
     assert place.jobs.taken[0].inputs["parameters"]["durationSeconds"] == 8
     assert video.request.changes == ("duration is 8 seconds, not 4: veo-3.1-fast offers 8 at 1080p",)
-    assert video.price == Decimal("0.96")
+    assert video.request.price == Decimal("0.96")
 
 
 def test_what_is_left_open_is_eight_seconds_at_720p() -> None:
@@ -156,7 +156,7 @@ async def test_a_video_of_veo_s_is_extended(veo: Place) -> None:
     assert inputs["video"] == {"uri": first.ready.metadata["video"], "encoding": "video/mp4"}
     assert inputs["parameters"] == {"sampleCount": 1, "aspectRatio": "16:9", "resolution": "720p"}
     assert veo.jobs.taken[1].seconds == 11
-    assert more.price == Decimal("0.70")
+    assert more.request.price == Decimal("0.70")
     assert more.request.changes == ("resolution is 720p, not 1080p: veo-3.1-fast offers 720p",)
 
 

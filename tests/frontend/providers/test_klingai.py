@@ -143,7 +143,7 @@ async def test_each_model_costs_what_its_price_says(klingai: Place, model: Hoste
         video = await make(klingai, model, duration=duration, resolution=resolution)
         assert video.request.changes == ()
         assert sent(klingai)["mode"] == ("std" if resolution == "720p" else "pro")
-        assert video.ready.cost == float(video.price)
+        assert video.ready.cost == float(video.request.price)
         await make(klingai, model, image=picture(), resolution=resolution)
 
 
@@ -153,7 +153,7 @@ async def test_extensions_cost_what_their_price_says(klingai: Place) -> None:
             first = await make(klingai, model, resolution=resolution)
             source = first.ready.metadata["video_id"]
             more = await make(klingai, model, source=source, resolution=resolution)
-            assert more.ready.cost == float(more.price)
+            assert more.ready.cost == float(more.request.price)
 
 
 @pytest.mark.parametrize(("audio", "sound", "dollars"), [(True, "on", 0.7), (False, "off", 0.35), (None, None, 0.35)])
@@ -162,7 +162,7 @@ async def test_sound_is_switched_and_paid_for(
 ) -> None:
     video = await make(klingai, KLING_V2_6, generate_audio=audio)
     assert sent(klingai).get("sound") == sound
-    assert video.ready.cost == float(video.price) == dollars
+    assert video.ready.cost == float(video.request.price) == dollars
 
 
 CODES: dict[int, tuple[int, type[ProviderError]]] = {

@@ -71,7 +71,7 @@ async def test_a_video_of_a_prompt(sora: Place) -> None:
     assert sora.jobs.asked == {"submit": 1, "poll": 3, "download": 1}
     assert sora.told.kept == [None, video.prediction]
     assert video.prediction.id == sora.jobs.taken[0].id
-    assert video.price == Decimal("0.80")
+    assert video.request.price == Decimal("0.80")
 
 
 async def test_progress_is_the_provider_s(sora: Place) -> None:
@@ -95,7 +95,7 @@ async def test_sizes_are_the_api_s(
 ) -> None:
     video = await make(sora, model, resolution=resolution, aspect_ratio=aspect_ratio)
     assert sora.jobs.taken[0].inputs["size"] == size
-    assert video.price == Decimal(price)
+    assert video.request.price == Decimal(price)
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
