@@ -48,7 +48,7 @@ def shared_memory_regions(server: RunningServer) -> int:
 @pytest.mark.parametrize("model", ["wan_t2v_transformer", "wan_t2v_transformer_2"])
 async def test_a_job_survives_its_transformer(fragile_server: RunningServer, model: str) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     regions = shared_memory_regions(server)
 
     response, _ = await kill_during_a_job(server, server.stub(model), SHORTER)
@@ -60,7 +60,7 @@ async def test_a_job_survives_its_transformer(fragile_server: RunningServer, mod
 @pytest.mark.parametrize("model", ["generate", "tritonserver"])
 async def test_a_killed_process_fails_its_job_and_comes_back(fragile_server: RunningServer, model: str) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     regions = shared_memory_regions(server)
     victim = server.tritonserver() if model == "tritonserver" else server.stub(model)
 
@@ -78,7 +78,7 @@ async def test_a_killed_process_fails_its_job_and_comes_back(fragile_server: Run
 
 
 async def test_a_killed_frontend_comes_back(fragile_server: RunningServer) -> None:
-    fragile_server.wait_until_healthy()
+    fragile_server.wait_until_healthy(90)
     fragile_server.process("-m frontend").kill()
     await back_to_work(fragile_server)
 
@@ -86,7 +86,7 @@ async def test_a_killed_frontend_comes_back(fragile_server: RunningServer) -> No
 async def test_a_job_beside_a_dead_model_is_refused_with_a_reason_and_health_says_so(
     fragile_server: RunningServer,
 ) -> None:
-    fragile_server.wait_until_healthy()
+    fragile_server.wait_until_healthy(90)
     fragile_server.tritonserver().kill()
 
     answers = [httpx.get(f"{fragile_server.url}/health", timeout=10) for _ in range(3)]
@@ -98,7 +98,7 @@ async def test_a_job_beside_a_dead_model_is_refused_with_a_reason_and_health_say
 
 async def test_nobody_waits_longer_than_he_wants_for_a_model_that_stays_away(fragile_server: RunningServer) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     launcher = server.process("-m launcher")  # it would bring the model back
     launcher.suspend()
     try:

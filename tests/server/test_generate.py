@@ -238,7 +238,7 @@ async def test_a_cancelled_stream_stops_its_job_before_the_next_step(server: Run
             if response.progress and response.progress[0] == 3:
                 break
 
-    await until(lambda: server.metric("jobs_running") == 0)
+    await until(lambda: server.metric("jobs_running") == 0, seconds=10)
 
     assert server.metric("cancelled_total") == cancelled + 1
     steps = server.metric("step_seconds_count")
@@ -253,7 +253,7 @@ async def test_a_stream_cancelled_while_decoding_leaves_no_caches(server: Runnin
             if response.frames is not None:
                 break
 
-    await until(lambda: server.metric("jobs_running") == 0)
+    await until(lambda: server.metric("jobs_running") == 0, seconds=10)
 
     video = await generate(server.grpc, prompt=PROMPT, num_inference_steps=1)
     assert video.frames.shape == (9, 64, 64, 3)
@@ -295,7 +295,7 @@ async def test_a_waiting_job_whose_client_leaves_is_forgotten(small_server: Runn
 
         waiting.cancel()
 
-        await until(lambda: small_server.metric("jobs_waiting") == 0)
+        await until(lambda: small_server.metric("jobs_waiting") == 0, seconds=10)
         await steps_go_on(running)
 
 

@@ -58,7 +58,7 @@ def assert_nothing_is_stopped(server: RunningServer) -> None:
 @pytest.mark.parametrize("model", ["wan_text_encoder", "wan_vae"])
 async def test_a_stopped_model_is_named_and_replaced(fragile_server: RunningServer, model: str) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     triton = server.tritonserver()
     victim_of(server, model).suspend()
 
@@ -73,7 +73,7 @@ async def test_a_stopped_model_is_named_and_replaced(fragile_server: RunningServ
 
 async def test_a_job_survives_its_stopped_transformer(fragile_server: RunningServer) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     triton = server.tritonserver()
     async with httpx.AsyncClient(timeout=120) as client:
         job = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=SHORTER))
@@ -91,7 +91,7 @@ async def test_a_job_survives_its_stopped_transformer(fragile_server: RunningSer
 @pytest.mark.parametrize("name", ["generate", "tritonserver", "frontend"])
 async def test_a_stopped_process_under_a_job_is_replaced(fragile_server: RunningServer, name: str) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     victim = victim_of(server, name)
     async with httpx.AsyncClient(timeout=60) as client:
         job = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=LONG))
@@ -117,7 +117,7 @@ async def test_a_stopped_process_under_a_job_is_replaced(fragile_server: Running
 
 async def test_all_at_once(fragile_server: RunningServer) -> None:
     server = fragile_server
-    server.wait_until_healthy()
+    server.wait_until_healthy(90)
     for process in server.processes()[1:]:
         process.suspend()
     await health_that_is_not_ok(server)

@@ -220,8 +220,8 @@ def test_a_collector_in_trouble_costs_requests_nothing(
                 time.sleep(2)
             began = time.monotonic()
         stopped_after = time.monotonic() - began
-    # The launcher ends what takes longer, six seconds each for the frontend and tritonserver; the collector takes 600.
-    assert stopped_after < 60
+    # The launcher ends what takes longer: six seconds each for the frontend and for tritonserver.
+    assert stopped_after < 20
     frontend = (tmp_path / "run" / "logs" / "frontend.log").read_text()
     triton = (tmp_path / "run" / "logs" / "triton.log").read_text()
     assert frontend.count("traces: ") == 1

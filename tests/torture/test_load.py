@@ -87,7 +87,7 @@ async def test_nothing_is_evaluated_for_clients_that_left(server: RunningServer)
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
-    await until(lambda: server.metric("jobs_running") + server.metric("jobs_waiting") == 0, seconds=60)
+    await until(lambda: server.metric("jobs_running") + server.metric("jobs_waiting") == 0, seconds=30)
 
     evaluated = server.metric("step_seconds_count")
     await asyncio.sleep(1)

@@ -15,7 +15,7 @@ from frontend.storage.storage import FileName
 from tests.frontend.storage.conftest import content
 from tests.frontend.storage.s3_server import KEYS, S3Server
 from tests.frontend.storage.test_local_folder import on_a_small_disk
-from tests.waiting import SECONDS, until
+from tests.waiting import until
 
 VIDEO = FileName("video_1")
 DATA = os.urandom(100_000)
@@ -95,7 +95,7 @@ async def test_keys_that_are_refused_are_not_tried_for_long_and_the_file_stays(
     rclone: S3Server, spool: LocalFolder
 ) -> None:
     spooled = SpooledStorage(rclone.bucket(AWS_SECRET_ACCESS_KEY="wrong"), spool, patience_seconds=3600)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(30):
         with pytest.raises(StorageRefused, match="the storage refuses the server's keys"):
             await spooled.put(VIDEO, DATA, "video/mp4")
     assert len(waiting(spool)) == 1
