@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,15 +12,16 @@ from dataclasses import dataclass, field, replace
 import pytest
 from google.oauth2.credentials import Credentials
 from pydantic import SecretStr
+from starlette.responses import Response
 
 from frontend.providers import engine
 from frontend.providers.demo import klingai as demo_klingai
 from frontend.providers.demo import sora as demo_sora
 from frontend.providers.demo import veo as demo_veo
 from frontend.providers.demo import wavespeed as demo_wavespeed
-from frontend.providers.demo.jobs import DemoJobs
+from frontend.providers.demo.jobs import DemoJobs, Request
 from frontend.providers.demo.server import serving
-from frontend.providers.engine import Engine
+from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.gemini_veo import Veo
 from frontend.providers.klingai import KlingAI
 from frontend.providers.openai_sora import Sora
@@ -61,6 +63,14 @@ class Place:
 
     def engine(self, deadline_seconds: float = 60.0) -> Engine:
         return Engine(self.provider, deadline_seconds, poll_seconds=0.02)
+
+    async def make(self, request: FittedRequest, resume: Prediction | None = None) -> HostedVideo:
+        """One video, whose engine says to `told` what it does."""
+        return await self.engine().run(request, self.told.tell, self.told.keep, resume)
+
+    def instead(self, kind: Request, *answers: Response) -> None:
+        """Have the server answer so to the next requests of a kind."""
+        self.jobs.answers[kind] = deque(answers)
 
     async def nearly_late(self, request: FittedRequest) -> Prediction:
         """A job that the provider has taken, for which `engine` waits half a second more."""

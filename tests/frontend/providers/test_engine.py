@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -32,10 +31,6 @@ async def run(place: Place, deadline_seconds: float = 60.0, resume: Prediction |
     return await place.engine(deadline_seconds).run(request(), place.told.tell, place.told.keep, resume)
 
 
-def instead(place: Place, kind: Request, *answers: Response) -> None:
-    place.jobs.answers[kind] = deque(answers)
-
-
 async def test_progress_goes_from_the_submission_to_the_video(wavespeed: Place) -> None:
     video = await run(wavespeed)
     percents = [percent for percent, _ in wavespeed.told.progress]
@@ -55,14 +50,14 @@ AWAY = Response(b"<html>bad gateway</html>", 502)
 @pytest.mark.parametrize("kind", ["poll", "download"])
 @pytest.mark.parametrize("trouble", [Response(status_code=503), Response(status_code=500), AWAY, Cut()])
 async def test_what_costs_nothing_is_asked_again(wavespeed: Place, kind: Request, trouble: Response) -> None:
-    instead(wavespeed, kind, trouble, trouble)
+    wavespeed.instead(kind, trouble, trouble)
     assert (await run(wavespeed)).content[4:8] == b"ftyp"
     assert wavespeed.jobs.asked["submit"] == 1
 
 
 @pytest.mark.parametrize("trouble", [BUSY, Response(status_code=503)])
 async def test_a_job_that_was_surely_not_taken_is_sent_again(wavespeed: Place, trouble: Response) -> None:
-    instead(wavespeed, "submit", trouble, trouble)
+    wavespeed.instead("submit", trouble, trouble)
     await run(wavespeed)
     assert wavespeed.jobs.asked["submit"] == 3
     assert len(wavespeed.jobs.taken) == 1
@@ -70,7 +65,7 @@ async def test_a_job_that_was_surely_not_taken_is_sent_again(wavespeed: Place, t
 
 @pytest.mark.parametrize("trouble", [AWAY, Response(status_code=500), Cut(), Response(b"no JSON")])
 async def test_a_job_that_may_have_been_taken_is_not_sent_again(wavespeed: Place, trouble: Response) -> None:
-    instead(wavespeed, "submit", trouble)
+    wavespeed.instead("submit", trouble)
     with pytest.raises(SubmissionUncertain, match="charged"):
         await run(wavespeed)
     assert wavespeed.jobs.asked == {"submit": 1}
@@ -85,14 +80,14 @@ async def test_nobody_listens(wavespeed: Place) -> None:
 
 
 async def test_the_provider_says_when_to_ask_again(wavespeed: Place) -> None:
-    instead(wavespeed, "poll", Response(status_code=503, headers={"Retry-After": "1"}))
+    wavespeed.instead("poll", Response(status_code=503, headers={"Retry-After": "1"}))
     began = time.monotonic()
     await run(wavespeed)
     assert time.monotonic() - began >= 1
 
 
 async def test_the_deadline_holds_while_polls_fail(wavespeed: Place) -> None:
-    instead(wavespeed, "poll", *[Response(status_code=500)] * 10_000)
+    wavespeed.instead("poll", *[Response(status_code=500)] * 10_000)
     taken = await wavespeed.nearly_late(request())
     with pytest.raises(ProviderDeadline) as late:
         await run(wavespeed, resume=taken)
@@ -177,13 +172,13 @@ async def test_a_video_that_is_too_large_is_not_read_to_its_end(wavespeed: Place
 
 @pytest.mark.parametrize("status", [403, 404, 410])
 async def test_a_url_that_has_expired_is_asked_for_anew(wavespeed: Place, status: int) -> None:
-    instead(wavespeed, "download", Response(status_code=status))
+    wavespeed.instead("download", Response(status_code=status))
     assert (await run(wavespeed)).content[4:8] == b"ftyp"
     assert wavespeed.jobs.asked == {"submit": 1, "poll": 4, "download": 2}
 
 
 async def test_a_url_that_is_never_right_is_given_up(wavespeed: Place) -> None:
-    instead(wavespeed, "download", *[Response(status_code=403)] * 10)
+    wavespeed.instead("download", *[Response(status_code=403)] * 10)
     with pytest.raises(InvalidAnswer, match="status 403") as failed:
         await run(wavespeed)
     assert wavespeed.jobs.asked == {"submit": 1, "poll": 4, "download": 2}
@@ -195,12 +190,12 @@ async def test_redirects_of_a_video_are_followed_without_its_keys(wavespeed: Pla
         return Response(status_code=302, headers={"Location": where})
 
     elsewhere = redirect(f"{wavespeed.url.replace('127.0.0.1', 'localhost')}/files/x.mp4")
-    instead(wavespeed, "download", elsewhere, Response(status_code=404), elsewhere)
+    wavespeed.instead("download", elsewhere, Response(status_code=404), elsewhere)
     with pytest.raises(InvalidAnswer, match="status 404"):
         await run(wavespeed)
-    instead(wavespeed, "download", redirect("file:///etc/passwd"))
+    wavespeed.instead("download", redirect("file:///etc/passwd"))
     with pytest.raises(InvalidAnswer, match="not behind HTTP"):
         await run(wavespeed)
-    instead(wavespeed, "download", *[redirect("/files/x.mp4")] * 10)
+    wavespeed.instead("download", *[redirect("/files/x.mp4")] * 10)
     with pytest.raises(InvalidAnswer, match="too many redirects"):
         await run(wavespeed)

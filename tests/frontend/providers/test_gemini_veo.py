@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-from collections import deque
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -17,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from frontend.providers.demo.gate import Cut
-from frontend.providers.demo.jobs import Request
 from frontend.providers.demo.server import serving
 from frontend.providers.engine import HostedVideo
 from frontend.providers.errors import (
@@ -59,7 +57,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 async def make(place: Place, number: int = 0, resume: Prediction | None = None, **wanted: Any) -> HostedVideo:
     """By the provider's model of that number."""
     request = fit(VideoRequest(**{"prompt": "a fox", **wanted}), place.provider.models[number])
-    return await place.engine().run(request, place.told.tell, place.told.keep, resume)
+    return await place.make(request, resume)
 
 
 async def sent(place: Place, **wanted: Any) -> dict[str, Any]:
@@ -72,10 +70,6 @@ async def sent(place: Place, **wanted: Any) -> dict[str, Any]:
 def refusal(status: int, message: str, *details: dict[str, Any], name: str = "", **headers: str) -> Response:
     error = {"code": status, "message": message, "status": name, "details": list(details)}
     return JSONResponse({"error": error}, status, headers)
-
-
-def instead(place: Place, kind: Request, *answers: Response) -> None:
-    place.jobs.answers[kind] = deque(answers)
 
 
 async def test_a_video_of_a_prompt(place: Place) -> None:
@@ -191,7 +185,7 @@ async def test_other_videos_are_refused_before_anything_is_sent(place: Place) ->
 async def test_refusals_say_what_to_do(
     veo: Place, answer: Response, kind: type[ProviderError], field: str | None
 ) -> None:
-    instead(veo, "submit", answer)
+    veo.instead("submit", answer)
     with pytest.raises(kind) as refused:
         await make(veo)
     assert refused.value.field == field
@@ -211,7 +205,7 @@ async def test_refusals_say_what_to_do(
 async def test_what_waiting_helps_says_how_long(
     veo: Place, answer: Response, kind: type[ProviderError], seconds: float | None
 ) -> None:
-    instead(veo, "submit", answer)
+    veo.instead("submit", answer)
     with pytest.raises(kind) as busy:
         await veo.provider.submit(fit(VideoRequest("a fox"), veo.provider.models[0]))
     assert busy.value.retry_after == seconds
@@ -219,7 +213,7 @@ async def test_what_waiting_helps_says_how_long(
 
 
 async def test_a_job_that_was_surely_not_taken_is_sent_again(veo: Place) -> None:
-    instead(veo, "submit", refusal(429, "Resource exhausted."), refusal(503, "overloaded"))
+    veo.instead("submit", refusal(429, "Resource exhausted."), refusal(503, "overloaded"))
     await make(veo)
     assert veo.jobs.asked["submit"] == 3
     assert len(veo.jobs.taken) == 1
@@ -241,7 +235,7 @@ async def test_a_job_that_was_surely_not_taken_is_sent_again(veo: Place) -> None
     ],
 )
 async def test_a_job_that_may_have_been_taken_is_not_sent_again(vertex: Place, trouble: Response) -> None:
-    instead(vertex, "submit", trouble)
+    vertex.instead("submit", trouble)
     with pytest.raises(SubmissionUncertain, match="charged"):
         await make(vertex)
     assert vertex.jobs.asked == {"submit": 1}
@@ -272,14 +266,14 @@ async def test_nobody_listens() -> None:
     "trouble", [refusal(503, "away"), refusal(500, "broken"), refusal(429, "busy"), Response("no JSON"), Cut()]
 )
 async def test_polls_that_fail_are_repeated(vertex: Place, trouble: Response) -> None:
-    instead(vertex, "poll", trouble, trouble)
+    vertex.instead("poll", trouble, trouble)
     assert (await make(vertex)).content[4:8] == b"ftyp"
     assert vertex.jobs.asked["submit"] == 1
 
 
 @pytest.mark.parametrize("trouble", [refusal(503, "away"), refusal(500, "broken"), Cut()])
 async def test_downloads_that_fail_are_repeated(veo: Place, trouble: Response) -> None:
-    instead(veo, "download", trouble, trouble)
+    veo.instead("download", trouble, trouble)
     assert (await make(veo)).content[4:8] == b"ftyp"
     assert veo.jobs.asked == {"submit": 1, "poll": 3, "download": 3}
 
@@ -287,7 +281,7 @@ async def test_downloads_that_fail_are_repeated(veo: Place, trouble: Response) -
 async def test_the_key_goes_to_no_other_host(veo: Place) -> None:
     """The service may redirect to where its files are."""
     async with cutting() as (url, requests):
-        instead(veo, "download", Response(status_code=302, headers={"Location": f"{url}/film.mp4"}))
+        veo.instead("download", Response(status_code=302, headers={"Location": f"{url}/film.mp4"}))
         assert (await make(veo)).content[4:8] == b"ftyp"
     (request,) = requests
     assert request.startswith("GET /film.mp4 ")
@@ -319,7 +313,7 @@ async def test_a_filtered_video_says_why(place: Place) -> None:
 
 def done(place: Place, response: Any) -> None:
     """The next poll tells of a job that has it."""
-    instead(place, "poll", JSONResponse({"name": "x", "done": True, "response": response}))
+    place.instead("poll", JSONResponse({"name": "x", "done": True, "response": response}))
 
 
 @pytest.mark.parametrize(
@@ -367,7 +361,7 @@ async def test_a_job_that_takes_too_long_is_given_up(vertex: Place) -> None:
     request = fit(VideoRequest("a fox"), vertex.provider.models[0])
     taken = await vertex.nearly_late(request)
     with pytest.raises(ProviderDeadline):
-        await vertex.engine().run(request, vertex.told.tell, vertex.told.keep, taken)
+        await vertex.make(request, taken)
     assert vertex.jobs.asked["submit"] == 1
 
 

@@ -54,7 +54,7 @@ def fitted(model: HostedModel = KLING_V1, **wanted: Any) -> FittedRequest:
 
 
 async def make(place: Place, model: HostedModel = KLING_V1, **wanted: Any) -> HostedVideo:
-    video = await place.engine().run(fitted(model, **wanted), place.told.tell, place.told.keep)
+    video = await place.make(fitted(model, **wanted))
     assert video.content[4:8] == b"ftyp"
     return video
 
@@ -125,7 +125,7 @@ async def test_extensions_of_the_first_model_have_no_negative_prompt(klingai: Pl
     first = await make(klingai)
     request = fitted(source=first.ready.metadata["video_id"], negative_prompt="rain")
     assert "negative_prompt has no effect" in request.changes[0]
-    await klingai.engine().run(request, klingai.told.tell, klingai.told.keep)
+    await klingai.make(request)
     assert "negative_prompt" not in sent(klingai)
 
 
@@ -195,11 +195,11 @@ CODES: dict[int, tuple[int, type[ProviderError]]] = {
 async def test_codes_say_what_is_wrong_whatever_the_status_is(klingai: Place, code: int) -> None:
     status, kind = CODES[code]
     for answer in (envelope(code, status), envelope(code, 200)):
-        klingai.jobs.answers["submit"] = deque([answer])
+        klingai.instead("submit", answer)
         with pytest.raises(ProviderError, match=rf"what is wrong \(code {code}\)") as refused:
             await klingai.provider.submit(fitted())
         assert type(refused.value) is kind
-    klingai.jobs.answers["poll"] = deque([envelope(code, status)])
+    klingai.instead("poll", envelope(code, status))
     with pytest.raises(kind, match=f"code {code}"):
         await klingai.provider.poll(Prediction("1", time.time(), "text2video"))
 
@@ -214,7 +214,7 @@ async def test_where_waiting_helps_the_video_is_made(klingai: Place, code: int, 
 
 @pytest.mark.parametrize("code", [code for code, (_, kind) in CODES.items() if not kind.waiting_helps])
 async def test_where_it_does_not_nothing_is_sent_again(klingai: Place, code: int) -> None:
-    klingai.jobs.answers["submit"] = deque([envelope(code, CODES[code][0])])
+    klingai.instead("submit", envelope(code, CODES[code][0]))
     with pytest.raises(CODES[code][1]):
         await make(klingai)
     assert klingai.jobs.asked == {"submit": 1}
@@ -224,7 +224,7 @@ async def test_where_it_does_not_nothing_is_sent_again(klingai: Place, code: int
     "answer", [JSONResponse({"code": 0, "message": "SUCCEED", "data": None}), Response(status_code=502), Cut()]
 )
 async def test_a_job_that_is_not_found_is_not_sent_again(klingai: Place, answer: Response) -> None:
-    klingai.jobs.answers["submit"] = deque([answer])
+    klingai.instead("submit", answer)
     with pytest.raises(SubmissionUncertain, match="charged"):
         await make(klingai)
     assert klingai.jobs.asked == {"submit": 1, "poll": 1}
@@ -262,7 +262,7 @@ async def test_a_job_whose_answer_was_lost_is_found(
     ],
 )
 async def test_answers_without_what_they_must_have(klingai: Place, data: Any) -> None:
-    klingai.jobs.answers["poll"] = deque([JSONResponse({"code": 0, "message": "SUCCEED", "data": data})])
+    klingai.instead("poll", JSONResponse({"code": 0, "message": "SUCCEED", "data": data}))
     with pytest.raises(InvalidAnswer):
         await make(klingai)
 
@@ -320,7 +320,7 @@ async def test_a_token_that_comes_back_is_in_no_message(
 ) -> None:
     token = jwt.encode({"iss": "x"}, KLING_SECRET)
     monkeypatch.setattr(provider_module, "_token", lambda *keys: token)
-    klingai.jobs.answers["submit"] = deque([envelope(code, 401, f"no such token: {token}")])
+    klingai.instead("submit", envelope(code, 401, f"no such token: {token}"))
     with pytest.raises(ProviderError, match="no such token") as refused:
         await make(klingai)
     assert token not in refused.value.message + caplog.text
@@ -354,7 +354,7 @@ async def test_a_job_of_each_route_is_fetched_after_a_crash(klingai: Place) -> N
     extension = await make(klingai, source=text.ready.metadata["video_id"])
     for video in (text, image, extension):
         resumed = Prediction.from_json(video.prediction.to_json())
-        again = await klingai.engine().run(video.request, klingai.told.tell, klingai.told.keep, resumed)
+        again = await klingai.make(video.request, resumed)
         assert again.content == video.content
         assert again.ready.metadata == video.ready.metadata
     assert klingai.jobs.asked["submit"] == 3

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import warnings
-from collections import deque
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -46,7 +45,7 @@ async def make(
     place: Place, model: HostedModel = SORA_2, resume: Prediction | None = None, **wanted: Any
 ) -> HostedVideo:
     request = fit(VideoRequest(**{"prompt": "a fox", **wanted}), model)
-    return await place.engine().run(request, place.told.tell, place.told.keep, resume)
+    return await place.make(request, resume)
 
 
 def image(width: int, height: int, kind: str = "png") -> InputImage:
@@ -58,10 +57,6 @@ def image(width: int, height: int, kind: str = "png") -> InputImage:
 def refusal(status: int, message: str, code: str | None = None, param: str | None = None, **headers: str) -> Response:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return JSONResponse({"error": error}, status, headers)
-
-
-def instead(place: Place, kind: Request, *answers: Response) -> None:
-    place.jobs.answers[kind] = deque(answers)
 
 
 async def test_a_video_of_a_prompt(sora: Place) -> None:
@@ -130,7 +125,7 @@ async def test_an_image_that_is_none_is_refused_before_anything_is_sent(sora: Pl
 async def test_refusals_say_what_to_do(
     sora: Place, answer: Response, kind: type[ProviderError], field: str | None
 ) -> None:
-    instead(sora, "submit", answer)
+    sora.instead("submit", answer)
     with pytest.raises(kind) as refused:
         await make(sora)
     assert refused.value.field == field
@@ -146,7 +141,7 @@ async def test_refusals_say_what_to_do(
     ],
 )
 async def test_what_waiting_helps_says_how_long(sora: Place, answer: Response, kind: type[ProviderError]) -> None:
-    instead(sora, "submit", answer)
+    sora.instead("submit", answer)
     with pytest.raises(kind) as busy:
         await sora.provider.submit(fit(VideoRequest("a fox"), SORA_2))
     assert busy.value.retry_after == 7
@@ -155,7 +150,7 @@ async def test_what_waiting_helps_says_how_long(sora: Place, answer: Response, k
 
 @pytest.mark.parametrize("trouble", [refusal(429, "slow down"), Response(status_code=503)])
 async def test_a_job_that_was_surely_not_taken_is_sent_again(sora: Place, trouble: Response) -> None:
-    instead(sora, "submit", trouble, trouble)
+    sora.instead("submit", trouble, trouble)
     await make(sora)
     assert sora.jobs.asked["submit"] == 3
     assert len(sora.jobs.taken) == 1
@@ -175,7 +170,7 @@ async def test_a_job_that_was_surely_not_taken_is_sent_again(sora: Place, troubl
     ],
 )
 async def test_a_job_that_may_have_been_taken_is_not_sent_again(sora: Place, trouble: Response) -> None:
-    instead(sora, "submit", trouble)
+    sora.instead("submit", trouble)
     with pytest.raises(SubmissionUncertain, match="charged"):
         await make(sora)
     assert sora.jobs.asked == {"submit": 1}
@@ -194,7 +189,7 @@ async def test_a_connection_that_is_cut_before_any_answer_is_not_made_again() ->
 
 async def test_the_key_goes_to_no_other_host(sora: Place) -> None:
     async with cutting() as (url, requests):
-        instead(sora, "download", Response(status_code=302, headers={"Location": f"{url}/film.mp4"}))
+        sora.instead("download", Response(status_code=302, headers={"Location": f"{url}/film.mp4"}))
         assert (await make(sora)).content[4:8] == b"ftyp"
     (request,) = requests
     assert request.startswith("GET /film.mp4 ")
@@ -211,7 +206,7 @@ async def test_nobody_listens() -> None:
 @pytest.mark.parametrize("kind", ["poll", "download"])
 @pytest.mark.parametrize("trouble", [refusal(503, "away"), refusal(500, "broken"), refusal(429, "slow down"), Cut()])
 async def test_what_costs_nothing_is_asked_again(sora: Place, kind: Request, trouble: Response) -> None:
-    instead(sora, kind, trouble, trouble)
+    sora.instead(kind, trouble, trouble)
     assert (await make(sora)).content[4:8] == b"ftyp"
     assert sora.jobs.asked["submit"] == 1
 
@@ -229,7 +224,7 @@ async def test_a_failed_job_says_why(sora: Place, failure: str, kind: type[Provi
 
 
 async def test_a_failed_job_need_not_say_why(sora: Place) -> None:
-    instead(sora, "poll", JSONResponse({"id": "video_1", "object": "video", "status": "failed", "error": "words"}))
+    sora.instead("poll", JSONResponse({"id": "video_1", "object": "video", "status": "failed", "error": "words"}))
     with pytest.raises(GenerationFailed, match="no reason is given"):
         await make(sora)
 
@@ -261,7 +256,7 @@ async def test_a_job_that_takes_too_long_is_deleted(sora: Place) -> None:
     request = fit(VideoRequest("a fox"), SORA_2)
     taken = await sora.nearly_late(request)
     with pytest.raises(ProviderDeadline):
-        await sora.engine().run(request, sora.told.tell, sora.told.keep, taken)
+        await sora.make(request, taken)
     assert sora.jobs.taken[0].cancelled
 
 

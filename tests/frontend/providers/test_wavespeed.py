@@ -1,6 +1,5 @@
 """WaveSpeed's protocol, as its server has it."""
 
-from collections import deque
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from .conftest import Place
 async def make(place: Place, model: HostedModel = HUNYUAN, **wanted: Any) -> dict[str, Any]:
     """What the server was sent."""
     request = fit(VideoRequest(**{"prompt": "a fox", **wanted}), model)
-    video = await place.engine().run(request, place.told.tell, place.told.keep)
+    video = await place.make(request)
     assert video.content[4:8] == b"ftyp"
     return place.jobs.taken[-1].inputs
 
@@ -65,7 +64,7 @@ async def test_images_go_as_data_uris(wavespeed: Place, model: HostedModel) -> N
     ],
 )
 async def test_refusals_say_what_to_do(wavespeed: Place, status: int, message: str, kind: type[ProviderError]) -> None:
-    wavespeed.jobs.answers["submit"] = deque([JSONResponse({"code": status, "message": message}, status)])
+    wavespeed.instead("submit", JSONResponse({"code": status, "message": message}, status))
     with pytest.raises(kind, match=message.replace("[", r"\[")):
         await make(wavespeed)
     assert wavespeed.jobs.asked == {"submit": 1}
@@ -93,7 +92,7 @@ async def test_a_failed_job_says_why(wavespeed: Place, failure: str, kind: type[
 
 @pytest.mark.parametrize("answer", [{"code": 200, "data": {}}, {"code": 200}, []])
 async def test_an_answer_without_an_id_may_be_a_job_that_is_charged(wavespeed: Place, answer: Any) -> None:
-    wavespeed.jobs.answers["submit"] = deque([JSONResponse(answer)])
+    wavespeed.instead("submit", JSONResponse(answer))
     with pytest.raises(SubmissionUncertain, match="charged"):
         await make(wavespeed)
     assert wavespeed.jobs.asked == {"submit": 1}
