@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from frontend.providers.demo.stage import DEMO_PROVIDERS, on_stage
 from launcher.stop_signal import StopRequested, StopSignal
 
 
@@ -18,6 +17,9 @@ def demo_providers(
 
     Set the variables that it prints where you call `ai_video_generate`.
     """
+    # Here, because importing a web framework and codecs would make every start of the server seconds longer.
+    from frontend.providers.demo.stage import DEMO_PROVIDERS, on_stage
+
     stop = StopSignal()
     stop.install()
     try:

@@ -3,6 +3,7 @@
 LauncherError
 ├── SetupError      found before anything was started: a port taken, a library missing, nothing exported
 └── StartError      a process or a model did not come up
+    └── LoadStalled     a model neither came up nor failed
 """
 
 import shutil
@@ -26,6 +27,10 @@ class StartError(LauncherError):
     def __init__(self, message: str, log: Path) -> None:
         super().__init__(f"{message}\nThe whole log: {log}")
         self.log = log
+
+
+class LoadStalled(StartError):
+    """Models hang while they load."""
 
 
 def in_words(error: Exception) -> str:

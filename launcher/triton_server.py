@@ -18,7 +18,7 @@ from launcher import shared_memory
 from launcher.checkpoints import ExportedCheckpoint, Mark, in_order, look
 from launcher.child_process import ChildProcess
 from launcher.control_socket import ControlSocket, choose_parent
-from launcher.errors import SetupError, StartError
+from launcher.errors import LoadStalled, SetupError, StartError
 from launcher.load_watch import LoadWatch
 from launcher.model_repository import read_repository
 from launcher.model_swap import ModelSwap, SwapSocket
@@ -154,7 +154,18 @@ class TritonServer:
     # Start and stop
 
     def start(self) -> None:
-        """Returns when every model is loaded. Raises SetupError or StartError, with nothing left running."""
+        """Returns when every model is loaded. Raises SetupError or StartError, with nothing left running.
+
+        A load that hangs is tried once more: Triton itself may have lost it (`LoadWatch`).
+        """
+        try:
+            self._start()
+        except LoadStalled as error:
+            logger.warning("%s; starting tritonserver once more", str(error).partition("\n")[0])
+            self._start()
+        self._has_started = True
+
+    def _start(self) -> None:
         install = find_triton_install()
         self._choose_models()
         backends = self._settings.run_dir.resolve() / "backends"
@@ -173,7 +184,6 @@ class TritonServer:
         except BaseException:
             self.kill()
             raise
-        self._has_started = True
 
     def _choose_models(self) -> None:
         """What to load: everything at first, and what was served before when it starts again."""
@@ -509,7 +519,7 @@ class TritonServer:
                     begun = [model for load, model in pending.items() if load.running()]
                     if stalled := watch.stalled(begun):
                         self.kill()  # nothing less ends a load that hangs
-                        raise StartError(f"{', '.join(stalled)} hung while loading", self.log)
+                        raise LoadStalled(f"{', '.join(stalled)} hung while loading", self.log)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         if not self._process.running:

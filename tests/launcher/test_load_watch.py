@@ -19,6 +19,16 @@ class TritonPythonModel:
         time.sleep(600)
 """
 
+SLEEPER_AT_FIRST = """
+import time
+from pathlib import Path
+class TritonPythonModel:
+    def initialize(self, args):
+        mark = Path(args["model_repository"]) / "was_here"
+        if not mark.exists():
+            mark.touch()
+            time.sleep(600)
+"""
 
 BUSY = """
 import time
@@ -47,6 +57,14 @@ def test_a_model_that_hangs_is_named_and_nothing_is_left(tmp_path: Path, monkeyp
         server.start()
 
     assert regions(server.shm_prefix) == []
+
+
+def test_a_load_that_hung_is_tried_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_watch, "STALLED_SECONDS", 1.0)
+    server = make_server(tmp_path, increment=INCREMENT, sleeper=SLEEPER_AT_FIRST)
+
+    with server:
+        assert server.models == ("increment", "sleeper")
 
 
 def test_a_model_that_waits_for_others_to_be_loaded_does_not_hang(

@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException
 
 from tests.waiting import until
 
-from .grpc_client import GenerateError, Response, generate, stream
+from .grpc_client import Generated, GenerateError, Response, generate, stream
 from .running_server import RunningServer
 
 PROMPT = "a red circle moving right on a black background"
@@ -218,14 +218,29 @@ async def test_equal_prompts_at_the_same_time_are_encoded_once(server: RunningSe
 
 
 async def test_concurrent_jobs_share_batches_and_stay_equal(server: RunningServer) -> None:
-    requests: list[dict[str, Any]] = [{"prompt": PROMPT, "seed": seed, "num_inference_steps": 60} for seed in range(4)]
+    steps = 60
+    body: dict[str, Any] = {"prompt": PROMPT, "num_inference_steps": steps}
+    requests = [body | {"seed": seed} for seed in range(4)]
     alone = [await generate(server.grpc, **request) for request in requests]
-    batches, rows = server.metric("step_batch_size_count"), server.metric("step_batch_size_sum")
+    begun: set[int] = set()
+    looks: list[tuple[float, float]] = []
+    """batches and their rows: when the last job had begun, and when the first had done its steps"""
 
-    together = await asyncio.gather(*(generate(server.grpc, **request) for request in requests))
+    async def follow(request: dict[str, Any]) -> Generated:
+        made = Generated()
+        async for response in stream(server.grpc, **request):
+            made.responses.append(response)
+            done = response.progress[0] if response.progress else 0
+            if done > 0:
+                begun.add(request["seed"])
+            if (done == steps and len(looks) == 1) or (len(begun) == len(requests) and not looks):
+                looks.append((server.metric("step_batch_size_count"), server.metric("step_batch_size_sum")))
+        return made
 
-    mean = (server.metric("step_batch_size_sum") - rows) / (server.metric("step_batch_size_count") - batches)
-    assert mean > 6  # eight at best: four jobs with two guidance branches
+    together = await asyncio.gather(*map(follow, requests))
+
+    (batches, rows), (batches_then, rows_then) = looks
+    assert (rows_then - rows) / (batches_then - batches) > 6  # eight at best: four jobs with two guidance branches
     for one, other in zip(alone, together, strict=True):
         difference = np.abs(one.frames.astype(int) - other.frames)
         assert difference.max() <= 1

@@ -115,7 +115,9 @@ def test_log_lines_have_the_trace(traced: Traced) -> None:
     with traced.client(trace) as client:
         client.post("/v1/videos/generations", json={"prompt": PROMPT}, headers={"X-Request-Id": "logged"})
     logs = traced.server.run_dir / "logs"
-    assert re.search(rf"request .*path=/v1/videos/generations .*trace_id={trace}", (logs / "frontend.log").read_text())
+    line = re.compile(rf"request .*path=/v1/videos/generations .*trace_id={trace}")
+    # it is written after the answer has been sent
+    wait_until(lambda: line.search((logs / "frontend.log").read_text()) is not None, what="the line of the request")
     assert f"job logged (trace {trace}): " in (logs / "triton.log").read_text()
 
 
