@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from weakref import WeakKeyDictionary
 
-from frontend.errors import rule_of_code
+from frontend.error_rules import rule_of_code
 from frontend.http.sse import ServerSentEvent
 from frontend.jobs.events import Ended, JobEvent, PartEvent, PartPreview, Queued, Recorded
 from frontend.jobs.state import Job, JobError, fraction_done

@@ -45,6 +45,7 @@ _TABLE = (
     _Documented(431, "the headers are too large", _Where.NONE),
     _Documented(500, "a fault of ours; the message has the request's id", _Where.GENERATION),
     _Documented(501, "no served model can do what the route is for", _Where.NONE),
+    _Documented(502, "a hosted provider is away, fails, or refuses this server's key", _Where.NONE),
     _Documented(503, "Triton or a model is away, or died during the job; see `Retry-After`", _Where.GENERATION),
     _Documented(503, "the API keys cannot be read; see `Retry-After`", _Where.BEHIND_A_KEY),
     _Documented(

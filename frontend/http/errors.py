@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from frontend.errors import INTERNAL, FrontendError, RateLimited, Rule, internal_message, rule_of
+from frontend.error_rules import INTERNAL, Rule, internal_message, rule_of
+from frontend.errors import FrontendError, RateLimited
 from frontend.http.request_id import current_request_id
 from frontend.http.validation_message import code_of, field_of, message_of
 from frontend.schemas.errors import ErrorBody, ErrorDetail

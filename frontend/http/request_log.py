@@ -5,7 +5,7 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from frontend.errors import CLIENT_CLOSED_REQUEST
+from frontend.error_rules import CLIENT_CLOSED_REQUEST
 from frontend.http.authentication import KEY_NAME
 from frontend.http.errors import error_response
 from frontend.metrics import Metrics

@@ -7,7 +7,8 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from frontend.errors import IdempotencyKeyReused, JobsUnavailable, StorageFull, rule_of_code
+from frontend.error_rules import rule_of_code
+from frontend.errors import IdempotencyKeyReused, JobsUnavailable, StorageFull
 from frontend.jobs.state import Job
 from frontend.jobs.store import JobStore
 

@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 from typing import Protocol
 
-from frontend.errors import INTERNAL, JobCancelled, internal_message, rule_of
+from frontend.error_rules import INTERNAL, internal_message, rule_of
+from frontend.errors import JobCancelled
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, PartPreview, Queued
 from frontend.jobs.pace import Pace

@@ -9,7 +9,8 @@ from contextlib import aclosing, suppress
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from frontend.errors import EngineFailed, JobCancelled, JobsUnavailable, VideoNotFound, error_of
+from frontend.error_rules import error_of
+from frontend.errors import EngineFailed, JobCancelled, JobsUnavailable, VideoNotFound
 from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.limits import NO_LIMITS, JobLimits

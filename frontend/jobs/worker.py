@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from frontend.errors import INTERNAL, StorageError
+from frontend.error_rules import INTERNAL
+from frontend.errors import StorageError
 from frontend.jobs.accounting import account
 from frontend.jobs.limits import JobLimits
 from frontend.jobs.patience import PatientRunner

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from frontend.errors import INTERNAL, EngineFailed, FrontendError, error_of, rule_of
+from frontend.error_rules import INTERNAL, error_of, rule_of
+from frontend.errors import EngineFailed, FrontendError
 from protocol.errors import PipelineError
 
 

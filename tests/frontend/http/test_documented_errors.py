@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from frontend.errors import CLIENT_CLOSED_REQUEST, FrontendError, rule_of
+from frontend.error_rules import CLIENT_CLOSED_REQUEST, rule_of
+from frontend.errors import FrontendError
 from frontend.http.documented_errors import GENERATION_ERRORS, markdown_table
 from protocol.errors import PipelineError
 
