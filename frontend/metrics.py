@@ -82,6 +82,19 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._hosted_videos = Counter(
+            "tritonreel_hosted_videos",
+            "Videos that hosted providers made",
+            ["provider", "model"],
+            registry=self._registry,
+        )
+        self._hosted_dollars = Counter(
+            "tritonreel_hosted_dollars",
+            "US dollars that they cost, by the providers' price lists",
+            ["provider", "model"],
+            registry=self._registry,
+        )
+
     def request_answered(self, method: str, route: str, status: int, seconds: float, key: str | None) -> None:
         """`route` is the route's template, never the path, and `key` the name of a known key: their values are few."""
         if key is not None:
@@ -109,6 +122,11 @@ class Metrics:
         self._videos.inc()
         self._frames.inc(num_frames)
         self._encode_seconds.observe(encode_seconds)
+
+    def hosted_video(self, provider: str, model: str, price: float) -> None:
+        """Count a video of a hosted provider that costs so many US dollars by its price list."""
+        self._hosted_videos.labels(provider, model).inc()
+        self._hosted_dollars.labels(provider, model).inc(price)
 
     def text(self) -> str:
         """Prometheus' text format."""

@@ -4,15 +4,16 @@ import asyncio
 import base64
 from typing import Any
 
-from frontend.jobs.product import ImageProduct, VideoProduct
-from frontend.jobs.state import FinishedJob, Job, Output
+from frontend.jobs.hosted_spec import HostedSpec
+from frontend.jobs.product import ImageProduct
+from frontend.jobs.state import FinishedJob, HostedReport, Job, Output
 from frontend.links import Links
 from frontend.schemas.images_generations import ImageCompleted, ImageData, ImageGenerationResponse, ImageParams
 from frontend.schemas.timings import Timings
-from frontend.schemas.video_report import VideoData
+from frontend.schemas.video_report import HostedParams, HostedSource, VideoData
 from frontend.schemas.videos import CreatedVideo, Video, VideoError
 from frontend.schemas.videos_generations import VideoGenerationResponse
-from protocol.sampling import AnySpec, VideoSampling
+from protocol.sampling import VideoSampling
 
 
 async def videos_response(finished: FinishedJob, links: Links, response_format: str | None) -> VideoGenerationResponse:
@@ -55,6 +56,7 @@ def video_object(job: Job, links: Links) -> Video:
         remixed_from_video_id=job.spec.remixed_from,
         url=urls[0] if urls else None,
         urls=urls,
+        hosted=_hosted(job) or None,
     )
 
 
@@ -95,18 +97,19 @@ def image_events(response: ImageGenerationResponse) -> list[ImageCompleted]:
 
 def _video_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of videos have."""
-    made = _made(job)
+    made = job.made
+    kind = HostedParams if isinstance(made, HostedSpec) else VideoSampling
     return {
         **_common_fields(job),
-        "num_frames": job.spec.num_frames,
-        "fps": float(_fps(job)),
-        "params": VideoSampling.model_validate(made, from_attributes=True),
+        "num_frames": job.num_frames,
+        "fps": float(job.fps),
+        "params": kind.model_validate(made, from_attributes=True),
     }
 
 
 def _common_fields(job: Job) -> dict[str, Any]:
     """What all descriptions have of what is made, or was."""
-    made = _made(job)
+    made = job.made
     warned = [warning for output in job.outputs for warning in output.report.warnings]
     return {
         "model": job.spec.model,
@@ -115,14 +118,18 @@ def _common_fields(job: Job) -> dict[str, Any]:
     }
 
 
-def _made(job: Job) -> AnySpec:
-    """What the first video or image was made with, or is to be."""
-    return job.outputs[0].report.spec if job.outputs else job.spec.samples[0]
-
-
 def _timings(job: Job) -> Timings:
     parts = [Timings.of_job(output.report.timings, output.encode_seconds) for output in job.outputs]
     return Timings.of_request(parts, max(0.0, (job.state.finished_at or 0) - job.spec.created_at))
+
+
+def _hosted(job: Job) -> list[HostedSource]:
+    """What hosted providers call what they have made."""
+    reports = [output.report for output in job.outputs if isinstance(output.report, HostedReport)]
+    return [
+        HostedSource(prediction_id=report.prediction_id, source_video_url=report.source_video_url or None)
+        for report in reports
+    ]
 
 
 def _error(job: Job) -> VideoError | None:
@@ -157,9 +164,4 @@ def _finished_at(job: Job) -> int:
 
 
 def _seconds(job: Job) -> float:
-    return float(job.spec.num_frames / _fps(job))
-
-
-def _fps(job: Job) -> Any:
-    assert isinstance(job.spec.product, VideoProduct)
-    return job.spec.product.fps
+    return float(job.num_frames / job.fps)

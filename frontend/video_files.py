@@ -56,7 +56,7 @@ class VideoFiles:
                 return still
             draw, media_type = _STILLS[variant]
             async with spooled(self._storage, video) as file:
-                content = await asyncio.to_thread(draw, file, job.spec.num_frames)
+                content = await asyncio.to_thread(draw, file, job.num_frames)
             return await self._storage.put(name, content, media_type)
 
     async def first_frame(self, job: Job) -> NDArray[np.uint8]:
@@ -65,7 +65,7 @@ class VideoFiles:
 
     async def last_frame(self, job: Job) -> NDArray[np.uint8]:
         """As `first_frame`."""
-        return await self._frame(job, job.spec.num_frames - 1)
+        return await self._frame(job, job.num_frames - 1)
 
     async def _frame(self, job: Job, position: int) -> NDArray[np.uint8]:
         async with self._decoding, spooled(self._storage, await self.made(job)) as file:

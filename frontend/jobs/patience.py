@@ -8,6 +8,7 @@ import structlog
 from frontend.errors import EngineUnavailable
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
+from frontend.jobs.record import RunRecord
 from frontend.jobs.run import Runner
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
@@ -43,14 +44,14 @@ class PatientRunner:
         self._pause_seconds = pause_seconds
         self._max_pause_seconds = max_pause_seconds
 
-    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         """See `JobRunner.run`."""
         losses, furthest = 0, 0
         pause = self._pause_seconds
         while True:
-            ear = _Ear(tell, checkpoints)
+            ear = _Ear(tell, record.checkpoints)
             try:
-                return await self._runner.run(spec, ear.hear, checkpoints)
+                return await self._runner.run(spec, ear.hear, record)
             except _OUTAGES as error:
                 if ear.reached > furthest:
                     losses, furthest = 0, ear.reached

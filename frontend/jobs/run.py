@@ -7,9 +7,9 @@ from typing import Protocol
 
 from frontend.error_rules import INTERNAL, internal_message, rule_of
 from frontend.errors import JobCancelled
-from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import Broadcast, Ended, Interrupted, PartEvent, PartPreview, Queued
 from frontend.jobs.pace import Pace
+from frontend.jobs.record import RunRecord
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job, JobError, Output, fraction_done
@@ -20,7 +20,7 @@ from tracing.spans import begin, fail, within
 class Runner(Protocol):
     """Makes what a job asks for; `JobRunner` is one."""
 
-    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         """See `JobRunner.run`."""
         ...
 
@@ -32,7 +32,7 @@ class JobLost(Exception):
 class RunStore(Protocol):
     """What a job that runs needs of the place where it is kept."""
 
-    def checkpoints(self, job: Job) -> Checkpoints:
+    def record(self, job: Job) -> RunRecord:
         """Of a run of a job."""
         ...
 
@@ -69,14 +69,14 @@ class Run:
         self._pace = Pace()
         self._given_up = False
         self.broadcast.publish(Queued())
-        self._checkpoints = store.checkpoints(job)
+        self._record = store.record(job)
         spec = job.spec
         about: dict[str, str | int] = {"job_id": spec.id, "model": spec.model, "parts": len(spec.samples)}
         if job.fence == 1:
             begin("waiting", about, parent=spec.trace, since=spec.created_at).end()
         self._span = begin("job", about | {"run": job.fence}, parent=spec.trace)
         with within(self._span):
-            self._work = asyncio.create_task(runner.run(spec, self._hear, self._checkpoints))
+            self._work = asyncio.create_task(runner.run(spec, self._hear, self._record))
             # A task of its own, which nobody cancels: a job that is stopped before it began has to end too.
             self.ended = asyncio.create_task(self._follow())
 
@@ -87,7 +87,7 @@ class Run:
 
     async def give_up(self) -> None:
         """Stop working, and leave the job as it is kept, for another run."""
-        self._given_up = True
+        self._given_up = self._record.is_given_up = True
         await self.cancel()
 
     async def _hear(self, event: PartEvent | PartPreview) -> None:
@@ -116,11 +116,11 @@ class Run:
             self._end_span()
         if self._began is not None:
             self.seconds = time.monotonic() - self._began
-        await self._checkpoints.close()
+        await self._record.checkpoints.close()
         if self._given_up:
             self.broadcast.publish(Interrupted())
         else:
-            await self._checkpoints.remove()
+            await self._record.checkpoints.remove()
 
     def _end_span(self) -> None:
         match self.outcome:

@@ -17,6 +17,7 @@ from frontend.generators.generator import Checkpoint, Event, Frames, Generator, 
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.product import Encoder
+from frontend.jobs.record import RunRecord
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
 from frontend.media.video_stills import frames_of
@@ -52,7 +53,7 @@ class JobRunner:
     preview_seconds: float = 0
     """between two previews of a video; 0 for none"""
 
-    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
 
         Each part goes on from its checkpoint, where there is one.
@@ -66,7 +67,8 @@ class JobRunner:
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [
-                    group.create_task(self._make(spec, part, tell, checkpoints)) for part in range(len(spec.samples))
+                    group.create_task(self._make(spec, part, tell, record.checkpoints))
+                    for part in range(len(spec.samples))
                 ]
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None

@@ -47,6 +47,7 @@ JOBS = Table(
     Column("turn", BigInteger),  # among those that wait, see `limits`
     Column("fence", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
+    Column("submissions", Text),  # JSON, see `Job`
     Index("tritonreel_jobs_created", "created_us", "id"),
     Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
     Index("tritonreel_jobs_status", "status", "created_us"),

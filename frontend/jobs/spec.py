@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
+from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.product import Product
 from frontend.media.image_encoder import ImageEncoder
 from protocol.sampling import AnySpec
@@ -39,7 +40,7 @@ class JobSpec(BaseModel):
     """`video_...` or `image_...`"""
     product: Product
     model: str
-    samples: tuple[AnySpec, ...] = Field(min_length=1)
+    samples: tuple[AnySpec | HostedSpec, ...] = Field(min_length=1)
     """what each video or image is made with; they differ in their seeds only"""
     image: Pixels = None
     """what they start from: uint8 [height, width, RGB] of their size; None where they start from a text alone"""
@@ -63,6 +64,11 @@ class JobSpec(BaseModel):
     """previews of each image that the client wants to see meanwhile"""
 
     @property
+    def is_hosted(self) -> bool:
+        """Whether a hosted provider makes it."""
+        return isinstance(self.samples[0], HostedSpec)
+
+    @property
     def num_frames(self) -> int:
         """Of each finished video or image."""
         return self.samples[0].num_frames + (self.extended_frames - 1 if self.extends else 0)
@@ -72,8 +78,10 @@ class JobSpec(BaseModel):
         return self.samples[0].prompt
 
     def sampling_of(self, part: int) -> AnySpec:
-        """What the video or image number `part`, from 0, is made with; its image too."""
-        return self.samples[part].model_copy(update={"image": self.image})
+        """What `generate` makes the video or image number `part`, from 0, with; its image too."""
+        sample = self.samples[part]
+        assert not isinstance(sample, HostedSpec)
+        return sample.model_copy(update={"image": self.image})
 
     def request_id_of(self, part: int) -> str:
         """What the generator calls it: a lone one has the id of its request, several have it numbered from 0."""

@@ -7,12 +7,16 @@ queued ──> in_progress ──> completed
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from frontend.jobs.hosted_spec import HostedSpec
+from frontend.jobs.product import VideoProduct
 from frontend.jobs.spec import JobSpec
-from protocol.events import Done, Progress
+from protocol.events import Done, JobTimings, Progress
+from protocol.sampling import AnySpec
 
 JobStatus = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
 
@@ -69,13 +73,30 @@ class JobState(BaseModel):
         return self.model_copy(update=changes)
 
 
+class HostedReport(BaseModel):
+    """What is known of a video that a hosted provider has made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["hosted"] = "hosted"
+    spec: HostedSpec
+    """with the size and the frames that the file has"""
+    timings: JobTimings
+    """the provider's own work, of which it tells no phases, counts as denoising"""
+    warnings: tuple[str, ...] = ()
+    prediction_id: str
+    """the provider's"""
+    source_video_url: str
+    """where the provider has it, for some days; empty where it has sent the bytes alone"""
+
+
 class Output(BaseModel):
     """What is known of one finished video or image."""
 
     model_config = ConfigDict(frozen=True)
 
-    report: Done
-    """the generator's"""
+    report: Annotated[Done | HostedReport, Field(discriminator="type")]
+    """the generator's, or the provider's"""
     encode_seconds: float
 
 
@@ -102,6 +123,29 @@ class Job(BaseModel):
     """among the jobs that wait, see `frontend.jobs.limits`; the store assigns it"""
     fence: int = 0
     """number of its run, from 1: a durable store takes nothing from a run that a later one has replaced"""
+    submissions: dict[int, str] = {}
+    """by part, what a hosted provider has been sent: the `Prediction` as JSON; empty from just before it is sent until
+    that is known"""
+
+    @property
+    def made(self) -> AnySpec | HostedSpec:
+        """What the first video or image was made with, or is to be."""
+        return self.outputs[0].report.spec if self.outputs else self.spec.samples[0]
+
+    @property
+    def num_frames(self) -> int:
+        """Of each video or image; of a hosted one that is not there yet, what is expected."""
+        made = self.made
+        return made.num_frames if isinstance(made, HostedSpec) else self.spec.num_frames
+
+    @property
+    def fps(self) -> Fraction:
+        """Frames per second of a job that makes videos; likewise."""
+        made = self.made
+        if isinstance(made, HostedSpec):
+            return Fraction(made.fps).limit_denominator(1001)
+        assert isinstance(self.spec.product, VideoProduct)
+        return self.spec.product.fps
 
     def with_state(self, state: JobState) -> "Job":
         return self.model_copy(update={"state": state})

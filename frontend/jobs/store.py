@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -19,6 +19,7 @@ from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.places import Turn
+from frontend.jobs.record import RunRecord
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobState
@@ -133,9 +134,9 @@ class JobStore:
         await self._persist(lambda: self._table.update([latest]))
         await self._persist(lambda: self._table.release(job))
 
-    def checkpoints(self, job: Job) -> Checkpoints:
+    def record(self, job: Job) -> RunRecord:
         """Of a run of a job that was claimed here."""
-        return Checkpoints(job, self._storage, self._standing)
+        return RunRecord(job, Checkpoints(job, self._storage, self._standing), self._standing, self._submit)
 
     async def update(self, job: Job) -> None:
         if self._runs(job):
@@ -287,6 +288,10 @@ class JobStore:
     async def leave(self, executor: str) -> None:
         """See `JobTable.leave`."""
         await self._in_thread(lambda: self._table.leave(executor))
+
+    async def _submit(self, job: Job, submissions: Mapping[int, str]) -> None:
+        if not await self._persist(lambda: self._table.submit(job, submissions)):
+            raise JobLost
 
     async def _standing(self, job: Job) -> Standing:
         found = await self._in_thread(lambda: self._table.get(job.spec.id))

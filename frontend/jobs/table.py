@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -158,6 +158,10 @@ class JobTable:
         with self._engine.begin() as connection:
             for job in jobs:
                 connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job)))
+
+    def submit(self, job: Job, submissions: Mapping[int, str]) -> bool:
+        """Keep what hosted providers were sent for a job. False where its run has nothing to say any more."""
+        return self._change(job, {"submissions": json.dumps(dict(submissions))})
 
     def finish(self, job: Job) -> bool:
         """Keep the end of a job. False where its run has nothing to say any more."""
@@ -408,4 +412,5 @@ def _job(row: Row[Any]) -> Job:
         has_image=row.has_image,
         turn=row.turn or 0,
         fence=row.fence,
+        submissions={int(part): text for part, text in json.loads(row.submissions or "{}").items()},
     )

@@ -28,6 +28,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 _log = structlog.get_logger(__name__)
 
 
+async def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class HostedVideo:
     """What came of a request."""
@@ -57,7 +61,7 @@ class Engine:
         tell: Tell,
         keep: Keep,
         resume: Prediction | None = None,
-        cancels: Callable[[], bool] = lambda: True,
+        cancels: Callable[[], Awaitable[bool]] = _always,
     ) -> HostedVideo:
         """One video. While a provider says that waiting helps, it is asked again until the deadline.
 
@@ -80,7 +84,7 @@ class Engine:
                 error.prediction_id = work.prediction.id
             raise
         except BaseException:  # cancelled, or `tell` or `keep` has failed
-            if cancels():
+            if await cancels():
                 await work.stop()
             raise
 

@@ -3,14 +3,12 @@
 import asyncio
 import base64
 import binascii
-import io
 from contextlib import nullcontext
 from typing import Any, TypedDict, get_args
 
-import av
-
 from frontend.media.image_file import format_of, read_header
 from frontend.media.image_header import ImageError
+from frontend.media.video_facts import UnreadableVideo, VideoFacts
 from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.errors import InvalidAnswer
 from frontend.providers.hosted_model import Operation
@@ -152,7 +150,10 @@ def _image(data: bytes | None, text: str | None) -> InputImage | None:
 
 async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
     request, ready = made.request, made.ready
-    width, height = await asyncio.to_thread(_size_of_video, made.content)
+    try:
+        facts = await asyncio.to_thread(VideoFacts.of, made.content)
+    except UnreadableVideo:
+        raise InvalidAnswer("the provider sent an MP4 file without a video that can be read") from None
     return GeneratedVideo(
         video_bytes=made.content,
         prompt=prompt,
@@ -161,19 +162,9 @@ async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
         cost=float(request.price),
         provider=request.model.provider,
         resolution=request.resolution,
-        width=width,
-        height=height,
+        width=facts.width,
+        height=facts.height,
         metadata={**ready.metadata, "changes": list(request.changes)},
         source_video_url=ready.url,
         prediction_id=made.prediction.id,
     )
-
-
-def _size_of_video(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels. Raises InvalidAnswer."""
-    try:
-        with av.open(io.BytesIO(content), "r") as container:
-            (stream, *_) = container.streams.video
-            return stream.width, stream.height
-    except (av.FFmpegError, ValueError):
-        raise InvalidAnswer("the provider sent an MP4 file without a video that can be read") from None

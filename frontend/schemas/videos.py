@@ -7,10 +7,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.http.openapi_body import inline_schema
-from frontend.schemas.fields import URL_DESCRIPTION, Fields, Word
+from frontend.schemas.fields import URL_DESCRIPTION, Fields, Word, is_none
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_fields import Seconds, VideoRequest
-from frontend.schemas.video_report import TIMINGS_DESCRIPTION, VideoData, VideoDescription
+from frontend.schemas.video_report import TIMINGS_DESCRIPTION, HostedSource, VideoData, VideoDescription
 from protocol.sampling import Prompt
 
 
@@ -101,6 +101,9 @@ class Video(VideoDescription):
     url: str | None = Field(description=f"Of the first video, once it is completed. {URL_DESCRIPTION}")
     urls: list[str] = Field(description="Of all videos of the request, likewise.")
     timings: Timings | None = Field(description=f"Once it is completed. {TIMINGS_DESCRIPTION}")
+    hosted: list[HostedSource] | None = Field(
+        None, exclude_if=is_none, description="Of each video that a hosted provider has made."
+    )
 
 
 class CreatedVideo(Video):

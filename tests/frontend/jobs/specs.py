@@ -1,10 +1,12 @@
 """Jobs for the tests: of videos, or of images, as small as the test card allows."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
 
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.product import ImageProduct, VideoProduct
+from frontend.jobs.record import RunRecord
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, Output
 from frontend.storage.storage import Storage
@@ -37,10 +39,14 @@ def completed(spec: JobSpec) -> Job:
     return job.with_state(job.state.completed(1010.0))
 
 
-def unsaved(spec: JobSpec) -> Checkpoints:
-    """Those of a first run in which none is made, so that no storage is asked."""
+def unsaved(spec: JobSpec) -> RunRecord:
+    """Of a first run in which no checkpoint is made, so that no storage is asked; what is submitted is kept nowhere."""
 
     async def standing(job: Job) -> Standing:
         return "runs"
 
-    return Checkpoints(Job(spec=spec), cast(Storage, None), standing)
+    async def write(job: Job, submissions: Mapping[int, str]) -> None:
+        """All that there is to do is done by the record."""
+
+    job = Job(spec=spec)
+    return RunRecord(job, Checkpoints(job, cast(Storage, None), standing), standing, write)

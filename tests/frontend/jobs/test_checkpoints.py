@@ -98,7 +98,7 @@ async def test_a_job_that_is_cancelled_elsewhere_leaves_none(server: JobServer) 
         job = await jobs.get("video_1")
         await jobs._store.end("video_1", job.state.cancelled(job.spec.created_at))
         assert server.files() == []
-        jobs._store.checkpoints(job).save(0, b"step 2")  # by the process that has not heard of it
+        jobs._store.record(job).checkpoints.save(0, b"step 2")  # by the process that has not heard of it
         await until(lambda: server.generator.cancelled == ["video_1"])
     assert server.files() == []
 
@@ -110,11 +110,11 @@ async def test_a_run_that_was_replaced_writes_none(server: JobServer) -> None:
         second = await jobs._store.claim("video_1")
         assert second is not None
         for job, content in ((first, b"old"), (second.job, b"new"), (first, b"older")):
-            checkpoints = jobs._store.checkpoints(job)
+            checkpoints = jobs._store.record(job).checkpoints
             checkpoints.save(0, content)
             assert checkpoints._writing is not None
             await checkpoints._writing
-        assert await jobs._store.checkpoints(second.job).load(0) == b"new"
+        assert await jobs._store.record(second.job).checkpoints.load(0) == b"new"
 
 
 async def test_what_a_killed_process_left_goes_with_the_next_sweep(server: JobServer) -> None:

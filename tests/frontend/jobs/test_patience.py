@@ -3,9 +3,9 @@
 import pytest
 
 from frontend.errors import EngineStalled, EngineUnavailable
-from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.patience import MAX_LOSSES, PatientRunner
+from frontend.jobs.record import RunRecord
 from frontend.jobs.runner import Tell
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Output
@@ -27,7 +27,7 @@ class Engine:
         self.gets_on = gets_on
         self.runs = 0
 
-    async def run(self, spec: JobSpec, tell: Tell, checkpoints: Checkpoints) -> list[tuple[bytes, Output]]:
+    async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         self.runs += 1
         if self.begins:
             await tell(begun(self.runs if self.gets_on else 1))

@@ -62,7 +62,7 @@ async def test_the_generator_gets_the_spec(generator: FakeGenerator) -> None:
     spec = video_spec(2).starting_from(image)
     await run(generator, spec)
     sent = {request_id: job.parameters() for request_id, job in generator.jobs.items()}
-    assert sent == {"r-0": spec.samples[0].parameters(), "r-1": spec.samples[1].parameters()}
+    assert sent == {f"r-{part}": spec.sampling_of(part).parameters() for part in (0, 1)}
     assert all(job.image is image for job in generator.jobs.values())
     assert generator.timeouts == [12.5, 12.5]
 

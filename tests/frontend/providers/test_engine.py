@@ -127,7 +127,11 @@ async def test_who_cancels_stops_the_job_at_the_provider(wavespeed: Place) -> No
 async def test_who_goes_on_later_does_not(wavespeed: Place) -> None:
     wavespeed.jobs.polls = 10**9
     told = wavespeed.told
-    work = asyncio.create_task(wavespeed.engine().run(request(), told.tell, told.keep, cancels=lambda: False))
+
+    async def never() -> bool:
+        return False
+
+    work = asyncio.create_task(wavespeed.engine().run(request(), told.tell, told.keep, cancels=never))
     await until(lambda: wavespeed.jobs.asked["poll"] > 1)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
