@@ -30,13 +30,16 @@ from frontend.http.request_log import RequestLogMiddleware
 from frontend.http.security_headers import SecurityHeadersMiddleware
 from frontend.http.signed_urls import SignatureMiddleware
 from frontend.http.stop import Stop, StopMiddleware
+from frontend.jobs.hosted_runner import HostedRunner
 from frontend.jobs.opening import open_jobs
+from frontend.jobs.routed_runner import RoutedRunner
 from frontend.jobs.runner import JobRunner
 from frontend.launcher_status import LauncherStatus
 from frontend.links import URL_KEY
 from frontend.media.image_decoder import ImageDecoder
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
+from frontend.providers.registry import Registry
 from frontend.routes import (
     contents,
     health,
@@ -46,16 +49,19 @@ from frontend.routes import (
     models,
     video_creation,
     video_events,
+    video_service,
     video_variations,
     videos,
     videos_generations,
 )
 from frontend.schemas.images_generations import ImageGenerationRequest
+from frontend.schemas.video_service import VideoServiceRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.storage.opening import open_storage
 from frontend.video_files import VideoFiles
+from frontend.video_service.service import VideoService
 from tracing.export import FRONTEND, start_traces, stop_traces
 
 _API_KEY = HTTPBearer(
@@ -75,7 +81,7 @@ A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the l
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
 _UNTRACED = ("/health", "/metrics", "/docs", "/redoc", "/openapi.json")
-_VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events)
+_VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events, video_service)
 _TAGS = [
     {"name": "videos", "description": "Make videos."},
     {"name": "images", "description": "Make images."},
@@ -84,12 +90,15 @@ _TAGS = [
 ]
 
 
-def create_app(settings: Settings | None = None, generator: Generator | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, generator: Generator | None = None, registry: Registry | None = None
+) -> FastAPI:
     """The application. `frontend.http.server.Server` serves it; another ASGI server can, without its bounds.
 
     Args:
         settings: from the environment if None.
         generator: Triton, as the settings say where, if None. Opened and closed by the application.
+        registry: the hosted providers; those that the environment has keys for if None. Closed by the application.
 
     Raises:
         LocationError, StorageError: there is no such storage, or no keys for it.
@@ -108,29 +117,28 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
     stop = Stop()
-    jobs = open_jobs(
-        settings,
-        JobRunner(
-            generator,
-            own_metrics,
-            settings.job_timeout_seconds,
-            settings.checkpoint_seconds,
-            storage,
-            settings.preview_seconds,
-        ),
-        storage,
+    registry = registry or Registry()
+    local = JobRunner(
+        generator,
         own_metrics,
-        lambda: stop.begun,
+        settings.job_timeout_seconds,
+        settings.checkpoint_seconds,
+        storage,
+        settings.preview_seconds,
     )
+    runner = RoutedRunner(local, HostedRunner(registry, own_metrics))
+    jobs = open_jobs(settings, runner, storage, own_metrics, lambda: stop.begun)
+    catalog = ModelCatalog(generator, launcher_status, aliases=settings.model_aliases)
     services = Services(
         settings=settings,
         generator=generator,
         launcher_status=launcher_status,
-        catalog=ModelCatalog(generator, launcher_status, aliases=settings.model_aliases),
+        catalog=catalog,
         jobs=jobs,
         admission=Admission(jobs, access.keys, settings.max_waiting_jobs),
         storage=storage,
         files=VideoFiles(jobs, storage),
+        video_service=VideoService(catalog, registry),
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),
@@ -142,7 +150,7 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
         configure_logging(settings.log_level, settings.log_format)
         start_traces(FRONTEND)
         _announce(access)
-        async with services.http:
+        async with services.http, registry:
             await generator.open()
             await storage.start()
             try:
@@ -177,12 +185,12 @@ def create_app(settings: Settings | None = None, generator: Generator | None = N
     for routes in (*_VIDEOS, images_generations, contents, models, loras, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
-    describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest)
+    describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest, VideoServiceRequest)
     install_error_handlers(app)
     # The last one added is the outermost.
     body_limits = BodyLimits(
         max_bytes=settings.max_body_bytes,
-        max_bytes_at=dict.fromkeys(video_creation.PATHS, settings.max_upload_bytes),
+        max_bytes_at=dict.fromkeys((*video_creation.PATHS, video_service.GENERATE), settings.max_upload_bytes),
         stall_seconds=settings.transfer_stall_seconds,
         min_bytes_per_second=settings.transfer_min_bytes_per_second,
     )

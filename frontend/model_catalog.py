@@ -47,6 +47,10 @@ class ModelCatalog:
         """Raises EngineUnavailable when the generator does not answer or serves nothing."""
         return await self._younger_than(self._max_age)
 
+    def is_alias(self, name: str) -> bool:
+        """Whether it is another name of a model."""
+        return name in self._aliases
+
     def coming(self) -> list[Coming]:
         """Models that are being exported or loaded, and those for which that failed."""
         return self._launcher_status.coming()

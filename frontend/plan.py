@@ -13,6 +13,7 @@ from frontend.errors import UnknownFields
 from frontend.http.request_id import current_request_id
 from frontend.jobs.product import ImageProduct, Product, VideoProduct
 from frontend.jobs.spec import JobSpec, new_job_id
+from frontend.jobs.state import Job
 from frontend.media.image_encoder import WEBP_MAX_SIDE
 from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.schemas.fields import Fields, parse_size
@@ -126,23 +127,23 @@ def plan_remix(original: JobSpec, request: RemixRequest, created_at: float, *, d
 
 
 def plan_extension(
-    original: JobSpec, request: ExtendRequest, card: ModelCard, created_at: float, *, detached: bool
+    original: Job, request: ExtendRequest, card: ModelCard, created_at: float, *, detached: bool
 ) -> JobSpec:
     """The job for the first of the videos and what comes after it; the last frame, from which it goes on, is missing.
 
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    assert isinstance(original.product, VideoProduct)
-    width, height = original.samples[0].width, original.samples[0].height
+    width, height = original.made.width, original.made.height
     options = _Options()
     options.set_default("prompt", request.prompt, "prompt")
-    options.set_default("num_frames", frames_in(request.seconds, original.product.fps), "seconds")
+    options.set_default("num_frames", frames_in(request.seconds, original.fps), "seconds")
     options.set_default("width", width, "video")
     options.set_default("height", height, "video")
     options.set_default("image", _stand_in(width, height), "video")
-    spec = _spec(card, original.product, _samples(options, card, 1), _warnings(request), created_at)
-    extended = {"extends": original.id, "extended_frames": original.num_frames}
+    product = VideoProduct(fps=original.fps)
+    spec = _spec(card, product, _samples(options, card, 1), _warnings(request), created_at)
+    extended = {"extends": original.spec.id, "extended_frames": original.num_frames}
     return spec.model_copy(update={"detached": detached, **extended})
 
 

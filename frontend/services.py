@@ -16,6 +16,7 @@ from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
 from frontend.video_files import VideoFiles
+from frontend.video_service.service import VideoService
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Services:
     admission: Admission
     storage: Storage
     files: VideoFiles
+    video_service: VideoService
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

@@ -23,10 +23,10 @@ def demo_providers(
     stop = StopSignal()
     stop.install()
     try:
-        with suppress(StopRequested), on_stage(first_port=port) as environment:
+        with suppress(StopRequested), on_stage(first_port=port) as stage:
             names = ", ".join(provider.name for provider in DEMO_PROVIDERS)
             typer.echo(f"Demonstration servers of {names}. Set in another terminal:\n")
-            for name, value in environment.items():
+            for name, value in stage.environment.items():
                 typer.echo(f"export {name}={shlex.quote(value)}")
             typer.echo("\nStop: Ctrl-C")
             stop.sleep(math.inf)

@@ -14,7 +14,8 @@ class _Where(IntEnum):
     EVERY_ROUTE = 0
     BEHIND_A_KEY = 1
     GENERATION = 2
-    NONE = 3
+    SERVICE = 3
+    NONE = 4
     """it is answered before a route is found, or in any"""
 
 
@@ -44,8 +45,8 @@ _TABLE = (
     _Documented(429, "the queue is full, or a limit of the API key is reached; see `Retry-After`", _Where.GENERATION),
     _Documented(431, "the headers are too large", _Where.NONE),
     _Documented(500, "a fault of ours; the message has the request's id", _Where.GENERATION),
-    _Documented(501, "no served model can do what the route is for", _Where.NONE),
-    _Documented(502, "a hosted provider is away, fails, or refuses this server's key", _Where.NONE),
+    _Documented(501, "no served model can do what the route is for", _Where.SERVICE),
+    _Documented(502, "a hosted provider is away, fails, or refuses this server's key", _Where.SERVICE),
     _Documented(503, "Triton or a model is away, or died during the job; see `Retry-After`", _Where.GENERATION),
     _Documented(503, "the API keys cannot be read; see `Retry-After`", _Where.BEHIND_A_KEY),
     _Documented(
@@ -80,3 +81,4 @@ def _sentence(cases: list[str]) -> str:
 EVERY_ROUTE_ERRORS = _responses(_Where.EVERY_ROUTE)
 KEYED_ROUTE_ERRORS = _responses(_Where.BEHIND_A_KEY)
 GENERATION_ERRORS = _responses(_Where.GENERATION)
+SERVICE_ERRORS = _responses(_Where.SERVICE)

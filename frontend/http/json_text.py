@@ -20,7 +20,7 @@ MAX_VALUES = 5_000
 MAX_TEXT_BYTES = 128 * 1024
 """of one string as it is written: 8,000 characters outside of the basic plane take 96,000 when they are escaped"""
 MAX_NUMBER_BYTES = 1_000
-LONG_TEXTS = frozenset({"image_url"})
+LONG_TEXTS = frozenset({"image_url", "input_image_url"})
 """names of the fields that hold files; these strings may be as long as the body"""
 
 _WINDOW = 256 * 1024

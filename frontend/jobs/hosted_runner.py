@@ -57,7 +57,7 @@ class HostedRunner:
         self, spec: JobSpec, part: int, image: InputImage | None, tell: Tell, record: RunRecord
     ) -> tuple[bytes, Output]:
         sample = cast(HostedSpec, spec.samples[part])
-        provider, model = self.registry.find(spec.model, sample.provider)
+        provider, model = await asyncio.to_thread(self.registry.find, spec.model, sample.provider)
         clock = _Clock()
 
         async def hear(percent: float, _: str) -> None:
@@ -83,6 +83,7 @@ class HostedRunner:
             timings=clock.timings(),
             prediction_id=made.prediction.id,
             source_video_url=made.ready.url,
+            extension_source=made.ready.source,
         )
         return made.content, Output(report=report, encode_seconds=0.0)
 

@@ -88,6 +88,8 @@ class HostedReport(BaseModel):
     """the provider's"""
     source_video_url: str
     """where the provider has it, for some days; empty where it has sent the bytes alone"""
+    extension_source: str | None = None
+    """what an extension of it starts from, as the provider knows it; None where it cannot be extended"""
 
 
 class Output(BaseModel):

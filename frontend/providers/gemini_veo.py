@@ -188,7 +188,7 @@ class Veo:
             raise InvalidAnswer("Google names a video that is none of its files")
         # as the SDK has it: of the URI, whatever its host, no more than the file's id
         url = f"{self._base_url}/v1beta/files/{file[1]}:download?alt=media"
-        return Ready(url, {"x-goog-api-key": self._file_key.get_secret_value()}, metadata={"video": uri})
+        return Ready(url, {"x-goog-api-key": self._file_key.get_secret_value()}, source=uri, metadata={"video": uri})
 
     async def _ask(self, asked: Awaitable[T], submits: bool = False) -> T:
         from google.auth.exceptions import GoogleAuthError

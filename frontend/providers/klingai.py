@@ -222,7 +222,7 @@ def _ready(data: dict[str, Any]) -> Ready:
     deduction = data.get("final_unit_deduction")
     units = _number(deduction)
     cost = None if units is None else round(units * _DOLLARS_PER_UNIT, 4)
-    return Ready(url, cost=cost, metadata=told | {"final_unit_deduction": deduction})
+    return Ready(url, cost=cost, source=told["video_id"], metadata=told | {"final_unit_deduction": deduction})
 
 
 def _number(text: Any) -> float | None:

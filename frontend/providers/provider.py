@@ -47,6 +47,8 @@ class Ready:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """for this URL's origin alone"""
     content: bytes | None = field(default=None, repr=False)
+    source: str | None = None
+    """what an extension of the video starts from, as `FittedRequest.source`; None where it cannot be extended"""
     cost: float | None = None
     """US dollars, or units, where the provider tells"""
     metadata: Mapping[str, Any] = field(default_factory=dict)

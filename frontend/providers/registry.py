@@ -1,6 +1,7 @@
 """The hosted providers that this server has keys for, and which of them has a model."""
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -83,6 +84,7 @@ class Registry:
         self._offers = offers
         self._made: dict[tuple[str, ...], Provider] = {}
         """by their variables"""
+        self._making = threading.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,8 +104,12 @@ class Registry:
         """All that can be asked for here."""
         return [model for offer in self.configured() for model in offer.models]
 
+    def has(self, model: str) -> bool:
+        """Whether a provider, configured or not, has a model of that name."""
+        return any(_is(one, model) for offer in self._offers for one in offer.models)
+
     def find(self, model: str | None, provider: str | None = None) -> tuple[Provider, HostedModel]:
-        """The provider of a model, and the model.
+        """The provider of a model, and the model. Loading a provider's library can take seconds, any thread may.
 
         Args:
             model: its id or an alias; the first of the first configured provider if None.
@@ -113,6 +119,14 @@ class Registry:
             InvalidRequest: there is no such provider, or it has no such model; names those there are.
             ProviderNotConfigured: the environment has no key for it, or its library is not installed.
         """
+        offer, found = self._offer(model, provider)
+        return self._provider(offer), found
+
+    def model(self, model: str | None, provider: str | None = None) -> HostedModel:
+        """As `find`, the model alone: its provider's library is not loaded."""
+        return self._offer(model, provider)[1]
+
+    def _offer(self, model: str | None, provider: str | None) -> tuple[Offer, HostedModel]:
         offers = [offer for offer in self._offers if provider in (None, offer.name)]
         if not offers:
             there = _listed(offer.name for offer in self._offers)
@@ -126,18 +140,18 @@ class Registry:
             ways = dict.fromkeys((offer.name, " and ".join(offer.missing(self._environment))) for offer, _ in found)
             needed = "; ".join(f"{name} needs {variables}" for name, variables in ways)
             raise ProviderNotConfigured(f"no key is set: {needed}", "provider")
-        offer, one = usable[0]
-        return self._provider(offer), one
+        return usable[0]
 
     def _provider(self, offer: Offer) -> Provider:
-        if offer.variables not in self._made:
-            try:
-                self._made[offer.variables] = offer.make(self._environment)
-            except ImportError as error:
-                raise ProviderNotConfigured(
-                    f"{offer.name} needs a library: pip install 'tritonreel[providers]' ({error})", "provider"
-                ) from None
-        return self._made[offer.variables]
+        with self._making:
+            if offer.variables not in self._made:
+                try:
+                    self._made[offer.variables] = offer.make(self._environment)
+                except ImportError as error:
+                    raise ProviderNotConfigured(
+                        f"{offer.name} needs a library: pip install 'tritonreel[providers]' ({error})", "provider"
+                    ) from None
+            return self._made[offer.variables]
 
 
 def _is(model: HostedModel, name: str) -> bool:

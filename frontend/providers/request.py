@@ -8,7 +8,8 @@ from protocol.errors import InvalidRequest
 
 _OPTIONS: tuple[Option, ...] = ("negative_prompt", "seed", "generate_audio", "enhance_prompt")
 _LONG_SIDES = {"360p": 640, "480p": 832, "720p": 1280, "1080p": 1920, "4k": 3840}
-_SHORT_SIDES = {"360p": 360, "480p": 480, "720p": 720, "1080p": 1080, "4k": 2160}
+SHORT_SIDES = {"360p": 360, "480p": 480, "720p": 720, "1080p": 1080, "4k": 2160}
+"""pixels of the shorter side, by what a resolution is called"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class FittedRequest(_Wishes):
 
 def size_of(resolution: str, aspect_ratio: str) -> tuple[int, int]:
     """Width and height in pixels of what providers call 720p and so on."""
-    long, short = _LONG_SIDES[resolution], _SHORT_SIDES[resolution]
+    long, short = _LONG_SIDES[resolution], SHORT_SIDES[resolution]
     width, height = (int(number) for number in aspect_ratio.split(":"))
     if width == height:
         return short, short
@@ -169,10 +170,10 @@ def _resolution(wanted: str | None, model: HostedModel, changes: list[str]) -> s
     if wanted is None:
         return model.default_resolution or model.resolutions[-1]
     name = wanted.lower()
-    if name not in _SHORT_SIDES:
-        raise InvalidRequest(f"must be one of {', '.join(_SHORT_SIDES)}, got {wanted[:50]!r}", "resolution")
-    offered = sorted(model.resolutions, key=_SHORT_SIDES.__getitem__)
-    nearest = min(offered, key=lambda one: abs(_SHORT_SIDES[one] - _SHORT_SIDES[name]))
+    if name not in SHORT_SIDES:
+        raise InvalidRequest(f"must be one of {', '.join(SHORT_SIDES)}, got {wanted[:50]!r}", "resolution")
+    offered = sorted(model.resolutions, key=SHORT_SIDES.__getitem__)
+    nearest = min(offered, key=lambda one: abs(SHORT_SIDES[one] - SHORT_SIDES[name]))
     if nearest != name:
         changes.append(f"resolution is {nearest}, not {name}: {model.id} offers {', '.join(offered)}")
     return nearest
@@ -181,18 +182,18 @@ def _resolution(wanted: str | None, model: HostedModel, changes: list[str]) -> s
 def _aspect_ratio(wanted: str | None, model: HostedModel, changes: list[str]) -> str:
     if wanted is None:
         return model.aspect_ratios[0] if model.aspect_ratios else ""
-    ratio = _ratio(wanted)
+    ratio = ratio_of(wanted)
     if not model.aspect_ratios:
         changes.append("aspect_ratio has no effect: the video has that of what it starts from")
         return ""
-    nearest = min(model.aspect_ratios, key=lambda offered: abs(_ratio(offered) - ratio))
+    nearest = min(model.aspect_ratios, key=lambda offered: abs(ratio_of(offered) - ratio))
     if nearest != wanted:
         offered = ", ".join(model.aspect_ratios)
         changes.append(f"aspect_ratio is {nearest}, not {wanted}: {model.id} offers {offered}")
     return nearest
 
 
-def _ratio(text: str) -> float:
+def ratio_of(text: str) -> float:
     """Width to height. Raises InvalidRequest."""
     width, _, height = text.partition(":")
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit() and len(text) < 20):

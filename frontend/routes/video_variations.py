@@ -105,7 +105,7 @@ async def extend_video(request: Request, response: Response, services: ServicesD
         check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
         check_completed(original)
         card = await _model_that_goes_on(services, original)
-        spec = plan_extension(original.spec, body, card, created_at, detached=preference.seconds is not None)
+        spec = plan_extension(original, body, card, created_at, detached=preference.seconds is not None)
         return spec.starting_from(await services.files.last_frame(original))
 
     return await until_disconnected(request, _make(request, response, services, identity, preference, plan))

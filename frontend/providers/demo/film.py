@@ -2,6 +2,7 @@
 
 import hashlib
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +13,7 @@ _LONGEST_SIDE = 160
 """pixels: nobody looks closely"""
 
 
+@lru_cache(maxsize=16)
 def film(prompt: str, seconds: int, width: int, height: int) -> bytes:
     """An MP4 of the wanted length and shape, whose colours come from the prompt."""
     scale = min(1.0, _LONGEST_SIDE / max(width, height))

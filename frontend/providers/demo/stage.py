@@ -33,21 +33,31 @@ DEMO_PROVIDERS = (
 )
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Demonstration servers that run."""
+
+    environment: dict[str, str]
+    """in which the providers are these servers"""
+    jobs: dict[str, DemoJobs]
+    """by the provider's name"""
+
+
 @contextmanager
-def on_stage(polls: int = 5, first_port: int = 0) -> Iterator[dict[str, str]]:
-    """The environment in which the providers are these servers, as long as they run.
+def on_stage(polls: int = 5, first_port: int = 0) -> Iterator[Stage]:
+    """All of them, as long as they run.
 
     Args:
         polls: until a job is done.
         first_port: of the first server, the others follow; free ones if 0.
     """
-    environment: dict[str, str] = {}
+    stage = Stage({}, {})
     with ExitStack() as stack:
         for number, provider in enumerate(DEMO_PROVIDERS):
             keys = {name: f"demo-{secrets.token_hex(16)}" for name in provider.variables}
-            jobs = DemoJobs(key=":".join(keys.values()))
+            jobs = stage.jobs[provider.name] = DemoJobs(key=":".join(keys.values()))
             jobs.polls = polls
             port = first_port + number if first_port else 0
             url = stack.enter_context(serving(provider.make_app(jobs), port))
-            environment |= keys | {provider.url_variable: url + provider.path}
-        yield environment
+            stage.environment.update(keys, **{provider.url_variable: url + provider.path})
+        yield stage

@@ -1,0 +1,137 @@
+"""`POST /video/generate` and `POST /video/extend`: one door to hosted providers and to this server's own models."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
+
+from frontend.errors import VideoNotFound
+from frontend.http.body import read_json
+from frontend.http.disconnect import until_disconnected
+from frontend.http.documented_errors import SERVICE_ERRORS
+from frontend.http.openapi_body import json_body
+from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
+from frontend.http.request_identity import RequestIdentity, identity_of
+from frontend.http.validation_message import field_of, message_of
+from frontend.jobs.spec import JobSpec
+from frontend.jobs.state import FinishedJob, Job
+from frontend.links import links_for
+from frontend.media.data_uri import bytes_of_data_uri
+from frontend.media.reference_image import ReferenceImage
+from frontend.plan import check_unknown_fields
+from frontend.schemas.video_service import VideoServiceRequest, VideoServiceResponse
+from frontend.services import Services, ServicesDep
+from frontend.submission import ended, submit_once
+from frontend.video_files import check_completed
+from frontend.video_service.answer import answer_of, data_uris
+from frontend.video_service.hosted_plan import size_to_send
+from frontend.visible_jobs import visible_job
+from protocol.errors import InvalidRequest
+
+router = APIRouter(prefix="/video", tags=["videos"])
+GENERATE = f"{router.prefix}/generate"
+"""whose bodies may carry an image"""
+_IMAGE = "input_image_url"
+_JOBS = (
+    "Waits until it is done; meanwhile the video is a job like those of `/v1/videos`, which lists it and has its "
+    "events. What was asked for and is not offered becomes the nearest that is, which `changes` says, or is refused "
+    f"where `settings.video.strict` is set. {REPEATS}"
+)
+
+
+@router.post(
+    "/generate",
+    summary="Make a video, at a hosted provider or here",
+    description=f"The model decides who makes it. {_JOBS}",
+    responses=SERVICE_ERRORS,
+    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY]},
+)
+async def generate(request: Request, services: ServicesDep) -> VideoServiceResponse:
+    body = await _read(request)
+
+    async def plan() -> JobSpec:
+        check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
+        image = await _image(body, services)
+        spec = await services.video_service.plan(body, image)
+        if image is None:
+            return spec
+        size = size_to_send(image) if spec.is_hosted else (spec.samples[0].width, spec.samples[0].height)
+        return spec.starting_from(await services.images.fit(image, *size))
+
+    identity = await asyncio.to_thread(identity_of, request, body)  # megabytes, where there is an image
+    finished = await until_disconnected(request, _finish(services, identity, plan))
+    return await _answer(request, services, body, finished)
+
+
+@router.post(
+    "/extend",
+    summary="Make a video longer, at its provider or here",
+    description="A video of KlingAI or Veo goes on there; any video of this server goes on here, from its last frame, "
+    f"with a model that makes videos from images, and the answer is both joined. {_JOBS}",
+    responses=SERVICE_ERRORS,
+    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY]},
+)
+async def extend(request: Request, services: ServicesDep) -> VideoServiceResponse:
+    body = await _read(request)
+    video_id = body.settings.video.video_id or body.settings.video_id
+    if video_id is None:
+        raise InvalidRequest("is required: the video that goes on", "settings.video.video_id")
+    original = await _original(request, services, video_id)
+
+    async def plan() -> JobSpec:
+        check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
+        if original is not None:
+            check_completed(original)
+        spec = await services.video_service.plan_extension(body, video_id, original)
+        if original is None or spec.is_hosted:
+            return spec
+        return spec.starting_from(await services.files.last_frame(original))
+
+    identity = identity_of(request, body)
+    finished = await until_disconnected(request, _finish(services, identity, plan))
+    return await _answer(request, services, body, finished, source_video_id=video_id)
+
+
+async def _read(request: Request) -> VideoServiceRequest:
+    """Raises InvalidRequest for what the schema rejects, which is a 400 here, and what else `read_json` raises."""
+    try:
+        return await read_json(request, VideoServiceRequest)
+    except RequestValidationError as error:
+        field, message = field_of(error.errors()[0]), message_of(error.errors())
+        raise InvalidRequest(message.removeprefix(f"{field} "), field) from None
+
+
+async def _finish(services: Services, identity: RequestIdentity, plan: Callable[[], Awaitable[JobSpec]]) -> FinishedJob:
+    return await ended(services, await submit_once(services, identity, plan), identity)
+
+
+async def _answer(
+    request: Request,
+    services: Services,
+    body: VideoServiceRequest,
+    finished: FinishedJob,
+    source_video_id: str | None = None,
+) -> VideoServiceResponse:
+    if body.save_to_db:
+        urls = (await links_for(request, services)).of(finished.job)
+    else:
+        urls = await asyncio.to_thread(data_uris, finished)
+    return answer_of(finished.job, urls, source_video_id)
+
+
+async def _original(request: Request, services: Services, video_id: str) -> Job | None:
+    """The job that has made the video; None where it is none of this server's."""
+    try:
+        return await visible_job(request, services, "video", video_id)
+    except VideoNotFound:
+        if video_id.startswith("video_"):
+            raise
+        return None
+
+
+async def _image(body: VideoServiceRequest, services: Services) -> ReferenceImage | None:
+    if body.input_image_url is None:
+        return None
+    file = await asyncio.to_thread(bytes_of_data_uri, body.input_image_url, _IMAGE)
+    return await asyncio.to_thread(ReferenceImage.open, file, services.settings.max_image_pixels)

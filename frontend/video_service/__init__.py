@@ -1,0 +1,1 @@
+"""`/video/generate` and `/video/extend`: a request's job, whoever makes the video, and its answer."""

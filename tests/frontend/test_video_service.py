@@ -1,0 +1,317 @@
+"""`/video/generate` and `/video/extend`: hosted providers, on demonstration servers, and this server's own models."""
+
+import asyncio
+import base64
+import io
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from PIL import Image
+from starlette.responses import JSONResponse
+
+from frontend.app import create_app
+from frontend.providers.demo.stage import Stage, on_stage
+from frontend.providers.registry import Registry
+from frontend.settings import Settings
+from tests.frontend.conftest import NOWHERE, client_of
+from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.test_video_request import error_of
+from tests.model_cards import image_to_video_card, model_card
+from tests.waiting import until
+
+GENERATE, EXTEND = "/video/generate", "/video/extend"
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with on_stage(polls=1) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(stage: Stage) -> None:
+    for jobs in stage.jobs.values():
+        jobs.polls, jobs.failure, jobs.filtered = 1, None, None
+        jobs.answers.clear()
+        jobs.asked.clear()
+        jobs.taken.clear()
+
+
+@pytest.fixture
+def generator() -> FakeGenerator:
+    return FakeGenerator([model_card(), image_to_video_card()])
+
+
+@asynccontextmanager
+async def served(generator: FakeGenerator, environment: dict[str, str], **settings: Any) -> AsyncIterator[FastAPI]:
+    app = create_app(Settings(triton_metrics_url=NOWHERE, **settings), generator, Registry(environment))
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+async def client(stage: Stage, generator: FakeGenerator) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(generator, stage.environment) as app, client_of(app) as client:
+        yield client
+
+
+@pytest.fixture
+async def lone(generator: FakeGenerator) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a server without any provider."""
+    async with served(generator, {}) as app, client_of(app) as client:
+        yield client
+
+
+async def post(
+    client: httpx.AsyncClient, path: str = GENERATE, image: str | None = None, **video: Any
+) -> httpx.Response:
+    body: dict[str, Any] = {"prompt": "a fox", "customer_id": 7, "settings": {"video": video}}
+    return await client.post(path, json=body if image is None else body | {"input_image_url": image})
+
+
+async def made(
+    client: httpx.AsyncClient, path: str = GENERATE, image: str | None = None, **video: Any
+) -> dict[str, Any]:
+    response = await post(client, path, image, poll_interval_seconds=0.1, **video)
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    assert (answer["success"], answer["code"]) == (True, 200)
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+async def file_of(client: httpx.AsyncClient, data: dict[str, Any]) -> bytes:
+    response = await client.get(data["video_url"])
+    assert response.status_code == 200, response.text
+    return response.content
+
+
+def frames_of(mp4: bytes) -> list[np.ndarray[Any, Any]]:
+    with av.open(io.BytesIO(mp4), "r") as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def data_uri() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (400, 320), (10, 200, 30)).save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+HOSTED = [
+    ("hunyuan-video-1.5", "wavespeed", {"duration_seconds": 5, "resolution": "480p"}, 0.1),
+    ("ltx-2-pro", "wavespeed", {"duration_seconds": 6}, 0.36),
+    ("veo-3.1-fast", "gemini", {"duration_seconds": 4, "resolution": "720p"}, 0.4),
+    ("sora", "openai", {"duration_seconds": 4}, 0.4),
+    ("kling", "klingai", {"duration_seconds": 5}, 0.14),
+]
+
+
+@pytest.mark.parametrize(("model", "provider", "wishes", "cost"), HOSTED)
+async def test_every_provider_makes_a_video(
+    client: httpx.AsyncClient, stage: Stage, model: str, provider: str, wishes: dict[str, Any], cost: float
+) -> None:
+    data = await made(client, model=model, **wishes)
+
+    assert (data["provider"], data["mode"], data["changes"]) == (provider, "text_to_video", [])
+    assert data["settings"]["duration_seconds"] == data["duration"] == wishes["duration_seconds"]
+    assert data["cost"] == pytest.approx(cost)
+    assert len(frames_of(await file_of(client, data))) == wishes["duration_seconds"] * 8
+    assert stage.jobs[provider].asked["submit"] == 1
+    job = (await client.get(f"/v1/videos/{data['video_id']}")).json()
+    assert (job["status"], job["progress"], job["fps"]) == ("completed", 100, 8.0)
+    assert job["hosted"][0]["prediction_id"]
+    assert job["params"]["provider"] == provider
+    still = await client.get(f"/v1/videos/{data['video_id']}/content", params={"variant": "spritesheet"})
+    assert still.headers["content-type"] == "image/jpeg"
+    text = (await client.get("/metrics")).text
+    assert f'tritonreel_hosted_videos_total{{model="{data["model"]}",provider="{provider}"}} 1.0' in text
+
+
+@pytest.mark.parametrize(("model", "provider"), [(model, provider) for model, provider, *_ in HOSTED])
+async def test_every_provider_starts_from_an_image(
+    client: httpx.AsyncClient, stage: Stage, model: str, provider: str
+) -> None:
+    data = await made(client, image=data_uri(), model=model)
+
+    assert data["mode"] == "image_to_video"
+    assert frames_of(await file_of(client, data))
+    assert len(stage.jobs[provider].taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "wishes", "change"),
+    [
+        ("veo-3.1-fast", {"duration_seconds": 5}, "duration_seconds is 4 seconds, not 5"),
+        ("sora", {"aspect_ratio": "1:1"}, "aspect_ratio is"),
+        ("kling", {"resolution": "4k"}, "resolution is 720p, not 4k"),
+        ("kling", {"fps": 30}, "fps has no effect"),
+        ("ltx-2-pro", {"mask": {"x": 1}}, "mask has no effect"),
+    ],
+)
+async def test_what_is_not_offered_becomes_the_nearest_or_is_refused(
+    client: httpx.AsyncClient, stage: Stage, model: str, wishes: dict[str, Any], change: str
+) -> None:
+    data = await made(client, model=model, **wishes)
+    assert any(sentence.startswith(change) for sentence in data["changes"]), data["changes"]
+    submitted = sum(len(jobs.taken) for jobs in stage.jobs.values())
+
+    refused = await post(client, model=model, strict=True, **wishes)
+
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "settings.video.strict")
+    assert change in error_of(refused)["message"]
+    assert sum(len(jobs.taken) for jobs in stage.jobs.values()) == submitted
+
+
+async def test_several_videos_are_paid_for_and_returned(client: httpx.AsyncClient, stage: Stage) -> None:
+    data = await made(client, model="hunyuan-video-1.5", number_of_videos=3, seed=5, resolution="480p")
+    assert len(data["video_urls"]) == 3
+    assert data["cost"] == pytest.approx(0.3)
+    assert sorted(job.inputs["seed"] for job in stage.jobs["wavespeed"].taken) == [5, 6, 7]
+
+
+async def test_the_file_itself_on_request(client: httpx.AsyncClient) -> None:
+    body = {"prompt": "a fox", "customer_id": 7, "settings": {"video": {"model": "kling"}}, "save_to_db": False}
+    url = (await client.post(GENERATE, json=body)).json()["data"]["video_url"]
+    head, _, text = url.partition(",")
+    assert head == "data:video/mp4;base64"
+    assert frames_of(base64.b64decode(text))
+
+
+@pytest.mark.parametrize("model", [None, "local", "toy-wan-t2v"])
+async def test_without_any_provider_it_is_made_here(lone: httpx.AsyncClient, model: str | None) -> None:
+    data = await made(lone, model=model, duration_seconds=2, seed=3)
+
+    assert (data["provider"], data["model"], data["cost"]) == ("local", "toy-wan-t2v", 0)
+    assert (data["duration"], data["settings"]["seed"]) == (17 / 8, 3)
+    assert len(frames_of(await file_of(lone, data))) == 17
+
+
+async def test_a_model_here_does_the_nearest_that_it_can(lone: httpx.AsyncClient) -> None:
+    data = await made(lone, duration_seconds=60, aspect_ratio="1:1", resolution="4k", enhance_prompt=True)
+
+    assert data["settings"]["width"] == data["settings"]["height"] == 256
+    starts = ("duration_seconds is 20.125, not 60", "resolution is 256x256, not 4k", "enhance_prompt has no effect")
+    assert len(data["changes"]) == len(starts)
+    assert all(change.startswith(start) for change, start in zip(data["changes"], starts, strict=True)), data["changes"]
+
+
+async def test_a_video_of_this_server_goes_on_here(lone: httpx.AsyncClient) -> None:
+    first = await made(lone)
+
+    data = await made(lone, EXTEND, duration_seconds=1, video_id=first["video_id"])
+
+    assert (data["mode"], data["model"]) == ("video_extension", "toy-wan-i2v")
+    assert data["source_video_id"] == first["video_id"]
+    assert len(frames_of(await file_of(lone, data))) == 9 + 8
+
+
+async def test_a_video_of_klingai_goes_on_there(client: httpx.AsyncClient, stage: Stage) -> None:
+    first = await made(client, model="kling", duration_seconds=5)
+
+    data = await made(client, EXTEND, video_id=first["video_id"])
+
+    assert (data["provider"], data["model"], data["mode"]) == ("klingai", "kling-v1", "video_extension")
+    _, extension = stage.jobs["klingai"].taken
+    assert extension.inputs["video_id"]
+    assert extension.inputs["video_id"] != first["video_id"]
+
+
+async def test_an_extension_needs_its_video(client: httpx.AsyncClient) -> None:
+    missing = await post(client, EXTEND, model="kling")
+    assert (missing.status_code, error_of(missing)["param"]) == (400, "settings.video.video_id")
+    unknown = await post(client, EXTEND, video_id="video_unknown")
+    assert (unknown.status_code, error_of(unknown)["code"]) == (404, "video_not_found")
+    cannot = await post(client, EXTEND, model="sora", video_id="somewhere-else")
+    assert (cannot.status_code, error_of(cannot)["code"]) == (501, "not_implemented")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"prompt": ""}, "prompt"),
+        ({"prompt": " "}, "prompt"),
+        ({"customer_id": 0}, "customer_id"),
+        ({"customer_id": None}, "customer_id"),
+        ({"settings": 5}, "settings"),
+        ({"settings": {"video": {"duration_seconds": 0}}}, "settings.video.duration_seconds"),
+        ({"settings": {"video": {"duration_seconds": "long"}}}, "settings.video.duration_seconds"),
+        ({"settings": {"video": {"aspect_ratio": "wide"}}}, "settings.video.aspect_ratio"),
+        ({"settings": {"video": {"resolution": "big"}}}, "settings.video.resolution"),
+        ({"settings": {"video": {"file_extension": "webm"}}}, "settings.video.file_extension"),
+        ({"settings": {"video": {"number_of_videos": 11}}}, "settings.video.number_of_videos"),
+        ({"settings": {"video": {"model": "kling-v99"}}}, "settings.video.model"),
+        ({"input_image_url": "http://example.com/a.png"}, "input_image_url"),
+        ({"input_image_url": "data:image/png;base64,AAAA"}, None),
+    ],
+)
+async def test_what_cannot_be_done_is_a_400_before_anything_is_paid(
+    client: httpx.AsyncClient, stage: Stage, change: dict[str, Any], param: str | None
+) -> None:
+    body = {"prompt": "a fox", "customer_id": 7, "settings": {"video": {"model": "kling"}}} | change
+    response = await client.post(GENERATE, json=body)
+    assert response.status_code == 400, response.text
+    if param is not None:
+        assert error_of(response)["param"] == param
+    assert not any(jobs.taken for jobs in stage.jobs.values())
+
+
+async def test_a_model_that_nobody_has(lone: httpx.AsyncClient) -> None:
+    unknown = await post(lone, model="dall-e")
+    assert (unknown.status_code, error_of(unknown)["code"]) == (404, "model_not_found")
+    without_key = await post(lone, model="kling")
+    assert (without_key.status_code, error_of(without_key)["code"]) == (400, "provider_not_configured")
+    assert "KLINGAI_ACCESS_KEY" in error_of(without_key)["message"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (JSONResponse({"code": 401, "message": "no such key"}, 401), 502, "provider_key_refused"),
+        (JSONResponse({"code": 400, "message": "insufficient credits"}, 400), 502, "provider_billing"),
+        (JSONResponse({"code": 400, "message": "size is odd"}, 400), 400, "provider_refused_request"),
+    ],
+)
+async def test_failures_have_their_status_and_no_second_charge(
+    client: httpx.AsyncClient, stage: Stage, failure: JSONResponse, status: int, code: str
+) -> None:
+    jobs = stage.jobs["wavespeed"]
+    jobs.answers["submit"] = deque([failure])
+    response = await post(client, model="hunyuan-video-1.5")
+    assert (response.status_code, error_of(response)["code"]) == (status, code)
+    assert (jobs.asked["submit"], jobs.taken) == (1, [])
+    assert jobs.key not in response.text
+
+
+async def test_a_failed_job_and_a_late_one(client: httpx.AsyncClient, stage: Stage) -> None:
+    jobs = stage.jobs["wavespeed"]
+    jobs.failure = "the GPU is on fire"
+    failed = await post(client, model="hunyuan-video-1.5", poll_interval_seconds=0.1)
+    assert (failed.status_code, error_of(failed)["code"]) == (502, "provider_failed")
+    assert "the GPU is on fire" in error_of(failed)["message"]
+
+    jobs.failure, jobs.polls = None, 10**9
+    late = await post(client, model="hunyuan-video-1.5", poll_interval_seconds=0.1, poll_timeout_seconds=1)
+    assert (late.status_code, error_of(late)["code"]) == (504, "provider_deadline_exceeded")
+    assert jobs.taken[-1].cancelled
+
+
+async def test_a_job_that_is_deleted_stops_at_its_provider(client: httpx.AsyncClient, stage: Stage) -> None:
+    jobs = stage.jobs["wavespeed"]
+    jobs.polls = 10**9
+    request = asyncio.create_task(post(client, model="hunyuan-video-1.5", poll_interval_seconds=0.1))
+    await until(lambda: jobs.asked["poll"] > 1)
+    (video,) = (await client.get("/v1/videos")).json()["data"]
+    assert video["status"] == "in_progress"
+    assert 0 < video["progress"] < 100
+
+    await client.delete(f"/v1/videos/{video['id']}")
+
+    assert (await request).status_code == 409
+    assert jobs.taken[0].cancelled
