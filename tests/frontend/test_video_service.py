@@ -177,7 +177,8 @@ async def test_several_videos_are_paid_for_and_returned(client: httpx.AsyncClien
 
 
 async def test_the_file_itself_on_request(client: httpx.AsyncClient) -> None:
-    body = {"prompt": "a fox", "customer_id": 7, "settings": {"video": {"model": "kling"}}, "save_to_db": False}
+    video = {"model": "kling", "poll_interval_seconds": 0.1}
+    body = {"prompt": "a fox", "customer_id": 7, "settings": {"video": video}, "save_to_db": False}
     url = (await client.post(GENERATE, json=body)).json()["data"]["video_url"]
     head, _, text = url.partition(",")
     assert head == "data:video/mp4;base64"

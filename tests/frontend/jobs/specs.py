@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, cast
 
 from frontend.jobs.checkpoints import Checkpoints, Standing
@@ -39,7 +40,7 @@ def completed(spec: JobSpec) -> Job:
     return job.with_state(job.state.completed(1010.0))
 
 
-def unsaved(spec: JobSpec) -> RunRecord:
+def unsaved(spec: JobSpec, submissions: Mapping[int, str] = MappingProxyType({})) -> RunRecord:
     """Of a first run in which no checkpoint is made, so that no storage is asked; what is submitted is kept nowhere."""
 
     async def standing(job: Job) -> Standing:
@@ -48,5 +49,5 @@ def unsaved(spec: JobSpec) -> RunRecord:
     async def write(job: Job, submissions: Mapping[int, str]) -> None:
         """All that there is to do is done by the record."""
 
-    job = Job(spec=spec)
+    job = Job(spec=spec, submissions=dict(submissions))
     return RunRecord(job, Checkpoints(job, cast(Storage, None), standing), standing, write)

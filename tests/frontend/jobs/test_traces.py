@@ -9,8 +9,8 @@ import pytest
 from frontend.errors import EngineUnavailable
 from frontend.jobs.spec import JobSpec
 from protocol.errors import InvalidRequest
+from tests.frontend.jobs.frontend_process import Frontend, Place
 from tests.frontend.jobs.job_server import JobServer, named
-from tests.frontend.jobs.test_crash import Frontend, Place
 from tests.frontend.scripted_triton import Scripted
 from tests.otlp_collector import Collector
 from tests.recorded_spans import RecordedSpans, parent_of, recorded_spans, trace_of
@@ -100,7 +100,7 @@ def test_a_job_of_a_frontend_that_is_killed_joins_its_trace(tmp_path: Path, trit
     place = Place(sqlite_url, tmp_path)
     with Collector() as collector:
         frontend = Frontend(
-            tmp_path, triton, place.url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100"
+            tmp_path, triton.url, place.url, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, OTEL_BSP_SCHEDULE_DELAY="100"
         )
         try:
             frontend.start()
