@@ -59,8 +59,9 @@ from frontend.schemas.video_service import VideoServiceRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
-from frontend.storage.opening import open_storage
+from frontend.storage.opening import open_bucket, open_storage
 from frontend.video_files import VideoFiles
+from frontend.video_service.assets import Assets
 from frontend.video_service.service import VideoService
 from tracing.export import FRONTEND, start_traces, stop_traces
 
@@ -116,6 +117,8 @@ def create_app(
     )
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
+    bucket = open_bucket(settings.assets or settings.storage, os.environ)
+    assets = Assets(bucket, settings.url_seconds if settings.asset_urls == "signed" else None) if bucket else None
     stop = Stop()
     registry = registry or Registry()
     local = JobRunner(
@@ -139,6 +142,7 @@ def create_app(
         storage=storage,
         files=VideoFiles(jobs, storage),
         video_service=VideoService(catalog, registry),
+        assets=assets,
         images=ImageDecoder(),
         metrics=own_metrics,
         http=httpx.AsyncClient(trust_env=False, timeout=2),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from frontend.errors import (
+    AssetsUnavailable,
     ClientDisconnected,
     CrossOrigin,
     EngineFailed,
@@ -113,6 +114,7 @@ _RULES: dict[type[Exception], Rule] = {
     StorageUnavailable: Rule(503, "server_error", "storage_unavailable", retry=True),
     StorageRefused: Rule(503, "server_error", "storage_refused"),
     StorageFull: Rule(507, "server_error", "storage_full"),
+    AssetsUnavailable: Rule(502, "server_error", "assets_unavailable", retry=True),
     FileMissing: Rule(404, "invalid_request_error", "video_not_found"),
     FileDamaged: Rule(500, "server_error", "file_damaged"),
     UnsupportedMediaType: Rule(415, "invalid_request_error", "unsupported_media_type"),

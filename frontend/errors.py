@@ -15,6 +15,7 @@ FrontendError
 │   ├── StorageFull
 │   ├── FileMissing
 │   └── FileDamaged
+├── AssetsUnavailable
 ├── TooManyConnections, TooManyUploads, JobsUnavailable, ServerStopping
 ├── ClientDisconnected                                nobody reads it; for the log
 ├── ModelNotReady                                     it is still being exported or loaded
@@ -149,6 +150,10 @@ class StorageRefused(StorageError):
 
 class StorageFull(StorageError):
     """There is no space for a file."""
+
+
+class AssetsUnavailable(FrontendError):
+    """A video was made, and its copy for good could not be stored."""
 
 
 class FileMissing(StorageError):

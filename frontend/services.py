@@ -16,6 +16,7 @@ from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
 from frontend.video_files import VideoFiles
+from frontend.video_service.assets import Assets
 from frontend.video_service.service import VideoService
 
 
@@ -32,6 +33,8 @@ class Services:
     storage: Storage
     files: VideoFiles
     video_service: VideoService
+    assets: Assets | None
+    """None where there is no bucket for them"""
     images: ImageDecoder
     metrics: Metrics
     http: httpx.AsyncClient

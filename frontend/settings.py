@@ -62,6 +62,11 @@ class Settings(BaseSettings):
     storage: str = "storage"
     """where finished videos are kept: a folder, or s3://BUCKET/PREFIX, see `frontend.storage.location`; its keys are in
     AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"""
+    assets: str = ""
+    """the bucket, written as `storage` is, into which `/video/generate` and `/video/extend` put their videos for good:
+    customers/ID/assets/video/TIME_UUID.mp4; that of `storage` if empty, and none where that is a folder"""
+    asset_urls: Literal["signed", "public"] = "signed"
+    """how these are told: by URLs that work for `url_seconds`, or by those of a bucket that everybody can read"""
     spool: Path = Path("spool")
     """the folder from which files are uploaded to S3; what cannot be uploaded stays there until it can"""
 

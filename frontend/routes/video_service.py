@@ -113,10 +113,12 @@ async def _answer(
     finished: FinishedJob,
     source_video_id: str | None = None,
 ) -> VideoServiceResponse:
-    if body.save_to_db:
-        urls = (await links_for(request, services)).of(finished.job)
-    else:
+    if not body.save_to_db:
         urls = await asyncio.to_thread(data_uris, finished)
+    elif services.assets is not None:
+        urls = await services.assets.keep(finished, body.customer_id)
+    else:
+        urls = (await links_for(request, services)).of(finished.job)
     return answer_of(finished.job, urls, source_video_id)
 
 

@@ -10,6 +10,19 @@ from frontend.storage.spooled import SpooledStorage
 from frontend.storage.storage import Storage
 
 
+def open_bucket(location: str, environment: Mapping[str, str]) -> S3Bucket | None:
+    """The bucket that `location` names; None where that is a folder.
+
+    Raises:
+        LocationError, StorageRefused: as `open_storage`.
+    """
+    match parse_location(location):
+        case Path():
+            return None
+        case bucket:
+            return S3Bucket(bucket, environment)
+
+
 def open_storage(location: str, spool: Path, environment: Mapping[str, str]) -> Storage:
     """A local folder, or a bucket with the folder `spool` before it. `Storage.start` is to be called first.
 

@@ -106,28 +106,49 @@ class S3Bucket(ObjectStorage):
         size, sha256 = await asyncio.to_thread(_measure, content)
         file = StoredFile(name, media_type, size, sha256, time.time())
         before = await self._versions(name)
-        try:
-            await obstore.put_async(
-                self._uploads,
-                key_of(file),
-                content,
-                attributes={"Content-Type": media_type},
-                chunk_size=_PART_BYTES,
-                max_concurrency=_PARTS_AT_ONCE,
-            )
-            stored = await obstore.head_async(self._bucket, key_of(file))
-        except FAILURES as error:
-            self._failed(error)
-        if stored["size"] != size:
-            raise StorageUnavailable("the storage does not have all of what it has just taken")
+        await self._upload(key_of(file), content, size, media_type)
         await self._delete_replaced(before, file)
         return file
 
     async def signed_url(self, file: StoredFile, seconds: float) -> str:
         """See `Storage.signed_url`."""
+        return await self._signed(key_of(file), seconds)
+
+    async def publish(self, key: str, content: bytes, media_type: str, seconds: float | None) -> str:
+        """Store `content` for good, as no job's file, under the key `key` behind the bucket's prefix.
+
+        Returns:
+            A URL from which whoever has it can read the content for `seconds`; the public one, which works where the
+            bucket lets everybody read, if None.
+
+        Raises:
+            StorageUnavailable, StorageRefused, StorageFull.
+        """
+        await self._upload(key, content, len(content), media_type)
+        if seconds is not None:
+            return await self._signed(key, seconds)
+        return urlsplit(await self._signed(key, 1.0))._replace(query="").geturl()
+
+    async def _upload(self, key: str, content: bytes | Path, size: int, media_type: str) -> None:
+        try:
+            await obstore.put_async(
+                self._uploads,
+                key,
+                content,
+                attributes={"Content-Type": media_type},
+                chunk_size=_PART_BYTES,
+                max_concurrency=_PARTS_AT_ONCE,
+            )
+            stored = await obstore.head_async(self._bucket, key)
+        except FAILURES as error:
+            self._failed(error)
+        if stored["size"] != size:
+            raise StorageUnavailable("the storage does not have all of what it has just taken")
+
+    async def _signed(self, key: str, seconds: float) -> str:
         lifetime = timedelta(seconds=max(1.0, min(seconds, _LONGEST_URL_SECONDS)))
         try:
-            return await obstore.sign_async(self._bucket, "GET", key_of(file), lifetime)
+            return await obstore.sign_async(self._bucket, "GET", key, lifetime)
         except FAILURES as error:
             self._failed(error)
 
