@@ -145,14 +145,3 @@ def tiny(exports: Exports) -> Callable[[str], Exported]:
         return exports.export(exports.tiny_checkpoint(layout), exports.folder / shared_by / "model_repository")
 
     return make
-
-
-@pytest.fixture(scope="session")
-def for_gpus(exports: Exports) -> Path:
-    """The repository of one tiny checkpoint of each family, in the form for GPUs and in bfloat16."""
-    checkpoints = [exports.tiny_checkpoint(layout) for layout in ONE_OF_EACH_FAMILY]
-    repository = exports.folder / "for_gpus" / "model_repository"
-    with exports.once("for_gpus-exported", lock="for_gpus") as to_do:
-        if to_do:
-            run_module("export", *checkpoints, "--to", repository, "--target", "onnx")
-    return repository

@@ -1,9 +1,11 @@
 """The export of one checkpoint in this process, whose errors are raised."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor, nn
 
 from export.checkpoint import Checkpoint, open_checkpoint
 from export.component import Exported
@@ -11,8 +13,10 @@ from export.defaults import OwnDefaults
 from export.disk import DiskUse
 from export.errors import ExportError
 from export.exporter import export_checkpoints, run_in_this_process
-from export.family import Family, Part
-from export.options import Options
+from export.family import Comparison, Family, Part
+from export.graph import Graph, Session
+from export.options import Form, Options
+from export.text_encoder import compare_states, text_graphs
 from export.wan_t2v import WAN_T2V
 from protocol.model_card import ModelCard
 
@@ -59,8 +63,35 @@ def export_one(
     return listener.results
 
 
+class _Embedding(nn.Module):
+    """What UMT5's encoder does first: int64 [batch, tokens], both -> float32 [batch, tokens, text_dim]."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.tokens = encoder.shared
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        embedded: Tensor = (self.tokens(input_ids) * attention_mask[..., None]).float()
+        return embedded
+
+
+def embedding_graphs(encoder: Any, form: Form = Form()) -> list[Graph]:  # noqa: B008 - frozen
+    """In place of the graphs of the whole encoder."""
+    return text_graphs(_Embedding(encoder), encoder.config.vocab_size, "last_hidden_state")
+
+
+def _compare_embeddings(encoder: Any, sessions: Mapping[str, Session]) -> Iterator[Comparison]:
+    return compare_states(_Embedding(encoder), encoder.config.vocab_size, sessions)
+
+
+def of_embedding(tiny_checkpoint: Path, **changes: Any) -> Family:
+    """The family with nothing but its text encoder, of which no more is exported than is done in a second."""
+    graphs = {"graphs": embedding_graphs, "compare": _compare_embeddings}
+    return of_text_encoder(tiny_checkpoint, **(graphs | changes))
+
+
 def of_text_encoder(tiny_checkpoint: Path, **changes: Any) -> Family:
-    """The family with nothing but its text encoder, which takes seconds to export."""
+    """The family with nothing but its text encoder."""
     card = WAN_T2V.card(open_checkpoint(tiny_checkpoint, WAN_T2V.layout), OwnDefaults.model_validate({}))
 
     def card_with_id(checkpoint: Checkpoint, own: OwnDefaults) -> ModelCard:

@@ -23,7 +23,7 @@ from protocol.model_card import Components, ModelCard
 from protocol.repository import FORMAT, OWN_REPOSITORY, REPOSITORY_FILE, RepositoryStamp
 
 from .conftest import CommandLineExport
-from .one import export_one, of_text_encoder
+from .one import embedding_graphs, export_one, of_embedding
 
 PARTS = {part.component: part for part in WAN_T2V.parts}
 FILES = {
@@ -114,7 +114,7 @@ def test_a_new_repository_gets_the_configurations_and_generate_s_code(exported: 
 def test_a_graph_that_computes_something_else_fails_with_the_figure(tiny_checkpoint: Path, tmp_path: Path) -> None:
     build(tmp_path / "other", LayoutName.TWO_EXPERTS, seed=1)
     other = umt5.load(tmp_path / "other" / "text_encoder")
-    family = of_text_encoder(tiny_checkpoint, graphs=lambda module, form: umt5.graphs(other))
+    family = of_embedding(tiny_checkpoint, graphs=lambda module, form: embedding_graphs(other))
     version = tmp_path / "repository" / "wan_text_encoder" / "1"
     version.mkdir(parents=True)
     (version / "model.onnx").write_text("the one that is served")
@@ -139,7 +139,7 @@ def test_an_export_replaces_the_former_and_takes_the_id(target: Target, tiny_che
 
     (result,) = export_one(
         tiny_checkpoint,
-        of_text_encoder(tiny_checkpoint),
+        of_embedding(tiny_checkpoint),
         repository,
         Options(target=target, model_id="named", external_above=0),
         on_stage=heard.append,
@@ -159,7 +159,7 @@ def changed_at(repository: Path) -> dict[Path, int]:
 
 
 def test_what_is_there_already_is_not_exported_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    family, repository = of_embedding(tiny_checkpoint), tmp_path / "repository"
     (made,) = export_one(tiny_checkpoint, family, repository, Options(model_id="one"))
     before = changed_at(repository)
 
@@ -177,7 +177,7 @@ def test_what_is_there_already_is_not_exported_again(tiny_checkpoint: Path, tmp_
 
 
 def test_two_families_share_a_component_and_neither_can_replace_it(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    family, repository = of_embedding(tiny_checkpoint), tmp_path / "repository"
     own = OwnDefaults.model_validate({"id": "x"})
     card = ModelCard.model_validate(family.card(open_checkpoint(tiny_checkpoint, family.layout), own))
 
@@ -200,7 +200,7 @@ def test_two_families_share_a_component_and_neither_can_replace_it(tiny_checkpoi
 
 
 def test_a_model_without_a_triton_configuration_is_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    family = of_text_encoder(tiny_checkpoint, model="clip_text_encoder")
+    family = of_embedding(tiny_checkpoint, model="clip_text_encoder")
     with pytest.raises(RepositoryError, match=r"there is no clip_text_encoder/config\.pbtxt"):
         export_one(tiny_checkpoint, family, tmp_path / "repository", Options())
     assert list(tmp_path.iterdir()) == []
@@ -209,7 +209,7 @@ def test_a_model_without_a_triton_configuration_is_refused(tiny_checkpoint: Path
 def test_a_nan_is_no_match(tiny_checkpoint: Path, tmp_path: Path) -> None:
     broken = umt5.load(tiny_checkpoint / "text_encoder")
     next(broken.parameters()).fill_(float("nan"))
-    family = of_text_encoder(tiny_checkpoint, graphs=lambda module, form: umt5.graphs(broken))
+    family = of_embedding(tiny_checkpoint, graphs=lambda module, form: embedding_graphs(broken))
     with pytest.raises(ParityError, match="differs from UMT5EncoderModel by nan"):
         export_one(tiny_checkpoint, family, tmp_path / "repository", Options())
 
@@ -217,7 +217,7 @@ def test_a_nan_is_no_match(tiny_checkpoint: Path, tmp_path: Path) -> None:
 def test_a_repository_says_who_wrote_it_and_follows_the_installed_release(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    family, repository = of_embedding(tiny_checkpoint), tmp_path / "repository"
     export_one(tiny_checkpoint, family, repository, Options())
     stamp = RepositoryStamp.read(repository)
     assert (stamp.format, stamp.release) == (FORMAT, version("tritonreel"))
@@ -238,7 +238,7 @@ def test_a_repository_says_who_wrote_it_and_follows_the_installed_release(
 def test_an_export_into_a_repository_of_another_format_leaves_nothing_that_this_release_cannot_serve(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    family, repository = of_text_encoder(tiny_checkpoint), tmp_path / "repository"
+    family, repository = of_embedding(tiny_checkpoint), tmp_path / "repository"
     folder = repository / "generate" / "1"
     for other in ("wan_i2v", "wan_t2v"):
         (folder / other).mkdir(parents=True)

@@ -15,7 +15,7 @@ from export.options import Options
 from export.staging import kept_weights, staged
 from export.weights_file import WEIGHTS_FILE, Entry, keep_weights, write_weights
 
-from .one import export_one, of_text_encoder
+from .one import export_one, of_embedding
 
 TENSORS = {
     "table": torch.randn(7, 5).to(torch.float16),
@@ -83,7 +83,7 @@ import os, signal, sys
 from pathlib import Path
 from export import weights_file
 from export.options import Options
-from tests.export.one import export_one, of_text_encoder
+from tests.export.one import export_one, of_embedding
 
 checkpoint, repository, when = sys.argv[1:]
 blocks = weights_file._blocks
@@ -98,7 +98,7 @@ def write_and_die(tensor, entry):
 
 weights_file._blocks = write_and_die
 checkpoint = Path(checkpoint)
-export_one(checkpoint, of_text_encoder(checkpoint), Path(repository), Options(external_above=0), die)
+export_one(checkpoint, of_embedding(checkpoint), Path(repository), Options(external_above=0), die)
 """
 
 
@@ -117,7 +117,7 @@ def test_an_export_that_was_killed_goes_on(when: str, tiny_checkpoint: Path, tmp
         del staging
         kept = [file.stat().st_ino for file in kept_weights(repository).glob("*")]
         assert len(kept) == (when == "comparing")
-        (made,) = export_one(tiny_checkpoint, of_text_encoder(tiny_checkpoint), repository, Options(external_above=0))
+        (made,) = export_one(tiny_checkpoint, of_embedding(tiny_checkpoint), repository, Options(external_above=0))
     file = repository / "wan_text_encoder" / "1" / WEIGHTS_FILE
     assert made.source.files[WEIGHTS_FILE] == file.stat().st_size
     assert [file.stat().st_ino] == kept or when == "blocks"
@@ -129,7 +129,7 @@ def test_ctrl_c_leaves_what_is_whole_and_nothing_else(tiny_checkpoint: Path, tmp
         if "comparing" in stage:
             raise KeyboardInterrupt
 
-    repository, family = tmp_path / "repository", of_text_encoder(tiny_checkpoint)
+    repository, family = tmp_path / "repository", of_embedding(tiny_checkpoint)
     with pytest.raises(KeyboardInterrupt):
         export_one(tiny_checkpoint, family, repository, Options(external_above=0), interrupt)
     (kept,) = kept_weights(repository).iterdir()
@@ -142,5 +142,5 @@ def test_another_checkpoint_s_export_clears_them_away(tiny_checkpoint: Path, tmp
     repository = tmp_path / "repository"
     write(tmp_path / "interrupted")
     keep_weights(tmp_path / "interrupted", kept_weights(repository))
-    export_one(tiny_checkpoint, of_text_encoder(tiny_checkpoint), repository, Options())
+    export_one(tiny_checkpoint, of_embedding(tiny_checkpoint), repository, Options())
     assert not kept_weights(repository).exists()

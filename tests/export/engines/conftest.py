@@ -1,16 +1,36 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Exports, run_module
+from tests.conftest import ONE_OF_EACH_FAMILY, Exports, run_module
+
+IN_SHORT = "ti2v"
+"""the layout that every run of the tests builds engines of; `make test-long` builds those of the others"""
+
+
+@pytest.fixture(scope="session")
+def for_gpus(exports: Exports) -> Path:
+    """The repository of a tiny checkpoint in the form for GPUs and in bfloat16."""
+    return _exported(exports, "for_gpus", (IN_SHORT,))
+
+
+@pytest.fixture(scope="session")
+def others_for_gpus(exports: Exports) -> Path:
+    """The same of all other families."""
+    return _exported(exports, "others_for_gpus", [layout for layout in ONE_OF_EACH_FAMILY if layout != IN_SHORT])
 
 
 @pytest.fixture(scope="session")
 def float32_for_gpus(exports: Exports) -> Path:
     """A repository of graphs for GPUs that were left in float32."""
-    repository = exports.folder / "float32_for_gpus" / "model_repository"
-    with exports.once("float32_for_gpus-exported", lock="float32_for_gpus") as to_do:
+    return _exported(exports, "float32_for_gpus", ("one-expert",), "--precision", "float32")
+
+
+def _exported(exports: Exports, name: str, layouts: Sequence[str], *options: str) -> Path:
+    checkpoints = [exports.tiny_checkpoint(layout) for layout in layouts]
+    repository = exports.folder / name / "model_repository"
+    with exports.once(f"{name}-exported", lock=name) as to_do:
         if to_do:
-            checkpoint = exports.tiny_checkpoint("one-expert")
-            run_module("export", checkpoint, "--to", repository, "--target", "onnx", "--precision", "float32")
+            run_module("export", *checkpoints, "--to", repository, "--target", "onnx", *options)
     return repository

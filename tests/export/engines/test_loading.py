@@ -25,7 +25,7 @@ GPU = Gpu(0, "NVIDIA GeForce RTX 4090", "8.9", 24 * 2**30)
 def version(for_gpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A version folder with a graph and its engine, for an RTX 4090."""
     repository = tmp_path_factory.mktemp("repository")
-    model = "qwen_image_text_encoder"
+    model = "wan_text_encoder"
     for part in ("generate", model):
         shutil.copytree(for_gpus / part, repository / part)
     library = load_library(LibraryName.TENSORRT_RTX)

@@ -63,11 +63,11 @@ def test_a_step(toy: Exported, toy_card: ModelCard, rows: int, frames: int, heig
     [
         ("two-experts", "wan_vae", [16, 1, 64, 64]),
         ("two-experts", "wan_vae", [16, 3, 30, 52]),
-        ("two-experts", "wan_vae", [16, 3, 90, 160]),
+        pytest.param("two-experts", "wan_vae", [16, 3, 90, 160], marks=pytest.mark.long),
         ("ti2v", "wan_ti2v_vae", [48, 1, 48, 48]),
         ("ti2v", "wan_ti2v_vae", [48, 3, 20, 32]),
         ("qwen-image", "qwen_image_vae", [16, 1, 96, 96]),
-        ("qwen-image", "qwen_image_vae", [16, 1, 256, 256]),
+        pytest.param("qwen-image", "qwen_image_vae", [16, 1, 256, 256], marks=pytest.mark.long),
     ],
 )
 def test_decoding(tiny: Callable[[str], Exported], layout: str, model: str, latents: list[int]) -> None:
@@ -76,7 +76,9 @@ def test_decoding(tiny: Callable[[str], Exported], layout: str, model: str, late
     assert_estimates(estimate_of(folder, height, width, frames), taken(folder, latents=[1, *latents]))
 
 
-@pytest.mark.parametrize(("frames", "height", "width"), [(1, 96, 96), (2, 60, 104), (1, 256, 256)])
+@pytest.mark.parametrize(
+    ("frames", "height", "width"), [(1, 96, 96), (2, 60, 104), pytest.param(1, 256, 256, marks=pytest.mark.long)]
+)
 def test_encoding(tiny: Callable[[str], Exported], frames: int, height: int, width: int) -> None:
     folder = tiny("i2v").repository / "wan_vae_encoder" / "1"
     pixels = [1, 3, (frames - 1) * 4 + 1, 8 * height, 8 * width]
