@@ -40,8 +40,8 @@ serve: $(INSTALLED) ## Set up everything and serve on http://127.0.0.1:8000
 stop: ## Stop what `make serve` started
 	@if [ -x $(BIN)/python ]; then exec $(BIN)/python -m launcher stop $(ARGS); else echo "No server is running."; fi
 
-# tests of one file share servers, so a file stays with one worker
-PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+# tests of one file share servers, so a file stays with one worker; those of few long tests must not come last
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # where those with the marker `unit` are; the others take long to import
 UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime tracing)
 

@@ -14,9 +14,23 @@ from tests.server.running_server import RunningServer
 
 from .conftest import Effort
 
-VICTIMS = (
-    *("wan_t2v_transformer", "wan_vae", "wan_text_encoder", "qwen_image_transformer"),
-    *("generate", "tritonserver", "frontend"),
+KILLED, STOPPED = signal.SIGKILL, signal.SIGSTOP
+DEATHS = (
+    ("wan_t2v_transformer", KILLED),
+    ("wan_t2v_transformer", STOPPED),
+    ("generate", KILLED),
+    ("tritonserver", KILLED),
+    ("frontend", KILLED),
+)
+"""of each kind one; the others, which end in the same ways, take long"""
+MORE_MODELS = ("wan_vae", "wan_text_encoder", "qwen_image_transformer")
+MORE_DEATHS = (
+    *(
+        (model, number)
+        for model in ("wan_vae", "wan_text_encoder", "qwen_image_transformer")
+        for number in (KILLED, STOPPED)
+    ),
+    *((victim, STOPPED) for victim in ("generate", "tritonserver", "frontend")),
 )
 JOBS = 9
 ANSWERED_WITHIN = 90.0
@@ -56,8 +70,9 @@ def process_of(server: RunningServer, victim: str) -> psutil.Process:
     return server.process("-m frontend") if victim == "frontend" else server.stub(victim)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize(
+    ("victim", "number"), [*DEATHS, *(pytest.param(*death, marks=pytest.mark.long) for death in MORE_DEATHS)]
+)
 async def test_nobody_waits_for_ever(
     server: RunningServer, effort: Effort, victim: str, number: signal.Signals
 ) -> None:
