@@ -75,7 +75,7 @@ def plan_video(
     Raises:
         InvalidRequest: naming the field and what is allowed.
     """
-    options = _collect(request, VideoSamplingFields.model_fields.keys(), ("video_params", "extra_body"))
+    options = collect(request)
     fps = exact_fps(options.values.pop("fps", card.defaults.fps))
     warnings = _warnings(request)
     seconds = options.values.pop("seconds", None)
@@ -135,7 +135,7 @@ def plan_extension(
         InvalidRequest: naming the field and what is allowed.
     """
     width, height = original.made.width, original.made.height
-    options = _Options()
+    options = Options()
     options.set_default("prompt", request.prompt, "prompt")
     options.set_default("num_frames", frames_in(request.seconds, original.fps), "seconds")
     options.set_default("width", width, "video")
@@ -158,7 +158,7 @@ def frames_in(seconds: float, fps: Fraction) -> int:
 
 
 @dataclass(frozen=True)
-class _Options:
+class Options:
     """The sampling fields that a request gives, wherever it gives them."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -181,9 +181,14 @@ class _Options:
         return InvalidRequest(error.message, self.sources.get(error.field or "", error.field))
 
 
-def _collect(request: VideoRequest | ImageGenerationRequest, names: Set[str], groups: tuple[str, ...]) -> _Options:
+def collect(request: VideoRequest) -> Options:
+    """The sampling fields of a request for videos, wherever it gives them."""
+    return _collect(request, VideoSamplingFields.model_fields.keys(), ("video_params", "extra_body"))
+
+
+def _collect(request: VideoRequest | ImageGenerationRequest, names: Set[str], groups: tuple[str, ...]) -> Options:
     """The sampling fields `names`: top level first, then each of `groups`, which fills only what is absent yet."""
-    options = _Options()
+    options = Options()
     options.set_default("prompt", request.prompt, "prompt")
     options.fill(request, names)
     if request.size not in (None, AUTO):
@@ -198,7 +203,7 @@ def _collect(request: VideoRequest | ImageGenerationRequest, names: Set[str], gr
     return options
 
 
-def _samples(options: _Options, card: ModelCard, n: int) -> tuple[AnySpec, ...]:
+def _samples(options: Options, card: ModelCard, n: int) -> tuple[AnySpec, ...]:
     """What `n` videos or images are made with; they differ in their seeds only, which count up.
 
     Raises:
@@ -244,7 +249,7 @@ def _unknown_fields(request: Fields) -> list[str]:
     return [*names, f"... and {rest} more"] if rest > 0 else names
 
 
-def _fill_from_image(options: _Options, card: ModelCard, image: ReferenceImage) -> None:
+def _fill_from_image(options: Options, card: ModelCard, image: ReferenceImage) -> None:
     """The video's size where it is open, and an image of that size that takes no memory, for the real one."""
     width, height = image.size_for(card, options.values.get("width"), options.values.get("height"))
     options.set_default("width", width, FIELD)

@@ -187,7 +187,7 @@ def _aspect_ratio(wanted: str | None, model: HostedModel, changes: list[str]) ->
         changes.append("aspect_ratio has no effect: the video has that of what it starts from")
         return ""
     nearest = min(model.aspect_ratios, key=lambda offered: abs(ratio_of(offered) - ratio))
-    if nearest != wanted:
+    if abs(ratio_of(nearest) - ratio) > 1e-6:
         offered = ", ".join(model.aspect_ratios)
         changes.append(f"aspect_ratio is {nearest}, not {wanted}: {model.id} offers {offered}")
     return nearest

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from frontend.errors import EngineUnavailable
 from frontend.schemas.errors import ErrorBody
-from frontend.schemas.models import ComingModel, Model, ModelList
+from frontend.schemas.models import ComingModel, HostedModelInfo, Model, ModelList
 from frontend.services import ServicesDep
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -20,18 +20,24 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("", summary="List the served models", responses=_ERRORS)
+@router.get(
+    "", summary="List the served models, and those of hosted providers that there are keys for", responses=_ERRORS
+)
 async def list_models(services: ServicesDep) -> ModelList:
     coming = [ComingModel.of(one) for one in services.catalog.coming()]
+    hosted = [HostedModelInfo.of(one, services.started_at) for one in services.video_service.registry.models()]
     try:
         cards = await services.catalog.cards()
     except EngineUnavailable:
-        if not coming:
+        if not (coming or hosted):
             raise
         cards = []
-    return ModelList(data=[Model.of(card, services.started_at) for card in cards], coming=coming)
+    return ModelList(data=[*(Model.of(card, services.started_at) for card in cards), *hosted], coming=coming)
 
 
 @router.get("/{model_id:path}", summary="Describe a served model", responses=_NOT_FOUND | _ERRORS)
-async def get_model(model_id: str, services: ServicesDep) -> Model:
+async def get_model(model_id: str, services: ServicesDep) -> Model | HostedModelInfo:
+    hosted = services.video_service.hosted(model_id)
+    if hosted is not None:
+        return HostedModelInfo.of(hosted, services.started_at)
     return Model.of(await services.catalog.get(model_id), services.started_at)

@@ -24,6 +24,8 @@ from frontend.routes.create_answer import answer_to_create
 from frontend.schemas.videos import TEXT_FIELDS, CreatedVideo, ImageReference, Video, VideoCreateRequest
 from frontend.services import Services, ServicesDep
 from frontend.submission import ended, submit_once
+from frontend.video_service.hosted_plan import size_of_start
+from frontend.video_service.openai_plan import plan_hosted_video
 from protocol.errors import InvalidRequest
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -123,12 +125,15 @@ async def _plan(services: Services, body: VideoCreateRequest, upload: bytes | No
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
     image = await _image(body.input_reference, upload, services)
-    card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
-    spec = plan_video(body, card, created_at, image).model_copy(update={"detached": detached})
+    hosted = services.video_service.hosted(body.model)
+    if hosted is not None:
+        spec = plan_hosted_video(body, hosted, image)
+    else:
+        card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
+        spec = plan_video(body, card, created_at, image)
     if image is not None:
-        size = spec.samples[0]
-        spec = spec.starting_from(await services.images.fit(image, size.width, size.height))
-    return spec
+        spec = spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
+    return spec.model_copy(update={"detached": detached})
 
 
 def _file_response(finished: FinishedJob) -> Response:

@@ -25,7 +25,7 @@ from frontend.services import Services, ServicesDep
 from frontend.submission import ended, submit_once
 from frontend.video_files import check_completed
 from frontend.video_service.answer import answer_of, data_uris
-from frontend.video_service.hosted_plan import size_to_send
+from frontend.video_service.hosted_plan import size_of_start
 from frontend.visible_jobs import visible_job
 from protocol.errors import InvalidRequest
 
@@ -56,8 +56,7 @@ async def generate(request: Request, services: ServicesDep) -> VideoServiceRespo
         spec = await services.video_service.plan(body, image)
         if image is None:
             return spec
-        size = size_to_send(image) if spec.is_hosted else (spec.samples[0].width, spec.samples[0].height)
-        return spec.starting_from(await services.images.fit(image, *size))
+        return spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
 
     identity = await asyncio.to_thread(identity_of, request, body)  # megabytes, where there is an image
     finished = await until_disconnected(request, _finish(services, identity, plan))

@@ -24,6 +24,7 @@ from frontend.schemas.videos_generations import (
     VideoGenerationResponse,
 )
 from frontend.services import Services, ServicesDep
+from frontend.video_service.openai_plan import plan_hosted_video
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 
@@ -64,6 +65,9 @@ async def create_videos(
 async def _plan(body: VideoGenerationRequest, services: Services) -> JobSpec:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
+    hosted = services.video_service.hosted(body.model)
+    if hosted is not None:
+        return plan_hosted_video(body, hosted, None)
     return plan_video(body, await _choose(services.catalog, body.model), created_at)
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from frontend.launcher_status import Coming
+from frontend.providers.hosted_model import HostedModel, Operation, Option
 from protocol.model_card import Extent, Limits, ModelCard, Task
 from protocol.sampling import SamplingDefaults
 
@@ -49,6 +50,40 @@ class Model(BaseModel):
         )
 
 
+class HostedModelInfo(BaseModel):
+    """OpenAI's model object of a hosted provider's model, and what it takes."""
+
+    id: str = Field(examples=["veo-3.1-fast"])
+    object: Literal["model"] = "model"
+    created: int = Field(description="Unix time at which this server started.")
+    owned_by: str = Field(description="The provider.", examples=["gemini"])
+    aliases: tuple[str, ...] = Field(description="Other names of it.")
+    tasks: tuple[Operation, ...] = Field(description="What it makes, from what.", examples=[["text-to-video"]])
+    durations: tuple[int, ...] = Field(description="Seconds of a video from a text.", examples=[[4, 6, 8]])
+    resolutions: tuple[str, ...] = Field(examples=[["720p", "1080p"]])
+    aspect_ratios: tuple[str, ...] = Field(examples=[["16:9", "9:16"]])
+    options: tuple[Option, ...] = Field(description="What else of a request it heeds.", examples=[["seed"]])
+    dollars_per_second: dict[str, float] = Field(
+        description="By the provider's price list, by resolution; empty for all of them.", examples=[{"720p": 0.1}]
+    )
+
+    @classmethod
+    def of(cls, model: HostedModel, created: int) -> "HostedModelInfo":
+        offer = model.offer("text-to-video")
+        return cls(
+            id=model.id,
+            created=created,
+            owned_by=model.provider,
+            aliases=model.aliases,
+            tasks=tuple(model.paths),
+            durations=offer.durations,
+            resolutions=offer.resolutions,
+            aspect_ratios=offer.aspect_ratios,
+            options=tuple(sorted(offer.options)),
+            dollars_per_second={name: float(rate) for name, rate in offer.price.per_second.items()},
+        )
+
+
 class ComingModel(BaseModel):
     """A model that is being exported or loaded, or for which that failed."""
 
@@ -65,5 +100,5 @@ class ModelList(BaseModel):
     """OpenAI's list of models."""
 
     object: Literal["list"] = "list"
-    data: list[Model]
+    data: list[Model | HostedModelInfo]
     coming: list[ComingModel] = Field([], description="Models that are not served yet, or cannot be.")

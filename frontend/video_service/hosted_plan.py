@@ -60,8 +60,10 @@ def plan_hosted(
     )
 
 
-def size_to_send(image: ReferenceImage) -> tuple[int, int]:
-    """Width and height in pixels in which an image goes to a provider."""
+def size_of_start(spec: JobSpec, image: ReferenceImage) -> tuple[int, int]:
+    """Width and height in pixels that a job needs its image in: the video's, or what is sent to a provider."""
+    if not spec.is_hosted:
+        return spec.samples[0].width, spec.samples[0].height
     scale = min(1.0, _LARGEST_IMAGE_SIDE / max(image.width, image.height))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
 

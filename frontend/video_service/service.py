@@ -67,6 +67,12 @@ class VideoService:
             return plan_hosted(body, hosted, None, source=source)
         return plan_local_extension(body, original, await self._model_that_goes_on(name, original))
 
+    def hosted(self, name: str | None) -> HostedModel | None:
+        """The model of a provider that there is a key for; None for a model of this server, and for none at all."""
+        if name is None or not any(_is_of(name, model) for model in self.registry.models()):
+            return None
+        return self._hosted(name)
+
     async def _model_that_goes_on(self, name: str | None, original: Job) -> ModelCard:
         """The one of that name, or the video's own where it starts from images, or the first that does."""
         if name in (None, LOCAL):
@@ -98,6 +104,10 @@ class VideoService:
             return self.registry.model(None if name.lower() in _PROVIDERS else name, provider)
         except InvalidRequest as error:
             raise InvalidRequest(error.message, named("model")) from None
+
+
+def _is_of(name: str, model: HostedModel) -> bool:
+    return name.lower() in (model.id, *model.aliases)
 
 
 def _source_of(original: Job) -> str | None:

@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse
 
 from frontend.app import create_app
 from frontend.providers.demo.stage import Stage, on_stage
+from frontend.providers.gemini_veo import Veo
+from frontend.providers.klingai import KlingAI
 from frontend.providers.registry import Registry
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, client_of
@@ -316,3 +318,30 @@ async def test_a_job_that_is_deleted_stops_at_its_provider(client: httpx.AsyncCl
 
     assert (await request).status_code == 409
     assert jobs.taken[0].cancelled
+
+
+@pytest.mark.parametrize(("path", "model"), [("/v1/videos", "veo-3.1-fast"), ("/v1/videos/generations", "kling")])
+async def test_openai_s_routes_take_hosted_models(
+    client: httpx.AsyncClient, stage: Stage, monkeypatch: pytest.MonkeyPatch, path: str, model: str
+) -> None:
+    monkeypatch.setattr(KlingAI, "poll_seconds", 0.1)
+    monkeypatch.setattr(Veo, "poll_seconds", 0.1)
+    body = {"prompt": "a fox", "model": model, "seconds": "5", "size": "1920x1080", "num_inference_steps": 9}
+
+    video = (await client.post(path, json=body)).json()
+
+    assert video["params"]["aspect_ratio"] == "16:9"
+    assert "num_inference_steps has no effect on" in video["warnings"][-1]
+    assert frames_of(base64.b64decode(video["data"][0]["b64_json"]))
+    refused = await client.post(path, json=body | {"num_frames": 5})
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "num_frames")
+
+
+async def test_models_that_there_are_keys_for_are_listed(client: httpx.AsyncClient, lone: httpx.AsyncClient) -> None:
+    listed = {model["id"]: model for model in (await client.get("/v1/models")).json()["data"]}
+    assert listed["veo-3.1-fast"]["owned_by"] == "gemini"
+    assert listed["veo-3.1-fast"]["durations"] == [4, 6, 8]
+    assert listed["hunyuan-video-1.5"]["dollars_per_second"] == {"480p": 0.02, "720p": 0.04}
+    assert listed["toy-wan-t2v"]["owned_by"] == "tritonreel"
+    assert (await client.get("/v1/models/kling")).json()["id"] == "kling-v1"
+    assert {model["owned_by"] for model in (await lone.get("/v1/models")).json()["data"]} == {"tritonreel"}
