@@ -37,6 +37,7 @@ from frontend.jobs.runner import JobRunner
 from frontend.launcher_status import LauncherStatus
 from frontend.links import URL_KEY
 from frontend.media.image_decoder import ImageDecoder
+from frontend.media.image_fetcher import ImageFetcher
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.providers.registry import Registry
@@ -82,6 +83,8 @@ A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the l
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
 _UNTRACED = ("/health", "/metrics", "/docs", "/redoc", "/openapi.json")
+_FETCHED = {"https": ("https",), "http": ("https", "http"), "off": ()}
+"""schemes, by `Settings.fetch_urls`"""
 _VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events, video_service)
 _TAGS = [
     {"name": "videos", "description": "Make videos."},
@@ -132,6 +135,7 @@ def create_app(
     runner = RoutedRunner(local, HostedRunner(registry, own_metrics))
     jobs = open_jobs(settings, runner, storage, own_metrics, lambda: stop.begun)
     catalog = ModelCatalog(generator, launcher_status, aliases=settings.model_aliases)
+    tls = httpx.create_ssl_context()
     services = Services(
         settings=settings,
         generator=generator,
@@ -144,8 +148,9 @@ def create_app(
         video_service=VideoService(catalog, registry),
         assets=assets,
         images=ImageDecoder(),
+        image_fetcher=ImageFetcher(_FETCHED[settings.fetch_urls], settings.max_upload_bytes, tls),
         metrics=own_metrics,
-        http=httpx.AsyncClient(trust_env=False, timeout=2),
+        http=httpx.AsyncClient(verify=tls, trust_env=False, timeout=2),
         started_at=int(time.time()),
     )
 
@@ -165,6 +170,7 @@ def create_app(
                     await services.jobs.close()
             finally:
                 await storage.close()
+                services.image_fetcher.close()
                 await services.images.close()
                 await generator.close()
                 stop_traces()

@@ -11,6 +11,7 @@ from frontend.generators.generator import Generator
 from frontend.jobs.service import JobService
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
+from frontend.media.image_fetcher import ImageFetcher
 from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
@@ -36,6 +37,7 @@ class Services:
     assets: Assets | None
     """None where there is no bucket for them"""
     images: ImageDecoder
+    image_fetcher: ImageFetcher
     metrics: Metrics
     http: httpx.AsyncClient
     started_at: int

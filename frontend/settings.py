@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(64_000_000, gt=0, le=178_000_000)
     """a larger image is answered with 400 before it is decoded, which takes up to 16 bytes per pixel, in a process of
     its own; Pillow's own limit is not far above the greatest value"""
+    fetch_urls: Literal["https", "http", "off"] = "https"
+    """which URLs of images are fetched, from public addresses alone: `https`, `http` for both, `off` for none but data:
+    URIs"""
     unknown_fields: Literal["warn", "refuse"] = "warn"
     """`warn` names them in the response's `warnings`, `refuse` answers 422"""
 

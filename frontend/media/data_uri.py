@@ -15,12 +15,12 @@ def bytes_of_data_uri(uri: str, field: str) -> bytes:
     """What a `data:...;base64,` URI holds; the type that it declares does not matter, nor do capitals.
 
     Raises:
-        InvalidImage: it is another kind of URL (a server must not fetch what a client names), or not base64.
+        InvalidImage: it is another kind of URL, or not base64.
     """
     comma = uri.find(",", 0, _LONGEST_HEAD)
     head = uri[: max(comma, 0)].lower()
     if not (head.startswith("data:") and head.endswith(_MARK)):
-        raise InvalidImage("image_url must be a data: URI in base64, other URLs are not fetched", field)
+        raise InvalidImage("must be a data: URI in base64, like data:image/png;base64,iVBORw0KGgo...", field)
     pieces = []
     try:
         for start in range(comma + 1, len(uri), _PIECE):
@@ -29,5 +29,5 @@ def bytes_of_data_uri(uri: str, field: str) -> bytes:
                 raise ValueError("there is more behind the padding")
             pieces.append(binascii.a2b_base64(piece, strict_mode=True))
     except ValueError:
-        raise InvalidImage("the data: URI of image_url is not valid base64", field) from None
+        raise InvalidImage("the data: URI is not valid base64", field) from None
     return b"".join(pieces)

@@ -24,23 +24,26 @@ class ReferenceImage:
     height: int
 
     @classmethod
-    def open(cls, file: bytes, max_pixels: int) -> "ReferenceImage":
+    def open(cls, file: bytes, max_pixels: int, field: str = FIELD) -> "ReferenceImage":
         """Read the header; no pixel is decoded. What kind of file it is, its first bytes say.
+
+        Args:
+            field: of the request, for errors.
 
         Raises:
             InvalidImage: it is none of the three, its header is broken, it is an animation, or it has more than
                 `max_pixels` pixels.
         """
         if not file:
-            raise InvalidImage("the file is empty", FIELD)
+            raise InvalidImage("the file is empty", field)
         try:
             header = read_header(file)
         except ImageError as error:
-            raise InvalidImage(error.message, FIELD) from None
+            raise InvalidImage(error.message, field) from None
         if header.width * header.height > max_pixels:
-            raise InvalidImage(f"must have at most {max_pixels:,} pixels", FIELD)
+            raise InvalidImage(f"must have at most {max_pixels:,} pixels", field)
         if header.animated:
-            raise InvalidImage("must be a still image, this one is animated", FIELD)
+            raise InvalidImage("must be a still image, this one is animated", field)
         if header.orientation in _SIDEWAYS:
             return cls(file, header.height, header.width)
         return cls(file, header.width, header.height)

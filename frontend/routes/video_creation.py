@@ -3,6 +3,9 @@
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -17,7 +20,6 @@ from frontend.http.prefer import Preference, preference_of
 from frontend.http.request_identity import RequestIdentity, identity_of
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob
-from frontend.media.data_uri import bytes_of_data_uri
 from frontend.media.reference_image import FIELD, OTHER_FIELDS, ReferenceImage
 from frontend.plan import check_supported, plan_video
 from frontend.routes.create_answer import answer_to_create
@@ -124,16 +126,24 @@ async def _finish(
 async def _plan(services: Services, body: VideoCreateRequest, upload: bytes | None, *, detached: bool) -> JobSpec:
     created_at = time.time()
     check_supported(body, refuse_unknown_fields=services.settings.unknown_fields == "refuse")
-    image = await _image(body.input_reference, upload, services)
+    has_image = upload is not None or body.input_reference is not None
+    plan = await _planner(services, body, created_at, has_image=has_image)
+    async with _image(body.input_reference, upload, services) as image:
+        spec = plan(image)
+        if image is not None:
+            spec = spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
+    return spec.model_copy(update={"detached": detached})
+
+
+async def _planner(
+    services: Services, body: VideoCreateRequest, created_at: float, *, has_image: bool
+) -> Callable[[ReferenceImage | None], JobSpec]:
+    """Plans for the model that the request asks for, a provider's or one of this server."""
     hosted = services.video_service.hosted(body.model)
     if hosted is not None:
-        spec = plan_hosted_video(body, hosted, image)
-    else:
-        card = await services.catalog.choose(body.model, "image-to-video" if image else "text-to-video", FIELD)
-        spec = plan_video(body, card, created_at, image)
-    if image is not None:
-        spec = spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
-    return spec.model_copy(update={"detached": detached})
+        return partial(plan_hosted_video, body, hosted)
+    card = await services.catalog.choose(body.model, "image-to-video" if has_image else "text-to-video", FIELD)
+    return partial(plan_video, body, card, created_at)
 
 
 def _file_response(finished: FinishedJob) -> Response:
@@ -150,14 +160,25 @@ def _file_response(finished: FinishedJob) -> Response:
     return Response(finished.files[0], media_type="video/mp4", headers=headers)
 
 
-async def _image(reference: ImageReference | None, upload: bytes | None, services: Services) -> ReferenceImage | None:
-    """The image that the request brings. Raises InvalidImage, InvalidRequest."""
-    if upload is None and reference is not None:
-        if reference.file_id is not None:
-            raise InvalidRequest("file_id is not supported, send the file itself or a data: URI as image_url", FIELD)
-        if reference.image_url is None:
-            raise InvalidRequest("has no image_url", FIELD)
-        upload = await asyncio.to_thread(bytes_of_data_uri, reference.image_url, FIELD)
-    if upload is None:
-        return None
-    return await asyncio.to_thread(ReferenceImage.open, upload, services.settings.max_image_pixels)
+@asynccontextmanager
+async def _image(
+    reference: ImageReference | None, upload: bytes | None, services: Services
+) -> AsyncIterator[ReferenceImage | None]:
+    """The image that the request brings, or names. Raises InvalidImage, InvalidRequest, TooManyUploads."""
+    async with AsyncExitStack() as held:
+        if upload is None and reference is not None:
+            url = _url(reference)
+            upload = await held.enter_async_context(services.image_fetcher.fetched(url, f"{FIELD}.image_url"))
+        if upload is None:
+            yield None
+        else:
+            yield await asyncio.to_thread(ReferenceImage.open, upload, services.settings.max_image_pixels)
+
+
+def _url(reference: ImageReference) -> str:
+    """Raises InvalidRequest."""
+    if reference.file_id is not None:
+        raise InvalidRequest("file_id is not supported, send the file itself or its URL as image_url", FIELD)
+    if reference.image_url is None:
+        raise InvalidRequest("has no image_url", FIELD)
+    return reference.image_url

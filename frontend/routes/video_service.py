@@ -17,7 +17,6 @@ from frontend.http.validation_message import field_of, message_of
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job
 from frontend.links import links_for
-from frontend.media.data_uri import bytes_of_data_uri
 from frontend.media.reference_image import ReferenceImage
 from frontend.plan import check_unknown_fields
 from frontend.schemas.video_service import VideoServiceRequest, VideoServiceResponse
@@ -52,11 +51,12 @@ async def generate(request: Request, services: ServicesDep) -> VideoServiceRespo
 
     async def plan() -> JobSpec:
         check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
-        image = await _image(body, services)
-        spec = await services.video_service.plan(body, image)
-        if image is None:
-            return spec
-        return spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
+        if body.input_image_url is None:
+            return await services.video_service.plan(body, None)
+        async with services.image_fetcher.fetched(body.input_image_url, _IMAGE) as file:
+            image = await asyncio.to_thread(ReferenceImage.open, file, services.settings.max_image_pixels, _IMAGE)
+            spec = await services.video_service.plan(body, image)
+            return spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
 
     identity = await asyncio.to_thread(identity_of, request, body)  # megabytes, where there is an image
     finished = await until_disconnected(request, _finish(services, identity, plan))
@@ -129,10 +129,3 @@ async def _original(request: Request, services: Services, video_id: str) -> Job 
         if video_id.startswith("video_"):
             raise
         return None
-
-
-async def _image(body: VideoServiceRequest, services: Services) -> ReferenceImage | None:
-    if body.input_image_url is None:
-        return None
-    file = await asyncio.to_thread(bytes_of_data_uri, body.input_image_url, _IMAGE)
-    return await asyncio.to_thread(ReferenceImage.open, file, services.settings.max_image_pixels)

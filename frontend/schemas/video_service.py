@@ -87,7 +87,8 @@ class VideoServiceRequest(Prompt, Fields):
     customer_id: int = Field(gt=0, description="Whose video it is, for the name of its file in S3.", examples=[1])
     settings: ServiceSettings = ServiceSettings()
     input_image_url: str | None = Field(
-        None, description="A PNG, JPEG or WebP image that the video starts from, as a `data:` URI."
+        None,
+        description="A PNG, JPEG or WebP image that the video starts from: its URL, or a `data:` URI.",
     )
     save_to_db: bool = Field(
         True, description="False: `video_url` is a `data:` URI of the whole file instead of an address."

@@ -19,8 +19,9 @@ class ImageReference(Fields):
 
     image_url: str | None = Field(
         None,
-        description="A `data:` URI of a PNG, JPEG or WebP image. Other URLs are not fetched (400).",
-        examples=["data:image/png;base64,iVBORw0KGgo..."],
+        description="The URL of a PNG, JPEG or WebP image: a `data:` URI, or an `https://` URL on the public internet, "
+        "which the server fetches within 20 s (unless `TRITONREEL_FETCH_URLS` is `off`).",
+        examples=["data:image/png;base64,iVBORw0KGgo...", "https://images.example/photo.jpg"],
     )
     file_id: Word | None = Field(None, description="Uploaded files are not supported (400).")
 

@@ -510,8 +510,13 @@ async def test_a_data_uri_of_nothing_is_400(client: httpx.AsyncClient) -> None:
 @pytest.mark.parametrize(
     ("reference", "status", "message"),
     [
-        ({"image_url": "http://127.0.0.1/a.png"}, 400, "input_reference: image_url must be a data: URI in base64"),
-        ({"image_url": "data:image/png;base64,?"}, 400, "input_reference: the data: URI of image_url is not valid"),
+        (
+            {"image_url": "http://127.0.0.1/a.png"},
+            400,
+            "input_reference.image_url: must be a URL that begins",
+        ),
+        ({"image_url": "file:///etc/passwd"}, 400, "input_reference.image_url: must be a URL that begins"),
+        ({"image_url": "data:image/png;base64,?"}, 400, "input_reference.image_url: the data: URI is not valid base64"),
         ({"file_id": "file-1"}, 400, "input_reference: file_id is not supported"),
         ({}, 400, "input_reference: has no image_url"),
         ({"image_url": 5}, 422, "input_reference.image_url must be a string"),
