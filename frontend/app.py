@@ -34,6 +34,7 @@ from frontend.jobs.hosted_runner import HostedRunner
 from frontend.jobs.opening import open_jobs
 from frontend.jobs.routed_runner import RoutedRunner
 from frontend.jobs.runner import JobRunner
+from frontend.jobs.spending import Budget
 from frontend.launcher_status import LauncherStatus
 from frontend.links import URL_KEY
 from frontend.media.image_decoder import ImageDecoder
@@ -48,6 +49,7 @@ from frontend.routes import (
     loras,
     metrics,
     models,
+    usage,
     video_creation,
     video_events,
     video_service,
@@ -142,7 +144,12 @@ def create_app(
         launcher_status=launcher_status,
         catalog=catalog,
         jobs=jobs,
-        admission=Admission(jobs, access.keys, settings.max_waiting_jobs),
+        admission=Admission(
+            jobs,
+            access.keys,
+            settings.max_waiting_jobs,
+            Budget(settings.max_dollars_per_request, settings.max_dollars_per_day),
+        ),
         storage=storage,
         files=VideoFiles(jobs, storage),
         video_service=VideoService(catalog, registry),
@@ -192,7 +199,7 @@ def create_app(
     )
     app.state.services = services
     app.state.stop = stop
-    for routes in (*_VIDEOS, images_generations, contents, models, loras, metrics):
+    for routes in (*_VIDEOS, images_generations, contents, models, loras, usage, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest, VideoServiceRequest)

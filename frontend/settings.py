@@ -128,6 +128,10 @@ class Settings(BaseSettings):
     postgresql://USER:PASSWORD@HOST/DATABASE for several, which share `storage` too; in memory alone if None"""
     keep_jobs_seconds: PositiveInt = 24 * 3600
     """for which the record and the files of a job are kept after its end"""
+    max_dollars_per_request: PositiveFloat | None = None
+    """that a request for videos of a hosted provider may cost, by the price list; no limit if None"""
+    max_dollars_per_day: PositiveFloat | None = None
+    """the same for all requests of a day of UTC; see also `tritonreel keys --dollars-per-day`"""
     max_running_jobs: PositiveInt = 16
     """of this frontend, those that wait in `generate` included; further ones wait in the queue, where keys take turns.
     `generate` runs 8: enough for one to be there when another ends, and for those of several frontends"""

@@ -54,6 +54,18 @@ _SecondsPerDay = Annotated[
         show_default="no limit",
     ),
 ]
+_DollarsPerDay = Annotated[
+    float | None,
+    typer.Option(
+        "--dollars-per-day",
+        min=0,
+        max=1_000_000,
+        metavar="N",
+        help="US dollars that videos of hosted providers, made with the key, may cost per day (UTC), by their price "
+        "lists. 0: no limit.",
+        show_default="no limit",
+    ),
+]
 _PriorityOption = Annotated[
     Literal["low", "normal", "high"] | None,
     typer.Option(
@@ -78,6 +90,7 @@ def add(
     max_jobs: _MaxJobs = None,
     requests_per_minute: _RequestsPerMinute = None,
     seconds_per_day: _SecondsPerDay = None,
+    dollars_per_day: _DollarsPerDay = None,
     priority: _PriorityOption = None,
     keys_file: KeysFileOption = None,
 ) -> None:
@@ -89,7 +102,11 @@ def add(
         file = _file(keys_file)
         limits = KeyLimits().changed(
             _changes(
-                priority, max_jobs=max_jobs, requests_per_minute=requests_per_minute, seconds_per_day=seconds_per_day
+                priority,
+                max_jobs=max_jobs,
+                requests_per_minute=requests_per_minute,
+                seconds_per_day=seconds_per_day,
+                dollars_per_day=dollars_per_day,
             )
         )
         typer.echo(file.add(name, admin=admin, limits=limits))
@@ -119,6 +136,7 @@ def limit(
     max_jobs: _MaxJobs = None,
     requests_per_minute: _RequestsPerMinute = None,
     seconds_per_day: _SecondsPerDay = None,
+    dollars_per_day: _DollarsPerDay = None,
     priority: _PriorityOption = None,
     keys_file: KeysFileOption = None,
 ) -> None:
@@ -128,7 +146,11 @@ def limit(
         limits = file.limit(
             name,
             _changes(
-                priority, max_jobs=max_jobs, requests_per_minute=requests_per_minute, seconds_per_day=seconds_per_day
+                priority,
+                max_jobs=max_jobs,
+                requests_per_minute=requests_per_minute,
+                seconds_per_day=seconds_per_day,
+                dollars_per_day=dollars_per_day,
             ),
         )
     typer.echo(f"{name}: {limits or 'no limits'}", err=True)
@@ -143,7 +165,7 @@ def revoke(name: _Name, keys_file: KeysFileOption = None) -> None:
     typer.echo(f"Revoked {name!r} in {file.path}.", err=True)
 
 
-def _changes(priority: str | None, **numbers: int | None) -> dict[str, Any]:
+def _changes(priority: str | None, **numbers: float | None) -> dict[str, Any]:
     """Of `KeyLimits`; 0 stands for no limit."""
     changes: dict[str, Any] = {name: number or None for name, number in numbers.items() if number is not None}
     return changes if priority is None else {**changes, "priority": priority}

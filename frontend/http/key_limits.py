@@ -20,6 +20,8 @@ class KeyLimits(BaseModel):
     """that create a job, of each frontend"""
     seconds_per_day: Limit | None = None
     """for which its jobs may run, added up over all frontends; a day begins at midnight UTC"""
+    dollars_per_day: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
+    """that its videos of hosted providers may cost; likewise"""
     priority: Priority = "normal"
     """of its jobs among those that wait"""
 
@@ -33,6 +35,7 @@ class KeyLimits(BaseModel):
             f"at most {self.max_jobs} jobs" if self.max_jobs else "",
             f"{self.requests_per_minute} creates per minute" if self.requests_per_minute else "",
             f"{self.seconds_per_day} seconds of jobs per day" if self.seconds_per_day else "",
+            f"${self.dollars_per_day:g} per day" if self.dollars_per_day else "",
             f"{self.priority} priority" if self.priority != "normal" else "",
         ]
         return ", ".join(filter(None, parts))

@@ -15,7 +15,7 @@ from frontend.media.image_encoder import ImageEncoder
 from frontend.media.video_facts import UnreadableVideo, VideoFacts
 from frontend.metrics import Metrics
 from frontend.providers.engine import Engine, HostedVideo
-from frontend.providers.errors import InvalidAnswer, SubmissionUncertain
+from frontend.providers.errors import InvalidAnswer, ProviderDeadline, ProviderError, SubmissionUncertain
 from frontend.providers.provider import Prediction
 from frontend.providers.registry import Registry
 from frontend.providers.request import InputImage
@@ -23,6 +23,7 @@ from protocol.events import JobTimings, Progress
 
 _BEING_SENT = ""
 """see `Job.submissions`"""
+_MAY_HAVE_BEEN_TAKEN = (SubmissionUncertain, ProviderDeadline)
 _LEAST_SECONDS = 120.0
 """for which a video that was paid for before a restart is waited for, however long ago that was"""
 
@@ -73,7 +74,12 @@ class HostedRunner:
         if sent is not None:
             deadline = max(deadline, time.time() - sent.submitted_at + _LEAST_SECONDS)
         engine = Engine(provider, deadline, sample.poll_seconds)
-        made = await engine.run(sample.request(model, image), hear, keep, sent, record.is_over)
+        try:
+            made = await engine.run(sample.request(model, image), hear, keep, sent, record.is_over)
+        except ProviderError as error:
+            if record.submission(part) == _BEING_SENT and not isinstance(error, _MAY_HAVE_BEEN_TAKEN):
+                await record.withdraw(part)
+            raise
         facts = await _facts_of(made, provider.name)
         self.metrics.hosted_video(provider.name, model.id, sample.price)
         report = HostedReport(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from frontend.errors import TooManyJobs
+from frontend.jobs.spending import NO_BUDGET, Budget
 from protocol.errors import QueueFull
 
 Priority = Literal["high", "normal", "low"]
@@ -27,6 +28,8 @@ class JobLimits:
     seconds_per_day: int | None = None
     """for which jobs of the owner may run"""
     priority: Priority = "normal"
+    budget: Budget = NO_BUDGET
+    """for jobs of hosted providers"""
 
     @property
     def counts(self) -> bool:

@@ -45,6 +45,13 @@ class RunRecord:
             await self._write(self._job, submissions)
             self._submissions = submissions
 
+    async def withdraw(self, part: int) -> None:
+        """The submission was refused for certain, and costs nothing. Raises JobLost."""
+        async with self._writing:
+            submissions = {other: text for other, text in self._submissions.items() if other != part}
+            await self._write(self._job, submissions)
+            self._submissions = submissions
+
     async def is_over(self) -> bool:
         """Whether the job has been ended while it ran, here or elsewhere; False where that cannot be found out."""
         if not self.is_given_up:

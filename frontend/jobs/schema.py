@@ -68,6 +68,16 @@ USAGE = Table(
     Column("day", Integer, primary_key=True),  # since 1970-01-01, UTC
     Column("seconds", Double, nullable=False),  # for which jobs ran
 )
+SPENDING = Table(
+    "tritonreel_spending",
+    _METADATA,
+    Column("owner", Text, primary_key=True),  # empty for requests without a key
+    Column("day", Integer, primary_key=True),  # since 1970-01-01, UTC
+    Column("provider", String(32), primary_key=True),
+    Column("model", String(64), primary_key=True),
+    Column("videos", Integer, nullable=False),
+    Column("dollars", Double, nullable=False),
+)
 SECRETS = Table(
     "tritonreel_secrets",
     _METADATA,

@@ -17,6 +17,7 @@ from frontend.jobs.limits import NO_LIMITS, JobLimits
 from frontend.jobs.lock import FileLock
 from frontend.jobs.repeats import Repeats, asked, unavailable
 from frontend.jobs.spec import JobSpec
+from frontend.jobs.spending import Spent
 from frontend.jobs.state import FinishedJob, Job
 from frontend.jobs.store import JobStore
 from frontend.jobs.table import Counts, Order, Page
@@ -126,6 +127,7 @@ class JobService:
         Raises:
             KeyTaken: another job has that `idempotency`.
             TooManyJobs, QueueFull: `limits` do not allow another one.
+            InvalidRequest, QuotaExceeded: it costs more than `limits` allow.
             JobsUnavailable, StorageError: it could not be kept.
         """
         describe({"job_id": spec.id})
@@ -229,6 +231,10 @@ class JobService:
         if name not in self._secrets:
             self._secrets[name] = await asked(self._store.secret(name))
         return self._secrets[name]
+
+    async def spent(self, day: int, owner: str | None) -> list[Spent]:
+        """See `Spending.since`. Raises JobsUnavailable."""
+        return await asked(self._store.spent(day, owner))
 
     async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page:
         """See `JobTable.page`. Raises VideoNotFound where no job is called `after`; JobsUnavailable."""

@@ -69,6 +69,11 @@ class JobSpec(BaseModel):
         return isinstance(self.samples[0], HostedSpec)
 
     @property
+    def price(self) -> float:
+        """US dollars, by the provider's table of prices; 0 for what is made here."""
+        return sum(sample.price for sample in self.samples if isinstance(sample, HostedSpec))
+
+    @property
     def num_frames(self) -> int:
         """Of each finished video or image."""
         return self.samples[0].num_frames + (self.extended_frames - 1 if self.extends else 0)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from frontend.errors import StorageError, TooManyJobs
+from frontend.errors import QuotaExceeded, StorageError, TooManyJobs
 from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.limits import NO_LIMITS, JobLimits
@@ -22,12 +22,13 @@ from frontend.jobs.places import Turn
 from frontend.jobs.record import RunRecord
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
+from frontend.jobs.spending import Spent
 from frontend.jobs.state import Job, JobState
 from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
 from frontend.jobs.usage import check_quota
 from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile, read_whole
-from protocol.errors import QueueFull
+from protocol.errors import InvalidRequest, QueueFull
 
 T = TypeVar("T")
 _MAX_PAUSE_SECONDS = 5.0
@@ -68,7 +69,7 @@ class JobStore:
         """Keep a new job, see `JobTable.create`. It is safe on return.
 
         Raises:
-            TooManyJobs, QueueFull, SQLAlchemyError, StorageError: it is not kept.
+            TooManyJobs, QueueFull, QuotaExceeded, InvalidRequest, SQLAlchemyError, StorageError: it is not kept.
         """
         image = job.spec.image
         if image is not None:
@@ -76,7 +77,7 @@ class JobStore:
             await self._storage.put(_input(job.spec.id), file, "image/png")
         try:
             job = await self._in_thread(lambda: self._table.create(job, limits))
-        except (SQLAlchemyError, TooManyJobs, QueueFull):
+        except (SQLAlchemyError, TooManyJobs, QueueFull, QuotaExceeded, InvalidRequest):
             if image is not None:
                 await self._delete_input(job.spec.id)
             raise
@@ -101,6 +102,10 @@ class JobStore:
     async def add_seconds(self, owner: str, seconds: float) -> None:
         """Jobs of `owner` have run for so many more."""
         await self._persist(lambda: self._table.usage.add(owner, time.time(), seconds))
+
+    async def spent(self, day: int, owner: str | None) -> list[Spent]:
+        """See `Spending.since`."""
+        return await self._in_thread(lambda: self._table.spending.since(day, owner))
 
     async def turn(self, job_id: str) -> Turn:
         """Of a job that waits; the first where there is no such job."""

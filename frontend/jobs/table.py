@@ -30,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
 from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine
 from frontend.jobs.spec import JobSpec
+from frontend.jobs.spending import Spending
 from frontend.jobs.state import Job, JobError, JobState, Output
 from frontend.jobs.usage import Usage
 
@@ -75,6 +76,7 @@ class JobTable:
         self._creating = threading.Lock()
         """SQLite has one process, so this makes counting and creating one thing"""
         self.usage = Usage(self._engine)
+        self.spending = Spending(self._engine)
         if url is None:
             self.open()
 
@@ -98,6 +100,7 @@ class JobTable:
         Raises:
             IntegrityError: another job has its `idempotency`.
             TooManyJobs, QueueFull: see `JobLimits.check`. No number is exceeded, whoever else creates jobs.
+            InvalidRequest, QuotaExceeded: see `Spending.take`.
         """
         with self._creating, self._engine.begin() as connection:
             if self._is_shared:
@@ -106,6 +109,7 @@ class JobTable:
             if limits.counts:
                 counts = _counts(connection, job.owner)
                 limits.check(counts.waiting, counts.of_owner, job.owner, begins=job.fence > 0)
+            self.spending.take(connection, job.spec, job.owner, limits.budget)
             self._insert(connection, job)
         return job
 
@@ -165,7 +169,11 @@ class JobTable:
 
     def finish(self, job: Job) -> bool:
         """Keep the end of a job. False where its run has nothing to say any more."""
-        return self._change(job, _state_columns(job))
+        with self._engine.begin() as connection:
+            kept = connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job))).rowcount > 0
+            if kept and job.state.status != "completed":
+                self._give_back(connection, job.spec.id)
+        return kept
 
     def end(self, job_id: str, state: JobState) -> bool:
         """End a job, whichever process runs it. False where it has ended before, or is gone."""
@@ -178,6 +186,8 @@ class JobTable:
         }
         with self._engine.begin() as connection:
             done = connection.execute(update(JOBS).where(JOBS.c.id == job_id, _NOT_ENDED).values(values))
+            if done.rowcount:
+                self._give_back(connection, job_id)
             return done.rowcount > 0
 
     def get(self, job_id: str) -> Job | None:
@@ -355,6 +365,15 @@ class JobTable:
     @property
     def _is_shared(self) -> bool:
         return is_shared(self._engine)
+
+    def _give_back(self, connection: Connection, job_id: str) -> None:
+        """What was not sent of a job that has ended without a result."""
+        wanted = select(JOBS.c.spec, JOBS.c.owner, JOBS.c.submissions).where(JOBS.c.id == job_id)
+        row = connection.execute(wanted).one()
+        spec = JobSpec.model_validate_json(row.spec)
+        self.spending.give_back(
+            connection, spec, row.owner, {int(part) for part in json.loads(row.submissions or "{}")}
+        )
 
     def _change(self, job: Job, values: dict[str, Any]) -> bool:
         with self._engine.begin() as connection:

@@ -345,3 +345,25 @@ async def test_models_that_there_are_keys_for_are_listed(client: httpx.AsyncClie
     assert listed["toy-wan-t2v"]["owned_by"] == "tritonreel"
     assert (await client.get("/v1/models/kling")).json()["id"] == "kling-v1"
     assert {model["owned_by"] for model in (await lone.get("/v1/models")).json()["data"]} == {"tritonreel"}
+
+
+async def test_spending_is_limited_and_told(stage: Stage, generator: FakeGenerator) -> None:
+    limits = {"max_dollars_per_request": 0.5, "max_dollars_per_day": 0.6}
+    async with served(generator, stage.environment, **limits) as app, client_of(app) as client:
+        dear = await post(client, model="hunyuan-video-1.5", number_of_videos=3)
+        assert (dear.status_code, "would cost $0.60" in error_of(dear)["message"]) == (400, True)
+        for _ in range(2):
+            await made(client, model="hunyuan-video-1.5")
+        stage.jobs["wavespeed"].answers["submit"] = deque([JSONResponse({"code": 400, "message": "no"}, 400)])
+        assert (await post(client, model="hunyuan-video-1.5")).status_code == 400
+        usage = (await client.get("/v1/usage")).json()
+        assert usage["total_dollars"] == 0.4, "what was refused costs nothing"
+        assert [(row["provider"], row["model"], row["videos"], row["key"]) for row in usage["data"]] == [
+            ("wavespeed", "hunyuan-video-1.5", 2, None)
+        ]
+        await made(client, model="hunyuan-video-1.5")
+        spent = await post(client, model="kling")
+        assert (spent.status_code, error_of(spent)["code"]) == (429, "insufficient_quota")
+        assert int(spent.headers["retry-after"]) > 0
+    assert len(stage.jobs["wavespeed"].taken) == 3
+    assert stage.jobs["klingai"].taken == []

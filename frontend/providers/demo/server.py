@@ -26,6 +26,6 @@ def serving(app: ASGIApp, port: int = 0) -> Iterator[str]:
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.should_exit = server.force_exit = True  # without waiting for clients that keep their connections
         thread.join(10)
         listener.close()

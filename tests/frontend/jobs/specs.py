@@ -6,10 +6,13 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from frontend.jobs.checkpoints import Checkpoints, Standing
+from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.record import RunRecord
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, Output
+from frontend.providers.request import VideoRequest, fit
+from frontend.providers.wavespeed import HUNYUAN
 from frontend.storage.storage import Storage
 from protocol.events import Done
 from protocol.resolve import parse, resolve
@@ -31,6 +34,12 @@ def image_spec(n: int = 1) -> JobSpec:
     samples = [resolve(parse({"prompt": "a fox", "seed": 5 + i, **SIZE}), text_to_image_card()) for i in range(n)]
     fields = {"id": "image_1", "product": ImageProduct(), "model": "toy-qwen-image", "samples": tuple(samples)}
     return JobSpec(**fields, request_id="r", created_at=1000.0)
+
+
+def hosted_spec(n: int = 1, job_id: str = "video_1", **changes: Any) -> JobSpec:
+    """`n` videos of WaveSpeed, of 5 seconds in 720p."""
+    sample = HostedSpec.of(fit(VideoRequest("a fox"), HUNYUAN), timeout_seconds=60, poll_seconds=0.05)
+    return video_spec(job_id=job_id, model=HUNYUAN.id, samples=(sample,) * n, **changes)
 
 
 def completed(spec: JobSpec) -> Job:

@@ -9,15 +9,12 @@ import pytest
 
 from frontend.jobs.hosted_runner import HostedRunner
 from frontend.jobs.hosted_spec import HostedSpec
-from frontend.jobs.spec import JobSpec
 from frontend.metrics import Metrics
 from frontend.providers.demo.stage import Stage, on_stage
 from frontend.providers.errors import SubmissionUncertain
 from frontend.providers.registry import Registry
-from frontend.providers.request import VideoRequest, fit
-from frontend.providers.wavespeed import HUNYUAN
 from tests.frontend.jobs.frontend_process import Frontend, Place
-from tests.frontend.jobs.specs import unsaved, video_spec
+from tests.frontend.jobs.specs import hosted_spec, unsaved
 from tests.waiting import wait_until
 
 MODELS = {"wavespeed": "hunyuan-video-1.5", "gemini": "veo-3.1-fast", "openai": "sora-2", "klingai": "kling-v1"}
@@ -27,11 +24,6 @@ MODELS = {"wavespeed": "hunyuan-video-1.5", "gemini": "veo-3.1-fast", "openai": 
 def stage() -> Iterator[Stage]:
     with on_stage(polls=10**9) as running:
         yield running
-
-
-def hosted_spec() -> JobSpec:
-    sample = HostedSpec.of(fit(VideoRequest("a fox"), HUNYUAN), timeout_seconds=60, poll_seconds=0.05)
-    return video_spec(model=HUNYUAN.id, samples=(sample,))
 
 
 @pytest.mark.slow
