@@ -16,6 +16,7 @@ from launcher.demo_providers import demo_providers
 from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
+from launcher.mcp_server import mcp
 from launcher.private_files import UMASK
 from launcher.residency import Choice, parse_size
 from launcher.run_folder import stop_instance
@@ -28,6 +29,7 @@ _RUNS = Path("run")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.add_typer(keys, name="keys")
 app.command()(demo_providers)
+app.command()(mcp)
 
 
 class LogLevel(StrEnum):
@@ -241,6 +243,7 @@ def serve(
                                                       models come and go within 24 GB
       python -m launcher --no-frontend                Triton alone
       python -m launcher stop                         stop what was started from this folder
+      python -m launcher mcp                          video tools for an agent
     """
     if context.invoked_subcommand is not None:
         return

@@ -18,11 +18,15 @@ def _number(value: Any) -> Any:
 
 
 Fps = Annotated[float, Field(ge=1, le=120, allow_inf_nan=False)]
+_LENGTH = Field(gt=0, le=3600, allow_inf_nan=False)
+Duration = Annotated[float, _LENGTH]
+"""seconds"""
 Seconds = Annotated[
     float,
     BeforeValidator(_number, json_schema_input_type=float | Annotated[str, Field(pattern=f"^{_NUMBER.pattern}$")]),
-    Field(gt=0, le=3600, allow_inf_nan=False),
+    _LENGTH,
 ]
+"""`Duration`, or text as OpenAI's clients send it"""
 
 
 @partial()

@@ -1,0 +1,1 @@
+"""What agents use: a client of `/video/generate` and `/video/extend`, tools for language models, an MCP server."""
