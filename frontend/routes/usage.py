@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from frontend.http.request_identity import viewer_of
+from frontend.schemas.errors import ErrorBody
 from frontend.schemas.usage import Usage, UsageRow
 from frontend.services import ServicesDep
 
@@ -18,6 +19,7 @@ _EPOCH = date(1970, 1, 1)
     "",
     summary="What was spent on hosted providers",
     description="By day, API key, provider and model, the latest day first. A key sees what is its own.",
+    responses={"default": {"model": ErrorBody, "description": "Any error."}},
 )
 async def get_usage(
     request: Request,

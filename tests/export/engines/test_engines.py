@@ -49,10 +49,8 @@ def build(repository: Path, library: Library) -> Built:
     builder = EngineBuilder(library, OPTIONS.capabilities)
     for plan in repository.glob("*/1/plan.json"):
         plan.unlink()  # of a former run
-    tasks = [
-        *plan_engines(repository, WITHOUT_ADAPTERS, EXPERTS),
-        *(task for task in plan_engines(repository, OPTIONS) if task.model not in EXPERTS),
-    ]
+    tasks = [task for task in plan_engines(repository, OPTIONS) if task.model not in EXPERTS]
+    tasks += [task for task in plan_engines(repository, WITHOUT_ADAPTERS) if task.model in EXPERTS]
     done = build_engines(tasks, library, OPTIONS, builder, lambda task: None)
     return {f"{task.model}/{task.graph.name}": (task, engine) for task, engine in done if engine is not None}
 
