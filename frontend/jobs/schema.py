@@ -1,5 +1,6 @@
 """The tables of jobs in the database, and how it is opened."""
 
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -97,8 +98,21 @@ def open_engine(url: URL | None) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=4)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
-    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", partial(_set_up_sqlite, "FULL"))
     return engine
+
+
+def open_relaxed(engine: Engine) -> Engine:
+    """The same database for what a power cut may undo, though no process's end: it does not wait for the disk.
+
+    SQLite's alone, whose frontend loses its power too. One that goes on while PostgreSQL's machine comes back would not
+    learn that the end of a job was undone.
+    """
+    if engine.dialect.name != "sqlite" or isinstance(engine.pool, StaticPool):
+        return engine
+    relaxed = create_engine(engine.url, connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(relaxed, "connect", partial(_set_up_sqlite, "NORMAL"))
+    return relaxed
 
 
 def make_tables(engine: Engine) -> None:
@@ -125,7 +139,7 @@ def is_shared(engine: Engine) -> bool:
     return engine.dialect.name == "postgresql"
 
 
-def _set_up_sqlite(connection: Any, _: Any) -> None:
-    """What is committed survives a power cut, and readers do not wait for writers."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+def _set_up_sqlite(synchronous: str, connection: Any, _: Any) -> None:
+    """Readers do not wait for writers. With FULL, what is committed survives a power cut."""
+    for pragma in ("journal_mode=WAL", f"synchronous={synchronous}"):
         connection.execute(f"PRAGMA {pragma}")

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 
 from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
-from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine
+from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine, open_relaxed
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.spending import Spending
 from frontend.jobs.state import Job, JobError, JobState, Output
@@ -73,6 +73,7 @@ class JobTable:
 
     def __init__(self, url: URL | None) -> None:
         self._engine = open_engine(url)
+        self._relaxed = open_relaxed(self._engine)
         self._creating = threading.Lock()
         """SQLite has one process, so this makes counting and creating one thing"""
         self.usage = Usage(self._engine)
@@ -86,6 +87,7 @@ class JobTable:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._relaxed.dispose()
 
     # One job
 
@@ -159,7 +161,7 @@ class JobTable:
 
     def update(self, jobs: Iterable[Job]) -> None:
         """Keep how far jobs are, of those that may still change."""
-        with self._engine.begin() as connection:
+        with self._relaxed.begin() as connection:
             for job in jobs:
                 connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job)))
 
@@ -168,8 +170,11 @@ class JobTable:
         return self._change(job, {"submissions": json.dumps(dict(submissions))})
 
     def finish(self, job: Job) -> bool:
-        """Keep the end of a job. False where its run has nothing to say any more."""
-        with self._engine.begin() as connection:
+        """Keep the end of a job. False where its run has nothing to say any more.
+
+        A power cut at that moment may undo it: the job runs again then.
+        """
+        with self._relaxed.begin() as connection:
             kept = connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job))).rowcount > 0
             if kept and job.state.status != "completed":
                 self._give_back(connection, job.spec.id)
