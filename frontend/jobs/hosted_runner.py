@@ -5,6 +5,9 @@ import time
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from frontend.jobs.events import PartEvent
 from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.record import RunRecord
@@ -24,6 +27,8 @@ from protocol.events import JobTimings, Progress
 _BEING_SENT = ""
 """see `Job.submissions`"""
 _MAY_HAVE_BEEN_TAKEN = (SubmissionUncertain, ProviderDeadline)
+_LARGEST_PNG_BYTES = 4 * 2**20
+_JPEG_QUALITY = 95
 _LEAST_SECONDS = 120.0
 """for which a video that was paid for before a restart is waited for, however long ago that was"""
 
@@ -42,9 +47,7 @@ class HostedRunner:
             ProviderError: see the tree in `frontend.providers.errors`.
             JobLost: another run has begun.
         """
-        image = None
-        if spec.image is not None:
-            image = InputImage(await asyncio.to_thread(ImageEncoder("png").encode, spec.image), "image/png")
+        image = None if spec.image is None else await asyncio.to_thread(_file_of, spec.image)
         try:
             async with asyncio.TaskGroup() as group:
                 parts = [
@@ -113,6 +116,14 @@ class _Clock:
             decode_seconds=0.0,
             total_seconds=now - self._began,
         )
+
+
+def _file_of(pixels: NDArray[np.uint8]) -> InputImage:
+    """A PNG; a JPEG where that would be larger than most providers take."""
+    png = ImageEncoder("png").encode(pixels)
+    if len(png) <= _LARGEST_PNG_BYTES:
+        return InputImage(png, "image/png")
+    return InputImage(ImageEncoder("jpeg", _JPEG_QUALITY).encode(pixels), "image/jpeg")
 
 
 def _sent(submission: str | None, name: str) -> Prediction | None:

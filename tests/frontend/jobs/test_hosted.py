@@ -1,11 +1,15 @@
 """Jobs of hosted providers, whose servers are ended while they run: each is paid for once."""
 
+import base64
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from frontend.jobs.hosted_runner import HostedRunner
 from frontend.jobs.hosted_spec import HostedSpec
@@ -13,6 +17,8 @@ from frontend.metrics import Metrics
 from frontend.providers.demo.stage import Stage, on_stage
 from frontend.providers.errors import SubmissionUncertain
 from frontend.providers.registry import Registry
+from frontend.providers.request import InputImage, VideoRequest, fit
+from frontend.providers.wavespeed import HUNYUAN
 from tests.frontend.jobs.frontend_process import Frontend, Place
 from tests.frontend.jobs.specs import hosted_spec, unsaved
 from tests.waiting import wait_until
@@ -88,6 +94,24 @@ async def test_a_job_that_was_paid_for_long_ago_is_still_fetched(stage: Stage) -
     assert file[4:8] == b"ftyp"
     assert output.report.spec.num_frames == 5 * 8
     assert (jobs.asked["submit"], jobs.taken[0].cancelled) == (1, False)
+
+
+@pytest.mark.parametrize(("noisy", "media_type"), [(False, "png"), (True, "jpeg")])
+async def test_images_are_sent_in_a_size_that_providers_take(stage: Stage, noisy: bool, media_type: str) -> None:
+    pixels = (
+        np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8) if noisy else np.zeros((8, 8, 3), np.uint8)
+    )
+    sample = HostedSpec.of(
+        fit(VideoRequest("a fox", image=InputImage(b"", "image/png")), HUNYUAN), timeout_seconds=60, poll_seconds=0.05
+    )
+    spec = hosted_spec().model_copy(update={"samples": (sample,), "image": pixels})
+    stage.jobs["wavespeed"].polls = 0
+    async with Registry(stage.environment) as registry:
+        await HostedRunner(registry, Metrics()).run(spec, _hear_nothing, unsaved(spec))
+    (job,) = stage.jobs["wavespeed"].taken
+    head, _, text = job.inputs["image"].partition(",")
+    assert head == f"data:image/{media_type};base64"
+    assert Image.open(io.BytesIO(base64.b64decode(text))).size == pixels.shape[1::-1]
 
 
 async def _hear_nothing(_: object) -> None:
