@@ -4,7 +4,6 @@ A job's price is counted when it is created, so that no number of jobs at the sa
 sent to a provider is given back when the job ends.
 """
 
-import math
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -13,9 +12,9 @@ from frontend.errors import QuotaExceeded
 from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.schema import SPENDING
 from frontend.jobs.spec import JobSpec
+from frontend.jobs.usage import day_of, seconds_left
 from protocol.errors import InvalidRequest
 
-_DAY_SECONDS = 24 * 3600
 _KEPT_DAYS = 366
 _NOTHING = 1e-9
 """dollars; sums of floats are not exact"""
@@ -61,7 +60,7 @@ class Spending:
             InvalidRequest: it costs more than a request may.
             QuotaExceeded: with it more would be spent on this day than may be.
         """
-        dollars, day = spec.price, _day(spec.created_at)
+        dollars, day = spec.price, day_of(spec.created_at)
         if not spec.is_hosted:
             return
         if budget.per_request is not None and dollars > budget.per_request + _NOTHING:
@@ -104,7 +103,7 @@ class Spending:
         assert isinstance(sample, HostedSpec)
         key = {
             "owner": owner or "",
-            "day": _day(spec.created_at),
+            "day": day_of(spec.created_at),
             "provider": sample.provider,
             "model": spec.model,
         }
@@ -115,13 +114,9 @@ class Spending:
 
 
 def _exceeded(dollars: float, already: float, limit: float, whose: str, now: float) -> QuotaExceeded:
-    left = math.ceil((_day(now) + 1) * _DAY_SECONDS - now)
+    left = seconds_left(now)
     return QuotaExceeded(
         f"It would cost ${dollars:.2f}; {whose} spent ${already:.2f} today, and may spend ${limit:.2f} per day (UTC); "
         f"the next day begins in {left} s",
         retry_after=left,
     )
-
-
-def _day(now: float) -> int:
-    return int(now // _DAY_SECONDS)

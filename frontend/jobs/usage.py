@@ -24,7 +24,7 @@ class Usage:
 
     def add(self, owner: str, now: float, seconds: float) -> None:
         """Jobs of `owner` have run for so many more seconds, on the day of the unix time `now`."""
-        day = _day(now)
+        day = day_of(now)
         more = update(USAGE).where(USAGE.c.owner == owner, USAGE.c.day == day)
         more = more.values(seconds=USAGE.c.seconds + seconds)
         with self._engine.begin() as connection:
@@ -40,7 +40,7 @@ class Usage:
 
     def seconds(self, owner: str, now: float) -> float:
         """For which jobs of `owner` have run on the day of `now`."""
-        wanted = select(USAGE.c.seconds).where(USAGE.c.owner == owner, USAGE.c.day == _day(now))
+        wanted = select(USAGE.c.seconds).where(USAGE.c.owner == owner, USAGE.c.day == day_of(now))
         with self._engine.connect() as connection:
             return connection.execute(wanted).scalar() or 0.0
 
@@ -48,7 +48,7 @@ class Usage:
 def check_quota(owner: str, seconds: float, seconds_per_day: int, now: float) -> None:
     """Raises QuotaExceeded where `owner` has used up what it may on the day of `now`."""
     if seconds >= seconds_per_day:
-        left = math.ceil((_day(now) + 1) * _DAY_SECONDS - now)
+        left = seconds_left(now)
         raise QuotaExceeded(
             f"The jobs of the key {owner} have run for {seconds:.0f} s today, and may for {seconds_per_day} s per day "
             f"(UTC); the next one in {left} s",
@@ -56,5 +56,11 @@ def check_quota(owner: str, seconds: float, seconds_per_day: int, now: float) ->
         )
 
 
-def _day(now: float) -> int:
+def day_of(now: float) -> int:
+    """The day of a unix time, since 1970-01-01, UTC."""
     return int(now // _DAY_SECONDS)
+
+
+def seconds_left(now: float) -> int:
+    """Until the next day begins."""
+    return math.ceil((day_of(now) + 1) * _DAY_SECONDS - now)
