@@ -21,16 +21,10 @@ def others_for_gpus(exports: Exports) -> Path:
     return _exported(exports, "others_for_gpus", [layout for layout in ONE_OF_EACH_FAMILY if layout != IN_SHORT])
 
 
-@pytest.fixture(scope="session")
-def float32_for_gpus(exports: Exports) -> Path:
-    """A repository of graphs for GPUs that were left in float32."""
-    return _exported(exports, "float32_for_gpus", ("one-expert",), "--precision", "float32")
-
-
-def _exported(exports: Exports, name: str, layouts: Sequence[str], *options: str) -> Path:
+def _exported(exports: Exports, name: str, layouts: Sequence[str]) -> Path:
     checkpoints = [exports.tiny_checkpoint(layout) for layout in layouts]
     repository = exports.folder / name / "model_repository"
     with exports.once(f"{name}-exported", lock=name) as to_do:
         if to_do:
-            run_module("export", *checkpoints, "--to", repository, "--target", "onnx", *options)
+            run_module("export", *checkpoints, "--to", repository, "--target", "onnx")
     return repository

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import torch
 
 from export.component import Task, export_component
 from export.engines.builder import BuiltEngine, EngineBuilder
@@ -12,9 +13,11 @@ from export.engines.errors import EngineError
 from export.engines.library import Library, LibraryName, load_library
 from export.engines.profiles import Profile, Range
 from export.engines.repository import EngineOptions, EngineTask, build_engines, plan_engines
+from export.graph import save
 from export.options import Options, Precision, Target
 from export.wan_t2v import WAN_T2V
 from runtime.engine_plan import EnginePlans
+from tests.export.test_attention import Attending, traced
 from tests.model_cards import model_card
 
 CAPABILITY = "8.9"
@@ -148,14 +151,18 @@ def test_a_vae_stays_float32_where_it_is_to_be(tiny_checkpoint: Path, library: L
     assert engine.path.stat().st_size > 0.8 * weights, "they were made half precision"
 
 
-def test_float32_attention_has_no_kernel(float32_for_gpus: Path, library: Library, tmp_path: Path) -> None:
+def test_float32_attention_has_no_kernel(library: Library, tmp_path: Path) -> None:
     """The engine would hold tokens x tokens numbers, so it is an error, with what to do."""
+    graph, built = tmp_path / "graph" / "model.onnx", tmp_path / "built"
+    graph.parent.mkdir()
+    built.mkdir()
+    save(traced(Attending(tokens_first=False), *(torch.randn(2, 4, 64, 64) for _ in range(3))), graph, 10**9)
     builder = EngineBuilder(library, (CAPABILITY,))
-    (task,) = plan_engines(float32_for_gpus, OPTIONS, ["wan_t2v_transformer"])
+    profile = Profile("only", {"batch": Range.only(2)}, Range.only(0))
     message = r"no fused attention kernel for its precision and head size .* --target onnx --precision bfloat16"
     with pytest.raises(EngineError, match=message):
-        builder.build(task.graph, task.profiles, must_fuse=True, engine=tmp_path / "model.plan")
-    assert list(tmp_path.iterdir()) == []
+        builder.build(graph, [profile], must_fuse=True, engine=built / "model.plan")
+    assert list(built.iterdir()) == []
 
 
 @pytest.mark.parametrize(
