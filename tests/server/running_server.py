@@ -42,5 +42,10 @@ class RunningServer(BackgroundServer):
         lines = (self.run_dir / "logs" / "triton.log").read_text().splitlines()
         return [line for line in lines if re.match(r"E\d{4} ", line)]
 
+    def lock_crashes(self) -> int:
+        """How often tritonserver has ended by a fault of its own: a model's process was killed while it held a lock
+        that both share (triton-inference-server/server, issue 8882)."""
+        return (self.run_dir / "logs" / "triton.log").read_text().count("boost::interprocess::lock_exception\n")
+
     def tritonserver(self) -> psutil.Process:
         return self.process("bin/tritonserver")

@@ -74,7 +74,7 @@ async def test_a_stopped_model_is_named_and_replaced(fragile_server: RunningServ
 async def test_a_job_survives_its_stopped_transformer(fragile_server: RunningServer) -> None:
     server = fragile_server
     server.wait_until_healthy(90)
-    triton = server.tritonserver()
+    triton, crashes = server.tritonserver(), server.lock_crashes()
     async with httpx.AsyncClient(timeout=120) as client:
         job = asyncio.create_task(client.post(f"{server.url}/v1/videos/generations", json=SHORTER))
         await wait_until_it_runs(job, server)
@@ -83,6 +83,10 @@ async def test_a_job_survives_its_stopped_transformer(fragile_server: RunningSer
         response = await job
     assert answer is not None
     assert "wan_t2v_transformer" in answer.json()["reason"]
+    if server.lock_crashes() > crashes:
+        assert response.status_code == 503, response.text
+        await back_to_work(server)
+        return
     assert response.status_code == 200, response.text
     assert server.tritonserver() == triton
     assert_nothing_is_stopped(server)
