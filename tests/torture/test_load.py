@@ -140,7 +140,7 @@ async def soak(server: RunningServer, seconds: float) -> int:
                 patience = rng.choice([60, 60, 60, 0.2])
                 try:
                     response = await client.post(f"{server.url}{route}", json=body, timeout=patience)
-                except httpx.ReadTimeout:
+                except httpx.TimeoutException:  # of a busy machine while it connects, too
                     assert patience < 60, "a client hangs"
                     continue
                 assert response.status_code in (200, 400, 422, 429), response.text
