@@ -7,6 +7,7 @@ from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import HostedReport, Job
 from frontend.media.reference_image import ReferenceImage
 from frontend.model_catalog import ModelCatalog
+from frontend.providers.errors import ProviderNotConfigured
 from frontend.providers.hosted_model import HostedModel
 from frontend.providers.registry import Registry
 from frontend.schemas.video_service import VideoServiceRequest
@@ -102,8 +103,8 @@ class VideoService:
             return None
         try:
             return self.registry.model(None if name.lower() in _PROVIDERS else name, provider)
-        except InvalidRequest as error:
-            raise InvalidRequest(error.message, named("model")) from None
+        except (InvalidRequest, ProviderNotConfigured) as error:
+            raise type(error)(error.message, named("model")) from None
 
 
 def _is_of(name: str, model: HostedModel) -> bool:

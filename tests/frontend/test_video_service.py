@@ -271,6 +271,7 @@ async def test_a_model_that_nobody_has(lone: httpx.AsyncClient) -> None:
     without_key = await post(lone, model="kling")
     assert (without_key.status_code, error_of(without_key)["code"]) == (400, "provider_not_configured")
     assert "KLINGAI_ACCESS_KEY" in error_of(without_key)["message"]
+    assert error_of(without_key)["param"] == "settings.video.model"
 
 
 @pytest.mark.parametrize(
