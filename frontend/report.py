@@ -22,7 +22,7 @@ async def videos_response(finished: FinishedJob, links: Links, response_format: 
         **_video_fields(finished.job),
         timings=_timings(finished.job),
         created=_finished_at(finished.job),
-        seconds=_seconds(finished.job),
+        seconds=finished.job.seconds,
         data=await _video_data(finished, links, response_format),
     )
 
@@ -48,7 +48,7 @@ def video_object(job: Job, links: Links) -> Video:
         status="failed" if state.status == "cancelled" else state.status,
         progress=state.progress,
         prompt=job.spec.prompt,
-        seconds=f"{_seconds(job):g}",
+        seconds=f"{job.seconds:g}",
         created_at=int(job.spec.created_at),
         completed_at=_finished_at(job) if is_completed else None,
         expires_at=None if state.expires_at is None else int(state.expires_at),
@@ -65,7 +65,7 @@ async def images_response(finished: FinishedJob, links: Links, response_format: 
     job = finished.job
     assert isinstance(job.spec.product, ImageProduct)
     is_url = response_format == "url"
-    contents = [None for _ in finished.files] if is_url else await _base64(finished)
+    contents = [None for _ in finished.files] if is_url else await base64_of(finished)
     urls = links.of(job) if is_url else [None for _ in finished.files]
     return ImageGenerationResponse(
         **_common_fields(job),
@@ -110,11 +110,10 @@ def _video_fields(job: Job) -> dict[str, Any]:
 def _common_fields(job: Job) -> dict[str, Any]:
     """What all descriptions have of what is made, or was."""
     made = job.made
-    warned = [warning for output in job.outputs for warning in output.report.warnings]
     return {
         "model": job.spec.model,
         "size": f"{made.width}x{made.height}",
-        "warnings": list(dict.fromkeys([*job.spec.warnings, *warned])),  # equal for all that are made of one text
+        "warnings": job.warnings,
     }
 
 
@@ -141,14 +140,15 @@ def _error(job: Job) -> VideoError | None:
 
 async def _video_data(finished: FinishedJob, links: Links, response_format: str | None) -> list[VideoData]:
     """The videos as JSON has them."""
-    contents = [None for _ in finished.files] if response_format == "url" else await _base64(finished)
+    contents = [None for _ in finished.files] if response_format == "url" else await base64_of(finished)
     return [
         VideoData(b64_json=content, url=url, **_output_fields(output))
         for content, url, output in zip(contents, links.of(finished.job), finished.job.outputs, strict=True)
     ]
 
 
-async def _base64(finished: FinishedJob) -> list[str]:
+async def base64_of(finished: FinishedJob) -> list[str]:
+    """The files as text."""
     return [(await asyncio.to_thread(base64.b64encode, file)).decode() for file in finished.files]
 
 
@@ -161,7 +161,3 @@ def _output_fields(output: Output) -> dict[str, Any]:
 
 def _finished_at(job: Job) -> int:
     return int(job.state.finished_at or 0)
-
-
-def _seconds(job: Job) -> float:
-    return float(job.num_frames / job.fps)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from frontend.jobs.events import PartEvent
 from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.record import RunRecord
-from frontend.jobs.runner import Tell
+from frontend.jobs.runner import Tell, all_parts
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import HostedReport, Output
 from frontend.media.image_encoder import ImageEncoder
@@ -48,14 +48,7 @@ class HostedRunner:
             JobLost: another run has begun.
         """
         image = None if spec.image is None else await asyncio.to_thread(_file_of, spec.image)
-        try:
-            async with asyncio.TaskGroup() as group:
-                parts = [
-                    group.create_task(self._make(spec, part, image, tell, record)) for part in range(len(spec.samples))
-                ]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [part.result() for part in parts]
+        return await all_parts(spec, lambda part: self._make(spec, part, image, tell, record))
 
     async def _make(
         self, spec: JobSpec, part: int, image: InputImage | None, tell: Tell, record: RunRecord

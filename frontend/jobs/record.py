@@ -40,17 +40,11 @@ class RunRecord:
 
     async def submit(self, part: int, submission: str) -> None:
         """Keep a submission. It is safe on return. Raises JobLost: another run has begun, or the job is over."""
-        async with self._writing:
-            submissions = {**self._submissions, part: submission}
-            await self._write(self._job, submissions)
-            self._submissions = submissions
+        await self._keep(part, submission)
 
     async def withdraw(self, part: int) -> None:
         """The submission was refused for certain, and costs nothing. Raises JobLost."""
-        async with self._writing:
-            submissions = {other: text for other, text in self._submissions.items() if other != part}
-            await self._write(self._job, submissions)
-            self._submissions = submissions
+        await self._keep(part, None)
 
     async def is_over(self) -> bool:
         """Whether the job has been ended while it ran, here or elsewhere; False where that cannot be found out."""
@@ -60,3 +54,10 @@ class RunRecord:
             return await self._standing(self._job) == "ended"
         except SQLAlchemyError:
             return False
+
+    async def _keep(self, part: int, submission: str | None) -> None:
+        async with self._writing:  # each write has those of all parts
+            wanted = {**self._submissions, part: submission}
+            submissions = {part: text for part, text in wanted.items() if text is not None}
+            await self._write(self._job, submissions)
+            self._submissions = submissions

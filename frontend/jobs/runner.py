@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,6 +36,16 @@ _MAX_PAUSE_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
 
 
+async def all_parts(spec: JobSpec, make: Callable[[int], Coroutine[None, None, T]]) -> list[T]:
+    """What `make` makes of each part of a job, all at the same time. When one fails, the others are cancelled."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            parts = [group.create_task(make(part)) for part in range(len(spec.samples))]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [part.result() for part in parts]
+
+
 @dataclass(frozen=True)
 class JobRunner:
     """Runs jobs on `generator`; each of their parts may take `timeout_seconds`.
@@ -64,15 +74,7 @@ class JobRunner:
             PipelineError, EngineUnavailable, EngineFailed: see `Generator.generate`.
             VideoNotFound, StorageError: the video that it extends cannot be read.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                parts = [
-                    group.create_task(self._make(spec, part, tell, record.checkpoints))
-                    for part in range(len(spec.samples))
-                ]
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [part.result() for part in parts]
+        return await all_parts(spec, lambda part: self._make(spec, part, tell, record.checkpoints))
 
     async def _make(self, spec: JobSpec, part: int, tell: Tell, checkpoints: Checkpoints) -> tuple[bytes, Output]:
         resume = await checkpoints.load(part)

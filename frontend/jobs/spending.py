@@ -4,6 +4,7 @@ A job's price is counted when it is created, so that no number of jobs at the sa
 sent to a provider is given back when the job ends.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
@@ -81,7 +82,7 @@ class Spending:
         self._add(connection, spec, owner, len(spec.samples), dollars)
         connection.execute(delete(SPENDING).where(SPENDING.c.day < day - _KEPT_DAYS))
 
-    def give_back(self, connection: Connection, spec: JobSpec, owner: str | None, sent: set[int]) -> None:
+    def give_back(self, connection: Connection, spec: JobSpec, owner: str | None, sent: Set[int]) -> None:
         """Count no more of a job that has ended than its parts that were sent."""
         unsent = [sample for part, sample in enumerate(spec.samples) if part not in sent]
         dollars = sum(sample.price for sample in unsent if isinstance(sample, HostedSpec))

@@ -149,6 +149,18 @@ class Job(BaseModel):
         assert isinstance(self.spec.product, VideoProduct)
         return self.spec.product.fps
 
+    @property
+    def seconds(self) -> float:
+        """The length of each video; likewise."""
+        return float(self.num_frames / self.fps)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of the request is not done as written, or was not; each sentence once, equal for all that are made of
+        one text."""
+        warned = [warning for output in self.outputs for warning in output.report.warnings]
+        return list(dict.fromkeys([*self.spec.warnings, *warned]))
+
     def with_state(self, state: JobState) -> "Job":
         return self.model_copy(update={"state": state})
 

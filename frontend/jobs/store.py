@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from frontend.errors import QuotaExceeded, StorageError, TooManyJobs
+from frontend.errors import StorageError
 from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.limits import NO_LIMITS, JobLimits
@@ -28,7 +28,6 @@ from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
 from frontend.jobs.usage import check_quota
 from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile, read_whole
-from protocol.errors import InvalidRequest, QueueFull
 
 T = TypeVar("T")
 _MAX_PAUSE_SECONDS = 5.0
@@ -77,7 +76,7 @@ class JobStore:
             await self._storage.put(_input(job.spec.id), file, "image/png")
         try:
             job = await self._in_thread(lambda: self._table.create(job, limits))
-        except (SQLAlchemyError, TooManyJobs, QueueFull, QuotaExceeded, InvalidRequest):
+        except Exception:
             if image is not None:
                 await self._delete_input(job.spec.id)
             raise

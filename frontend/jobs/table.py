@@ -157,17 +157,19 @@ class JobTable:
 
     def release(self, job: Job) -> None:
         """End a run before its job's end, which is no fault of the job."""
-        self._change(job, {"attempts": JOBS.c.attempts - 1})
+        with self._engine.begin() as connection:
+            _change(connection, job, {"attempts": JOBS.c.attempts - 1})
 
     def update(self, jobs: Iterable[Job]) -> None:
         """Keep how far jobs are, of those that may still change."""
         with self._relaxed.begin() as connection:
             for job in jobs:
-                connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job)))
+                _change(connection, job, _state_columns(job))
 
     def submit(self, job: Job, submissions: Mapping[int, str]) -> bool:
         """Keep what hosted providers were sent for a job. False where its run has nothing to say any more."""
-        return self._change(job, {"submissions": json.dumps(dict(submissions))})
+        with self._engine.begin() as connection:
+            return _change(connection, job, {"submissions": json.dumps(dict(submissions))})
 
     def finish(self, job: Job) -> bool:
         """Keep the end of a job. False where its run has nothing to say any more.
@@ -175,7 +177,7 @@ class JobTable:
         A power cut at that moment may undo it: the job runs again then.
         """
         with self._relaxed.begin() as connection:
-            kept = connection.execute(update(JOBS).where(_is_run_of(job)).values(_state_columns(job))).rowcount > 0
+            kept = _change(connection, job, _state_columns(job))
             if kept and job.state.status != "completed":
                 self._give_back(connection, job.spec.id)
         return kept
@@ -373,16 +375,13 @@ class JobTable:
 
     def _give_back(self, connection: Connection, job_id: str) -> None:
         """What was not sent of a job that has ended without a result."""
-        wanted = select(JOBS.c.spec, JOBS.c.owner, JOBS.c.submissions).where(JOBS.c.id == job_id)
-        row = connection.execute(wanted).one()
-        spec = JobSpec.model_validate_json(row.spec)
-        self.spending.give_back(
-            connection, spec, row.owner, {int(part) for part in json.loads(row.submissions or "{}")}
-        )
+        job = _job(connection.execute(select(JOBS).where(JOBS.c.id == job_id)).one())
+        self.spending.give_back(connection, job.spec, job.owner, job.submissions.keys())
 
-    def _change(self, job: Job, values: dict[str, Any]) -> bool:
-        with self._engine.begin() as connection:
-            return connection.execute(update(JOBS).where(_is_run_of(job)).values(values)).rowcount > 0
+
+def _change(connection: Connection, job: Job, values: dict[str, Any]) -> bool:
+    """Of a run of a job. False where it has nothing to say any more."""
+    return connection.execute(update(JOBS).where(_is_run_of(job)).values(values)).rowcount > 0
 
 
 def _is_run_of(job: Job) -> ColumnElement[bool]:

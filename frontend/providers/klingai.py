@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import jwt
 from pydantic import SecretStr
 
 from frontend.providers.errors import (
@@ -171,6 +170,8 @@ def _token(access_key: SecretStr, secret_key: SecretStr) -> str:
     """A JWT for one request, so that none is ever near its end."""
     now = int(time.time())
     claims = {"iss": access_key.get_secret_value(), "exp": now + _TOKEN_SECONDS, "nbf": now - _EARLY_SECONDS}
+    import jwt  # here, because its cryptography would make every start of the server longer
+
     return jwt.encode(claims, secret_key.get_secret_value(), algorithm="HS256")
 
 

@@ -108,6 +108,10 @@ class Registry:
         """Whether a provider, configured or not, has a model of that name."""
         return any(_is(one, model) for offer in self._offers for one in offer.models)
 
+    def usable(self, model: str) -> HostedModel | None:
+        """The model of that name that there is a key for."""
+        return next((one for one in self.models() if _is(one, model)), None)
+
     def find(self, model: str | None, provider: str | None = None) -> tuple[Provider, HostedModel]:
         """The provider of a model, and the model. Loading a provider's library can take seconds, any thread may.
 

@@ -1,30 +1,31 @@
 """`POST /video/generate` and `POST /video/extend`: one door to hosted providers and to this server's own models."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 
 from frontend.errors import VideoNotFound
+from frontend.generation import Generation
 from frontend.http.body import read_json
-from frontend.http.disconnect import until_disconnected
 from frontend.http.documented_errors import SERVICE_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
-from frontend.http.request_identity import RequestIdentity, identity_of
+from frontend.http.request_identity import identity_of
 from frontend.http.validation_message import field_of, message_of
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job
 from frontend.links import links_for
 from frontend.media.reference_image import ReferenceImage
 from frontend.plan import check_unknown_fields
+from frontend.report import base64_of
 from frontend.schemas.video_service import VideoServiceRequest, VideoServiceResponse
 from frontend.services import Services, ServicesDep
-from frontend.submission import ended, submit_once
 from frontend.video_files import check_completed
-from frontend.video_service.answer import answer_of, data_uris
+from frontend.video_service.answer import answer_of
 from frontend.video_service.hosted_plan import size_of_start
+from frontend.video_service.wishes import named
 from frontend.visible_jobs import visible_job
 from protocol.errors import InvalidRequest
 
@@ -51,16 +52,16 @@ async def generate(request: Request, services: ServicesDep) -> VideoServiceRespo
 
     async def plan() -> JobSpec:
         check_unknown_fields(body, refuse=services.settings.unknown_fields == "refuse")
+        make = await services.video_service.planner(body)
         if body.input_image_url is None:
-            return await services.video_service.plan(body, None)
+            return make(None)
         async with services.image_fetcher.fetched(body.input_image_url, _IMAGE) as file:
             image = await asyncio.to_thread(ReferenceImage.open, file, services.settings.max_image_pixels, _IMAGE)
-            spec = await services.video_service.plan(body, image)
+            spec = make(image)
             return spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
 
     identity = await asyncio.to_thread(identity_of, request, body)  # megabytes, where there is an image
-    finished = await until_disconnected(request, _finish(services, identity, plan))
-    return await _answer(request, services, body, finished)
+    return await Generation(request, services, identity, plan, partial(_answer, request, services, body)).answer()
 
 
 @router.post(
@@ -75,7 +76,7 @@ async def extend(request: Request, services: ServicesDep) -> VideoServiceRespons
     body = await _read(request)
     video_id = body.settings.video.video_id or body.settings.video_id
     if video_id is None:
-        raise InvalidRequest("is required: the video that goes on", "settings.video.video_id")
+        raise InvalidRequest("is required: the video that goes on", named("video_id"))
     original = await _original(request, services, video_id)
 
     async def plan() -> JobSpec:
@@ -88,8 +89,8 @@ async def extend(request: Request, services: ServicesDep) -> VideoServiceRespons
         return spec.starting_from(await services.files.last_frame(original))
 
     identity = identity_of(request, body)
-    finished = await until_disconnected(request, _finish(services, identity, plan))
-    return await _answer(request, services, body, finished, source_video_id=video_id)
+    answer = partial(_answer, request, services, body, source_video_id=video_id)
+    return await Generation(request, services, identity, plan, answer).answer()
 
 
 async def _read(request: Request) -> VideoServiceRequest:
@@ -101,10 +102,6 @@ async def _read(request: Request) -> VideoServiceRequest:
         raise InvalidRequest(message.removeprefix(f"{field} "), field) from None
 
 
-async def _finish(services: Services, identity: RequestIdentity, plan: Callable[[], Awaitable[JobSpec]]) -> FinishedJob:
-    return await ended(services, await submit_once(services, identity, plan), identity)
-
-
 async def _answer(
     request: Request,
     services: Services,
@@ -113,7 +110,7 @@ async def _answer(
     source_video_id: str | None = None,
 ) -> VideoServiceResponse:
     if not body.save_to_db:
-        urls = await asyncio.to_thread(data_uris, finished)
+        urls = [f"data:video/mp4;base64,{text}" for text in await base64_of(finished)]
     elif services.assets is not None:
         urls = await services.assets.keep(finished, body.customer_id)
     else:

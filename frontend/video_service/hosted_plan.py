@@ -11,7 +11,7 @@ from frontend.media.reference_image import ReferenceImage
 from frontend.plan import exact_fps
 from frontend.providers.hosted_model import PORTRAIT, HostedModel
 from frontend.providers.request import FittedRequest, InputImage, VideoRequest, fit
-from frontend.schemas.video_service import VideoServiceRequest
+from frontend.schemas.video_service import VideoSettings
 from frontend.video_service.wishes import check_strict, named, untaken
 from protocol.errors import InvalidRequest
 
@@ -25,7 +25,11 @@ _LARGEST_IMAGE_SIDE = 2048
 
 
 def plan_hosted(
-    body: VideoServiceRequest, model: HostedModel, image: ReferenceImage | None, source: str | None = None
+    prompt: str,
+    settings: VideoSettings,
+    model: HostedModel,
+    image: ReferenceImage | None = None,
+    source: str | None = None,
 ) -> JobSpec:
     """The job; it does not have the image yet.
 
@@ -36,10 +40,9 @@ def plan_hosted(
         InvalidRequest: names the field.
         NotImplementedHere: the model extends no videos.
     """
-    settings = body.settings.video
     if source is not None and not model.can("video-extension"):
         raise NotImplementedHere(f"{model.id} extends no videos", named("model"))
-    fitted = _fitted(body, model, image, source)
+    fitted = _fitted(prompt, settings, model, image, source)
     changes = [_in_clients_words(change) for change in fitted.changes]
     changes += untaken(settings, model.id, "fps")
     check_strict(settings, changes)
@@ -69,11 +72,10 @@ def size_of_start(spec: JobSpec, image: ReferenceImage) -> tuple[int, int]:
 
 
 def _fitted(
-    body: VideoServiceRequest, model: HostedModel, image: ReferenceImage | None, source: str | None
+    prompt: str, settings: VideoSettings, model: HostedModel, image: ReferenceImage | None, source: str | None
 ) -> FittedRequest:
-    settings = body.settings.video
     wanted = VideoRequest(
-        prompt=body.prompt,
+        prompt=prompt,
         duration=settings.duration_seconds,
         resolution=settings.resolution,
         aspect_ratio=settings.aspect_ratio or _default_ratio(model, is_from_text=image is None and source is None),

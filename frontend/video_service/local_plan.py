@@ -8,7 +8,7 @@ from frontend.jobs.state import Job
 from frontend.media.reference_image import ReferenceImage
 from frontend.plan import exact_fps, frames_in, plan_extension, plan_video
 from frontend.providers.request import SHORT_SIDES, ratio_of
-from frontend.schemas.video_service import VideoServiceRequest, VideoSettings
+from frontend.schemas.video_service import VideoSettings
 from frontend.schemas.videos import ExtendRequest, VideoCreateRequest
 from frontend.video_service.wishes import check_strict, named, untaken
 from protocol.errors import InvalidRequest
@@ -18,15 +18,14 @@ _MENTIONED_DISTORTION = 0.05
 """of an aspect ratio, that the sides' rounding brings about"""
 
 
-def plan_local(body: VideoServiceRequest, card: ModelCard, image: ReferenceImage | None) -> JobSpec:
+def plan_local(prompt: str, settings: VideoSettings, card: ModelCard, image: ReferenceImage | None) -> JobSpec:
     """The job; it does not have the image yet. Raises InvalidRequest: names the field."""
-    settings = body.settings.video
     changes: list[str] = []
     fps = settings.fps or card.defaults.fps or 1.0
     frames = _frames(settings.duration_seconds, card, fps, changes)
     width, height = _size(settings, card, frames or card.defaults.num_frames or 1, changes)
     wanted = {
-        "prompt": body.prompt,
+        "prompt": prompt,
         "num_frames": frames,
         "width": width,
         "height": height,
@@ -39,17 +38,16 @@ def plan_local(body: VideoServiceRequest, card: ModelCard, image: ReferenceImage
     return _with_changes(plan_video(request, card, time.time(), image), settings, changes)
 
 
-def plan_local_extension(body: VideoServiceRequest, original: Job, card: ModelCard) -> JobSpec:
+def plan_local_extension(prompt: str, settings: VideoSettings, original: Job, card: ModelCard) -> JobSpec:
     """The job of the video and what comes after it; the last frame, from which it goes on, is missing.
 
     Raises:
         InvalidRequest: names the field.
     """
-    settings = body.settings.video
     changes: list[str] = []
     fps = float(original.fps)
     frames = _frames(settings.duration_seconds, card, fps, changes) or card.defaults.num_frames or 1
-    request = ExtendRequest(prompt=body.prompt, seconds=(frames - 1) / fps)
+    request = ExtendRequest(prompt=prompt, seconds=(frames - 1) / fps)
     spec = plan_extension(original, request, card, time.time(), detached=False)
     return _with_changes(spec, settings, changes)
 

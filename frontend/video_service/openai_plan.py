@@ -9,7 +9,7 @@ from frontend.plan import collect
 from frontend.providers.hosted_model import HostedModel
 from frontend.providers.request import SHORT_SIDES
 from frontend.schemas.video_fields import VideoRequest
-from frontend.schemas.video_service import VideoServiceRequest
+from frontend.schemas.video_service import VideoSettings
 from frontend.video_service.hosted_plan import plan_hosted
 from protocol.errors import InvalidRequest
 
@@ -30,18 +30,14 @@ def plan_hosted_video(request: VideoRequest, model: HostedModel, image: Referenc
     if "num_frames" in values:
         raise InvalidRequest(f"{model.id} takes seconds", options.sources["num_frames"])
     wanted: dict[str, Any] = {
-        "model": model.id,
         "duration_seconds": values.get("seconds"),
         "number_of_videos": request.n,
         "negative_prompt": values.get("negative_prompt"),
         "seed": values.get("seed"),
         **_shape(values),
     }
-    body = VideoServiceRequest.model_validate(
-        {"prompt": request.prompt, "customer_id": 1, "settings": {"video": wanted}}
-    )
     try:
-        spec = plan_hosted(body, model, image)
+        spec = plan_hosted(request.prompt, VideoSettings.model_validate(wanted), model, image)
     except InvalidRequest as error:
         field = (error.field or "").removeprefix("settings.video.")
         raise InvalidRequest(error.message, _FIELDS.get(error.field or "", field or None)) from None

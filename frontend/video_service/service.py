@@ -1,6 +1,8 @@
 """Chooses who makes a video: a hosted provider, or a model of this server."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from frontend.errors import NotImplementedHere
 from frontend.jobs.spec import JobSpec
@@ -17,6 +19,7 @@ from frontend.video_service.wishes import named
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard, Task
 
+Planner = Callable[[ReferenceImage | None], JobSpec]
 LOCAL = "local"
 _DEFAULT_MODEL = "veo-3.1-fast"
 _DEFAULT_EXTENSION_MODEL = "kling-v1"
@@ -31,21 +34,21 @@ class VideoService:
     catalog: ModelCatalog
     registry: Registry
 
-    async def plan(self, body: VideoServiceRequest, image: ReferenceImage | None) -> JobSpec:
-        """The job of a video; it does not have the image yet.
+    async def planner(self, body: VideoServiceRequest) -> Planner:
+        """What makes the job of a video, of the image that it starts from; the job does not have it yet.
 
         Raises:
-            InvalidRequest: names the field, and what is allowed.
+            InvalidRequest: names the field, and what is allowed; the planner, too.
             ProviderNotConfigured: no key is set for the model's provider.
             ModelNotFound, ModelNotReady, EngineUnavailable: of a model of this server.
         """
-        name = body.settings.video.model
-        hosted = self._hosted(name)
+        settings = body.settings.video
+        hosted = self._hosted(settings.model)
         if hosted is not None:
-            return plan_hosted(body, hosted, image)
-        task: Task = "text-to-video" if image is None else "image-to-video"
-        card = await self.catalog.choose(None if name == LOCAL else name, task, named("model"))
-        return plan_local(body, card, image)
+            return partial(plan_hosted, body.prompt, settings, hosted)
+        task: Task = "text-to-video" if body.input_image_url is None else "image-to-video"
+        name = None if settings.model == LOCAL else settings.model
+        return partial(plan_local, body.prompt, settings, await self.catalog.choose(name, task, named("model")))
 
     async def plan_extension(self, body: VideoServiceRequest, video_id: str, original: Job | None) -> JobSpec:
         """The job of a video that goes on; where a model of this server makes it, the last frame is missing.
@@ -54,25 +57,26 @@ class VideoService:
             original: the video, where it is one of this server's.
 
         Raises:
-            NotImplementedHere: nothing here can make it longer. Otherwise as `plan`.
+            NotImplementedHere: nothing here can make it longer. Otherwise as `planner`.
         """
-        name = body.settings.video.model
+        prompt, settings = body.prompt, body.settings.video
+        name = settings.model
         if original is None:
             hosted = self._hosted(name or _DEFAULT_EXTENSION_MODEL)
             if hosted is None:
-                raise InvalidRequest("is no video of this server, and its own models extend no others", "video_id")
-            return plan_hosted(body, hosted, None, source=video_id)
+                raise InvalidRequest(
+                    "is no video of this server, and its own models extend no others", named("video_id")
+                )
+            return plan_hosted(prompt, settings, hosted, source=video_id)
         source = _source_of(original)
         hosted = None if source is None else self._hosted(name or original.spec.model)
         if hosted is not None and (name is not None or hosted.can("video-extension")):
-            return plan_hosted(body, hosted, None, source=source)
-        return plan_local_extension(body, original, await self._model_that_goes_on(name, original))
+            return plan_hosted(prompt, settings, hosted, source=source)
+        return plan_local_extension(prompt, settings, original, await self._model_that_goes_on(name, original))
 
     def hosted(self, name: str | None) -> HostedModel | None:
         """The model of a provider that there is a key for; None for a model of this server, and for none at all."""
-        if name is None or not any(_is_of(name, model) for model in self.registry.models()):
-            return None
-        return self._hosted(name)
+        return None if name is None or self.catalog.is_alias(name) else self.registry.usable(name)
 
     async def _model_that_goes_on(self, name: str | None, original: Job) -> ModelCard:
         """The one of that name, or the video's own where it starts from images, or the first that does."""
@@ -105,10 +109,6 @@ class VideoService:
             return self.registry.model(None if name.lower() in _PROVIDERS else name, provider)
         except (InvalidRequest, ProviderNotConfigured) as error:
             raise type(error)(error.message, named("model")) from None
-
-
-def _is_of(name: str, model: HostedModel) -> bool:
-    return name.lower() in (model.id, *model.aliases)
 
 
 def _source_of(original: Job) -> str | None:

@@ -14,6 +14,7 @@ from frontend.http.logging import configure_logging
 from frontend.http.server import Server
 from frontend.settings import Settings
 from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.media.image_server import Certificates, ImageServer, serving
 from tests.frontend.scripted_triton import Scripted
 from tests.waiting import SECONDS, wait_until
 
@@ -107,3 +108,15 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scripted]:
         yield scripted
     finally:
         scripted.server.kill()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+async def image_server(certificates: Certificates) -> AsyncIterator[ImageServer]:
+    """Of images, over HTTPS."""
+    async with serving(certificates.server()) as server:
+        yield server

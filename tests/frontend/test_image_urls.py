@@ -1,7 +1,6 @@
 """`POST /v1/videos` with an image that is behind a URL."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
@@ -18,7 +17,6 @@ from tests.frontend.media.image_server import (
     ADDRESS,
     Certificates,
     ImageServer,
-    serving,
     stands_for_public,
 )
 from tests.frontend.test_video_request import error_of, only_job
@@ -32,17 +30,6 @@ FIELD = "input_reference.image_url"
 @pytest.fixture
 def generator() -> FakeGenerator:
     return FakeGenerator([model_card(), image_to_video_card()])
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-async def server(certificates: Certificates) -> AsyncIterator[ImageServer]:
-    async with serving(certificates.server()) as server:
-        yield server
 
 
 @pytest.fixture
@@ -62,31 +49,31 @@ async def create(client: httpx.AsyncClient, url: str, **headers: str) -> httpx.R
 
 
 async def test_the_video_starts_from_the_image(
-    client: httpx.AsyncClient, generator: FakeGenerator, server: ImageServer
+    client: httpx.AsyncClient, generator: FakeGenerator, image_server: ImageServer
 ) -> None:
-    response = await create(client, server.file_at("/a", image_file()))
+    response = await create(client, image_server.file_at("/a", image_file()))
     assert (response.status_code, response.json()["size"]) == (200, "64x48")
     assert only_job(generator).image[0, 0].tolist() == [255, 0, 0]
 
 
 async def test_a_form_names_it_likewise(
-    client: httpx.AsyncClient, generator: FakeGenerator, server: ImageServer
+    client: httpx.AsyncClient, generator: FakeGenerator, image_server: ImageServer
 ) -> None:
-    fields = {"prompt": "x", "input_reference[image_url]": server.file_at("/a", image_file())}
+    fields = {"prompt": "x", "input_reference[image_url]": image_server.file_at("/a", image_file())}
     assert (await client.post(URL, data=fields)).status_code == 200
     assert only_job(generator).image.shape == (48, 64, 3)
 
 
 async def test_a_create_that_is_sent_again_fetches_nothing(
-    client: httpx.AsyncClient, generator: FakeGenerator, server: ImageServer
+    client: httpx.AsyncClient, generator: FakeGenerator, image_server: ImageServer
 ) -> None:
-    url = server.file_at("/a", image_file())
+    url = image_server.file_at("/a", image_file())
     first, again = [await create(client, url, **{"Idempotency-Key": "a"}) for _ in range(2)]
     assert first.json()["id"] == again.json()["id"]
-    assert (len(server.heads), len(generator.jobs)) == (1, 1)
+    assert (len(image_server.heads), len(generator.jobs)) == (1, 1)
     other = await create(client, url + "?other", **{"Idempotency-Key": "a"})
     assert (other.status_code, error_of(other)["code"]) == (422, "idempotency_key_reused")
-    assert len(server.heads) == 1
+    assert len(image_server.heads) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,9 +90,14 @@ async def test_a_create_that_is_sent_again_fetches_nothing(
     ids=range(3),
 )
 async def test_a_bad_one_is_400_and_there_is_no_job(
-    client: httpx.AsyncClient, generator: FakeGenerator, server: ImageServer, answer: bytes, field: str, message: str
+    client: httpx.AsyncClient,
+    generator: FakeGenerator,
+    image_server: ImageServer,
+    answer: bytes,
+    field: str,
+    message: str,
 ) -> None:
-    response = await create(client, server.bytes_at("/a", answer) + "?signature=SECRET")
+    response = await create(client, image_server.bytes_at("/a", answer) + "?signature=SECRET")
     error = error_of(response)
     assert (response.status_code, error["code"], error["param"]) == (400, "invalid_image", field)
     assert error["message"] == f"{field}: {message}"
@@ -113,25 +105,27 @@ async def test_a_bad_one_is_400_and_there_is_no_job(
     assert generator.jobs == {}
 
 
-async def test_nothing_is_fetched_for_a_model_that_is_not_there(client: httpx.AsyncClient, server: ImageServer) -> None:
-    body = {"prompt": "x", "model": "other", "input_reference": {"image_url": server.file_at("/a", image_file())}}
+async def test_nothing_is_fetched_for_a_model_that_is_not_there(
+    client: httpx.AsyncClient, image_server: ImageServer
+) -> None:
+    body = {"prompt": "x", "model": "other", "input_reference": {"image_url": image_server.file_at("/a", image_file())}}
     assert (await client.post(URL, json=body)).status_code == 404
-    assert server.heads == []
+    assert image_server.heads == []
 
 
 async def test_a_client_that_leaves_stops_the_fetch(
-    serve: Serve, app: FastAPI, generator: FakeGenerator, server: ImageServer
+    serve: Serve, app: FastAPI, generator: FakeGenerator, image_server: ImageServer
 ) -> None:
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    image_url = server.answer_at("/a", silent)
+    image_url = image_server.answer_at("/a", silent)
     with serve(app) as url:
         async with httpx.AsyncClient(base_url=url) as client:
             asking = asyncio.create_task(create(client, image_url))
-            await until(lambda: len(server.heads) == 1)
+            await until(lambda: len(image_server.heads) == 1)
             asking.cancel()
-            await until(lambda: server.ended == 1)
+            await until(lambda: image_server.ended == 1)
     assert generator.jobs == {}
 
 
@@ -143,12 +137,12 @@ async def test_a_client_that_leaves_stops_the_fetch(
     ],
 )
 async def test_the_settings_say_what_is_fetched(
-    generator: FakeGenerator, server: ImageServer, monkeypatch: pytest.MonkeyPatch, fetch_urls: str, message: str
+    generator: FakeGenerator, image_server: ImageServer, monkeypatch: pytest.MonkeyPatch, fetch_urls: str, message: str
 ) -> None:
     """By the rules that a server really has."""
     monkeypatch.setenv("TRITONREEL_FETCH_URLS", fetch_urls)
-    server.file_at("/a", image_file())
+    image_server.file_at("/a", image_file())
     async with client_of(create_app(Settings(triton_metrics_url=NOWHERE), generator)) as client:
-        response = await create(client, server.url("/a?SECRET", "localhost"))
+        response = await create(client, image_server.url("/a?SECRET", "localhost"))
     assert (response.status_code, error_of(response)["message"]) == (400, message)
-    assert server.ended == 0
+    assert image_server.ended == 0

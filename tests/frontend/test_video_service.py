@@ -171,6 +171,11 @@ async def test_what_is_not_offered_becomes_the_nearest_or_is_refused(
     assert sum(len(jobs.taken) for jobs in stage.jobs.values()) == submitted
 
 
+async def test_what_was_turned_off_is_told(client: httpx.AsyncClient) -> None:
+    data = await made(client, model="ltx-2-pro", generate_audio=False)
+    assert data["settings"]["generate_audio"] is False
+
+
 async def test_several_videos_are_paid_for_and_returned(client: httpx.AsyncClient, stage: Stage) -> None:
     data = await made(client, model="hunyuan-video-1.5", number_of_videos=3, seed=5, resolution="480p")
     assert len(data["video_urls"]) == 3
@@ -263,6 +268,11 @@ async def test_what_cannot_be_done_is_a_400_before_anything_is_paid(
     if param is not None:
         assert error_of(response)["param"] == param
     assert not any(jobs.taken for jobs in stage.jobs.values())
+
+
+async def test_the_model_is_chosen_before_an_image_is_fetched(lone: httpx.AsyncClient) -> None:
+    response = await post(lone, image="https://images.test/a.png", model="dall-e")
+    assert (response.status_code, error_of(response)["code"]) == (404, "model_not_found")
 
 
 async def test_a_model_that_nobody_has(lone: httpx.AsyncClient) -> None:

@@ -5,7 +5,6 @@ import gzip
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -30,17 +29,6 @@ from tests.waiting import SECONDS, until
 PNG = file_of(photo(40, 30))
 MAX_BYTES = 100_000
 FETCHED = "the image cannot be fetched: "
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-async def server(certificates: Certificates) -> AsyncIterator[ImageServer]:
-    async with serving(certificates.server()) as server:
-        yield server
 
 
 def network_of(*answers: list[str]) -> PublicNetwork:
@@ -76,51 +64,55 @@ async def refusal(fetcher: ImageFetcher, url: str) -> str:
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP"])
-async def test_the_file_is_what_the_url_answers(fetcher: ImageFetcher, server: ImageServer, format_name: str) -> None:
+async def test_the_file_is_what_the_url_answers(
+    fetcher: ImageFetcher, image_server: ImageServer, format_name: str
+) -> None:
     file = file_of(photo(40, 30), format_name)
-    assert await fetch(fetcher, server.file_at("/a", file, "Content-Type: text/plain")) == file
+    assert await fetch(fetcher, image_server.file_at("/a", file, "Content-Type: text/plain")) == file
 
 
-async def test_the_request_says_only_what_it_must(fetcher: ImageFetcher, server: ImageServer) -> None:
-    server.file_at("/a%20b", PNG)
-    await fetch(fetcher, server.url("/a b?signature=1%2F2#part"))
-    request, *headers = server.heads[0].decode().strip().split("\r\n")
+async def test_the_request_says_only_what_it_must(fetcher: ImageFetcher, image_server: ImageServer) -> None:
+    image_server.file_at("/a%20b", PNG)
+    await fetch(fetcher, image_server.url("/a b?signature=1%2F2#part"))
+    request, *headers = image_server.heads[0].decode().strip().split("\r\n")
     assert request == "GET /a%20b?signature=1%2F2 HTTP/1.1"
     assert sorted(headers) == [
         "Accept-Encoding: identity",
         "Accept: image/png, image/jpeg, image/webp",
         "Connection: close",
-        f"Host: {NAME}:{server.port}",
+        f"Host: {NAME}:{image_server.port}",
         "User-Agent: Tritonreel",
     ]
 
 
 async def test_neither_cookies_nor_proxies_are_used(
-    fetcher: ImageFetcher, server: ImageServer, monkeypatch: pytest.MonkeyPatch
+    fetcher: ImageFetcher, image_server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", "/nonexistent")
-    url = server.file_at("/a", PNG, "Set-Cookie: a=b; Domain=images.test")
+    url = image_server.file_at("/a", PNG, "Set-Cookie: a=b; Domain=images.test")
     assert [await fetch(fetcher, url), await fetch(fetcher, url)] == [PNG, PNG]
-    assert [b"cookie" in head.lower() for head in server.heads] == [False, False]
+    assert [b"cookie" in head.lower() for head in image_server.heads] == [False, False]
 
 
-async def test_a_body_may_come_in_chunks_or_end_with_the_connection(fetcher: ImageFetcher, server: ImageServer) -> None:
+async def test_a_body_may_come_in_chunks_or_end_with_the_connection(
+    fetcher: ImageFetcher, image_server: ImageServer
+) -> None:
     chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (PNG[:1], PNG[1:20], PNG[20:]))
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
-    assert await fetch(fetcher, server.bytes_at("/a", chunked)) == PNG
-    assert await fetch(fetcher, server.bytes_at("/b", b"HTTP/1.0 200 OK\r\n\r\n" + PNG)) == PNG
+    assert await fetch(fetcher, image_server.bytes_at("/a", chunked)) == PNG
+    assert await fetch(fetcher, image_server.bytes_at("/b", b"HTTP/1.0 200 OK\r\n\r\n" + PNG)) == PNG
 
 
-async def test_a_few_interim_answers_may_come_before(fetcher: ImageFetcher, server: ImageServer) -> None:
+async def test_a_few_interim_answers_may_come_before(fetcher: ImageFetcher, image_server: ImageServer) -> None:
     answer = b"HTTP/1.1 103 Early\r\n\r\n" * 3 + b"HTTP/1.1 200 OK\r\n\r\n" + PNG
-    assert await fetch(fetcher, server.bytes_at("/a", answer)) == PNG
+    assert await fetch(fetcher, image_server.bytes_at("/a", answer)) == PNG
 
 
-async def test_the_host_may_be_an_address(fetcher: ImageFetcher, server: ImageServer) -> None:
-    server.file_at("/a", PNG)
-    assert await fetch(fetcher, server.url("/a", ADDRESS)) == PNG
+async def test_the_host_may_be_an_address(fetcher: ImageFetcher, image_server: ImageServer) -> None:
+    image_server.file_at("/a", PNG)
+    assert await fetch(fetcher, image_server.url("/a", ADDRESS)) == PNG
 
 
 async def test_data_uris_need_no_network(certificates: Certificates) -> None:
@@ -175,11 +167,11 @@ async def test_only_plain_https_urls_are_fetched(fetcher: ImageFetcher, url: str
 
 
 async def test_http_is_for_servers_that_are_set_to_it(certificates: Certificates) -> None:
-    async with serving() as server:
-        url = server.file_at("/a", PNG)
+    async with serving() as image_server:
+        url = image_server.file_at("/a", PNG)
         assert await fetch(fetcher_with(certificates.client(), "https", "http"), url) == PNG
         assert "begins with https://" in await refusal(fetcher_with(certificates.client()), url)
-    assert server.ended == 1
+    assert image_server.ended == 1
 
 
 @pytest.mark.parametrize(
@@ -207,31 +199,33 @@ async def test_what_is_not_public_is_not_told_from_what_is_not_found(certificate
 # Redirects
 
 
-async def test_redirects_are_followed(fetcher: ImageFetcher, server: ImageServer) -> None:
-    server.file_at("/end", PNG)
+async def test_redirects_are_followed(fetcher: ImageFetcher, image_server: ImageServer) -> None:
+    image_server.file_at("/end", PNG)
     for hop, status in enumerate((301, 302, 303, 307, 308)):
-        server.redirect_at(f"/{hop}", f"/{hop + 1}" if hop < 4 else server.url("/end", "other.images.test"), status)
+        image_server.redirect_at(
+            f"/{hop}", f"/{hop + 1}" if hop < 4 else image_server.url("/end", "other.images.test"), status
+        )
     with pytest.raises(InvalidImage, match=r"the URL that images\.test redirects to has a certificate"):
-        await fetch(fetcher, server.url("/0"))
-    server.redirect_at("/4", "//" + server.url("/end").partition("//")[2])
-    assert await fetch(fetcher, server.url("/0")) == PNG
+        await fetch(fetcher, image_server.url("/0"))
+    image_server.redirect_at("/4", "//" + image_server.url("/end").partition("//")[2])
+    assert await fetch(fetcher, image_server.url("/0")) == PNG
 
 
-async def test_more_than_five_are_not(fetcher: ImageFetcher, server: ImageServer) -> None:
-    url = server.redirect_at("/a", "/a?SECRET")
+async def test_more_than_five_are_not(fetcher: ImageFetcher, image_server: ImageServer) -> None:
+    url = image_server.redirect_at("/a", "/a?SECRET")
     assert await refusal(fetcher, url) == f"{FETCHED}{NAME} redirects more than 5 times"
-    assert len(server.heads) == 6
+    assert len(image_server.heads) == 6
 
 
-async def test_each_is_resolved_and_checked_again(certificates: Certificates, server: ImageServer) -> None:
+async def test_each_is_resolved_and_checked_again(certificates: Certificates, image_server: ImageServer) -> None:
     """The name is the server's at first, and that of a private one for the redirect."""
-    async with serving(certificates.server(), "127.0.0.1", server.port) as private:
+    async with serving(certificates.server(), "127.0.0.1", image_server.port) as private:
         private.file_at("/b", PNG)
         network = network_of([ADDRESS], ["127.0.0.1"])
         fetcher = fetcher_with(certificates.client(), network=network)
-        url = server.redirect_at("/a", "/b?SECRET")
+        url = image_server.redirect_at("/a", "/b?SECRET")
         assert await refusal(fetcher, url) == f"{FETCHED}the URL that {NAME} redirects to has no public address"
-    assert (len(server.heads), private.ended) == (1, 0)
+    assert (len(image_server.heads), private.ended) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -249,18 +243,18 @@ async def test_each_is_resolved_and_checked_again(certificates: Certificates, se
 )
 @pytest.mark.parametrize("schemes", [("https",), ("https", "http")])
 async def test_one_that_leads_off_https_is_not_followed(
-    certificates: Certificates, server: ImageServer, location: str, schemes: tuple[str, ...]
+    certificates: Certificates, image_server: ImageServer, location: str, schemes: tuple[str, ...]
 ) -> None:
-    url = server.redirect_at("/a", location)
+    url = image_server.redirect_at("/a", location)
     fetcher = fetcher_with(certificates.client(), *schemes)
     assert await refusal(fetcher, url) == f"{FETCHED}the URL that {NAME} redirects to is not one that is fetched"
-    assert len(server.heads) == 1
+    assert len(image_server.heads) == 1
 
 
-async def test_one_may_lead_to_https(certificates: Certificates, server: ImageServer) -> None:
-    server.file_at("/b", PNG)
+async def test_one_may_lead_to_https(certificates: Certificates, image_server: ImageServer) -> None:
+    image_server.file_at("/b", PNG)
     async with serving() as plain:
-        url = plain.redirect_at("/a", server.url("/b"))
+        url = plain.redirect_at("/a", image_server.url("/b"))
         assert await fetch(fetcher_with(certificates.client(), "https", "http"), url) == PNG
 
 
@@ -310,9 +304,9 @@ BOMB = gzip.compress(bytes(10_000_000))
     ids=range(24),
 )
 async def test_another_answer_is_refused(
-    fetcher: ImageFetcher, server: ImageServer, answer: bytes, message: str
+    fetcher: ImageFetcher, image_server: ImageServer, answer: bytes, message: str
 ) -> None:
-    assert (await refusal(fetcher, server.bytes_at("/a", answer) + "?SECRET")).startswith(message)
+    assert (await refusal(fetcher, image_server.bytes_at("/a", answer) + "?SECRET")).startswith(message)
 
 
 def beginning(head: bytes, then: bytes = b"") -> Answer:
@@ -340,11 +334,11 @@ def beginning(head: bytes, then: bytes = b"") -> Answer:
     ],
 )
 async def test_it_does_not_wait_for_what_cannot_change_that(
-    fetcher: ImageFetcher, server: ImageServer, answer: Answer, reason: str
+    fetcher: ImageFetcher, image_server: ImageServer, answer: Answer, reason: str
 ) -> None:
     """None of these answers ever ends."""
-    assert reason in await refusal(fetcher, server.answer_at("/a", answer))
-    await until(lambda: server.ended == 1)
+    assert reason in await refusal(fetcher, image_server.answer_at("/a", answer))
+    await until(lambda: image_server.ended == 1)
 
 
 @pytest.mark.parametrize(
@@ -352,13 +346,13 @@ async def test_it_does_not_wait_for_what_cannot_change_that(
     [beginning(b""), beginning(OK + b"\r\n"), beginning(OK, b"a: b\r\n"), beginning(OK + b"\r\n" + PNG, b"a")],
     ids=["silent", "no body", "headers drop by drop", "body drop by drop"],
 )
-async def test_one_time_is_for_all_of_it(certificates: Certificates, server: ImageServer, answer: Answer) -> None:
+async def test_one_time_is_for_all_of_it(certificates: Certificates, image_server: ImageServer, answer: Answer) -> None:
     fetcher = fetcher_with(certificates.client(), seconds=0.5)
-    server.answer_at("/b", answer)
+    image_server.answer_at("/b", answer)
     reason = f"the URL that {NAME} redirects to did not send it within 0.5 seconds"
-    message = await refusal(fetcher, server.redirect_at("/a", "/b?SECRET"))
+    message = await refusal(fetcher, image_server.redirect_at("/a", "/b?SECRET"))
     assert message in (FETCHED + reason, f"{FETCHED}{NAME} did not send it within 0.5 seconds")
-    await until(lambda: server.ended == len(server.heads))
+    await until(lambda: image_server.ended == len(image_server.heads))
 
 
 # TLS
@@ -370,16 +364,16 @@ async def test_one_time_is_for_all_of_it(certificates: Certificates, server: Ima
 async def test_the_certificate_must_be_the_hosts(
     certificates: Certificates, fetcher: ImageFetcher, name: str, days: int, reason: str
 ) -> None:
-    async with serving(certificates.server(name, days)) as server:
-        message = await refusal(fetcher, server.file_at("/a", PNG))
+    async with serving(certificates.server(name, days)) as image_server:
+        message = await refusal(fetcher, image_server.file_at("/a", PNG))
     assert message.startswith(f"{FETCHED}{NAME} has a certificate that is not accepted: {reason}")
-    assert server.heads == []
+    assert image_server.heads == []
 
 
-async def test_nobody_knows_its_authority(server: ImageServer) -> None:
-    message = await refusal(fetcher_with(ssl.create_default_context()), server.file_at("/a", PNG))
+async def test_nobody_knows_its_authority(image_server: ImageServer) -> None:
+    message = await refusal(fetcher_with(ssl.create_default_context()), image_server.file_at("/a", PNG))
     assert message.startswith(f"{FETCHED}{NAME} has a certificate that is not accepted: ")
-    assert server.heads == []
+    assert image_server.heads == []
 
 
 async def test_a_server_without_tls_is_refused(fetcher: ImageFetcher) -> None:
@@ -393,27 +387,30 @@ async def test_a_server_without_tls_is_refused(fetcher: ImageFetcher) -> None:
     assert message == f"{FETCHED}{NAME} does not speak TLS as it should"
 
 
-async def test_what_is_no_tls_any_more_is_refused(fetcher: ImageFetcher, server: ImageServer) -> None:
+async def test_what_is_no_tls_any_more_is_refused(fetcher: ImageFetcher, image_server: ImageServer) -> None:
     async def broken(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OK + b"\r\n" + PNG)
         await writer.drain()
         below = writer.transport.get_extra_info("socket").fileno()
         os.write(below, b"\x17\x03\x03\x00\x20" + bytes(32))
 
-    assert await refusal(fetcher, server.answer_at("/a", broken)) == f"{FETCHED}{NAME} does not speak TLS as it should"
+    assert (
+        await refusal(fetcher, image_server.answer_at("/a", broken))
+        == f"{FETCHED}{NAME} does not speak TLS as it should"
+    )
 
 
 async def test_nobody_listens(fetcher: ImageFetcher) -> None:
-    async with serving() as server:
+    async with serving() as image_server:
         pass
-    assert await refusal(fetcher, f"https://{NAME}:{server.port}/a") == f"{FETCHED}{NAME} cannot be reached"
+    assert await refusal(fetcher, f"https://{NAME}:{image_server.port}/a") == f"{FETCHED}{NAME} cannot be reached"
 
 
 # Many at a time
 
 
-async def test_a_few_are_fetched_or_held_at_once(certificates: Certificates, server: ImageServer) -> None:
-    url = server.file_at("/a", PNG)
+async def test_a_few_are_fetched_or_held_at_once(certificates: Certificates, image_server: ImageServer) -> None:
+    url = image_server.file_at("/a", PNG)
     fetcher, leave = fetcher_with(certificates.client()), asyncio.Event()
     held: list[bytes] = []
 
@@ -424,14 +421,14 @@ async def test_a_few_are_fetched_or_held_at_once(certificates: Certificates, ser
 
     holding = [asyncio.create_task(hold()) for _ in range(20)]
     await until(lambda: len(held) == 8)
-    assert len(server.heads) == 8
+    assert len(image_server.heads) == 8
     leave.set()
     await asyncio.gather(*holding)
     assert held == [PNG] * 20
 
 
-async def test_who_waits_too_long_is_to_come_again(certificates: Certificates, server: ImageServer) -> None:
-    url = server.file_at("/a", PNG)
+async def test_who_waits_too_long_is_to_come_again(certificates: Certificates, image_server: ImageServer) -> None:
+    url = image_server.file_at("/a", PNG)
     fetcher = fetcher_with(certificates.client())
     contexts = [fetcher.fetched(url, "image") for _ in range(8)]
     for context in contexts:
@@ -446,35 +443,37 @@ async def test_who_waits_too_long_is_to_come_again(certificates: Certificates, s
         await context.__aexit__(None, None, None)
 
 
-async def test_a_refused_one_leaves_its_place(fetcher: ImageFetcher, server: ImageServer) -> None:
-    url = server.bytes_at("/a", b"HTTP/1.1 404 Not Found\r\n\r\n")
+async def test_a_refused_one_leaves_its_place(fetcher: ImageFetcher, image_server: ImageServer) -> None:
+    url = image_server.bytes_at("/a", b"HTTP/1.1 404 Not Found\r\n\r\n")
     for _ in range(9):
         await refusal(fetcher, url)
-    assert await fetch(fetcher, server.file_at("/b", PNG)) == PNG
+    assert await fetch(fetcher, image_server.file_at("/b", PNG)) == PNG
 
 
-async def test_cancelling_ends_the_connection_and_leaves_the_place(fetcher: ImageFetcher, server: ImageServer) -> None:
-    url = server.answer_at("/a", beginning(OK + b"\r\n" + PNG))
+async def test_cancelling_ends_the_connection_and_leaves_the_place(
+    fetcher: ImageFetcher, image_server: ImageServer
+) -> None:
+    url = image_server.answer_at("/a", beginning(OK + b"\r\n" + PNG))
     fetching = [asyncio.create_task(fetch(fetcher, url)) for _ in range(8)]
-    await until(lambda: len(server.heads) == 8)
+    await until(lambda: len(image_server.heads) == 8)
     for task in fetching:
         task.cancel()
-    await until(lambda: server.ended == 8)
-    assert await fetch(fetcher, server.file_at("/b", PNG)) == PNG
+    await until(lambda: image_server.ended == 8)
+    assert await fetch(fetcher, image_server.file_at("/b", PNG)) == PNG
 
 
 # Logs
 
 
 async def test_no_signature_of_a_url_reaches_the_log(
-    fetcher: ImageFetcher, server: ImageServer, caplog: pytest.LogCaptureFixture
+    fetcher: ImageFetcher, image_server: ImageServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure_logging("debug", "json")
     logging.getLogger().addHandler(caplog.handler)
-    server.file_at("/b", PNG)
-    await fetch(fetcher, server.redirect_at("/a", "/b?signature=SECRET") + "?signature=SECRET")
+    image_server.file_at("/b", PNG)
+    await fetch(fetcher, image_server.redirect_at("/a", "/b?signature=SECRET") + "?signature=SECRET")
     with pytest.raises(FrontendError):
-        await fetch(fetcher, server.redirect_at("/c", "/c?signature=SECRET"))
+        await fetch(fetcher, image_server.redirect_at("/c", "/c?signature=SECRET"))
     logging.getLogger("control").debug("it is heard")
     assert "it is heard" in caplog.text
     assert "SECRET" not in caplog.text
