@@ -84,7 +84,9 @@ class VideoServiceRequest(Prompt, Fields):
         }
     )
 
-    customer_id: int = Field(gt=0, description="Whose video it is, for the name of its file in S3.", examples=[1])
+    customer_id: int = Field(
+        gt=0, le=2**63 - 1, description="Whose video it is, for the name of its file in S3.", examples=[1]
+    )
     settings: ServiceSettings = ServiceSettings()
     input_image_url: str | None = Field(
         None,

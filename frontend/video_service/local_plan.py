@@ -5,7 +5,7 @@ from math import sqrt
 
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job
-from frontend.media.reference_image import ReferenceImage
+from frontend.media.reference_image import FIELD, ReferenceImage
 from frontend.plan import exact_fps, frames_in, plan_extension, plan_video
 from frontend.providers.request import SHORT_SIDES, ratio_of
 from frontend.schemas.video_service import VideoSettings
@@ -14,6 +14,12 @@ from frontend.video_service.wishes import check_strict, named, untaken
 from protocol.errors import InvalidRequest
 from protocol.model_card import ModelCard
 
+_SETTINGS = {
+    **dict.fromkeys(("num_frames", "seconds"), "duration_seconds"),
+    **dict.fromkeys(("width", "height"), "resolution"),
+    **{"n": "number_of_videos", "video": "video_id", FIELD: "input_image_url"},
+}
+"""fields of OpenAI's form that are called otherwise in the video service"""
 _MENTIONED_DISTORTION = 0.05
 """of an aspect ratio, that the sides' rounding brings about"""
 
@@ -35,7 +41,11 @@ def plan_local(prompt: str, settings: VideoSettings, card: ModelCard, image: Ref
         "n": settings.number_of_videos,
     }
     request = VideoCreateRequest.model_validate(wanted)
-    return _with_changes(plan_video(request, card, time.time(), image), settings, changes)
+    try:
+        spec = plan_video(request, card, time.time(), image)
+    except InvalidRequest as error:
+        raise _in_clients_words(error) from None
+    return _with_changes(spec, settings, changes)
 
 
 def plan_local_extension(prompt: str, settings: VideoSettings, original: Job, card: ModelCard) -> JobSpec:
@@ -48,8 +58,17 @@ def plan_local_extension(prompt: str, settings: VideoSettings, original: Job, ca
     fps = float(original.fps)
     frames = _frames(settings.duration_seconds, card, fps, changes) or card.defaults.num_frames or 1
     request = ExtendRequest(prompt=prompt, seconds=(frames - 1) / fps)
-    spec = plan_extension(original, request, card, time.time(), detached=False)
+    try:
+        spec = plan_extension(original, request, card, time.time(), detached=False)
+    except InvalidRequest as error:
+        raise _in_clients_words(error) from None
     return _with_changes(spec, settings, changes)
+
+
+def _in_clients_words(error: InvalidRequest) -> InvalidRequest:
+    """The same error, naming the setting that the client sent."""
+    field = _SETTINGS.get(error.field or "", error.field)
+    return InvalidRequest(error.message, named(field) if field in VideoSettings.model_fields else field)
 
 
 def _with_changes(spec: JobSpec, settings: VideoSettings, changes: list[str]) -> JobSpec:

@@ -16,7 +16,7 @@ from frontend.schemas.video_service import VideoServiceRequest
 from frontend.video_service.hosted_plan import plan_hosted
 from frontend.video_service.local_plan import plan_local, plan_local_extension
 from frontend.video_service.wishes import named
-from protocol.errors import InvalidRequest
+from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard, Task
 
 Planner = Callable[[ReferenceImage | None], JobSpec]
@@ -47,8 +47,7 @@ class VideoService:
         if hosted is not None:
             return partial(plan_hosted, body.prompt, settings, hosted)
         task: Task = "text-to-video" if body.input_image_url is None else "image-to-video"
-        name = None if settings.model == LOCAL else settings.model
-        return partial(plan_local, body.prompt, settings, await self.catalog.choose(name, task, named("model")))
+        return partial(plan_local, body.prompt, settings, await self._own(settings.model, task))
 
     async def plan_extension(self, body: VideoServiceRequest, video_id: str, original: Job | None) -> JobSpec:
         """The job of a video that goes on; where a model of this server makes it, the last frame is missing.
@@ -62,10 +61,11 @@ class VideoService:
         prompt, settings = body.prompt, body.settings.video
         name = settings.model
         if original is None:
-            hosted = self._hosted(name or _DEFAULT_EXTENSION_MODEL)
+            hosted = self.hosted(_DEFAULT_EXTENSION_MODEL) if name is None else self._hosted(name)
             if hosted is None:
                 raise InvalidRequest(
-                    "is no video of this server, and its own models extend no others", named("video_id")
+                    "is no video of this server, whose own models extend no others; for a provider's name its model",
+                    named("video_id"),
                 )
             return plan_hosted(prompt, settings, hosted, source=video_id)
         source = _source_of(original)
@@ -86,9 +86,17 @@ class VideoService:
         elif self._hosted(name) is not None:
             raise NotImplementedHere(f"{name} did not make the video, and cannot extend it", named("model"))
         try:
-            return await self.catalog.choose(name, "image-to-video", named("model"))
+            return await self._own(name, "image-to-video")
         except InvalidRequest as error:
             raise NotImplementedHere(f"a video goes on from its last frame, and {error.message}") from None
+
+    async def _own(self, name: str | None, task: Task) -> ModelCard:
+        """A model of this server. Raises as `ModelCatalog.choose`."""
+        field = named("model")
+        try:
+            return await self.catalog.choose(None if name == LOCAL else name, task, field)
+        except ModelNotFound as error:
+            raise ModelNotFound(error.message, field) from None
 
     def _hosted(self, name: str | None) -> HostedModel | None:
         """The hosted model of that name; None where one of this server is meant.

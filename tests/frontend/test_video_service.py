@@ -246,6 +246,7 @@ async def test_an_extension_needs_its_video(client: httpx.AsyncClient) -> None:
         ({"prompt": ""}, "prompt"),
         ({"prompt": " "}, "prompt"),
         ({"customer_id": 0}, "customer_id"),
+        ({"customer_id": 10**30}, "customer_id"),
         ({"customer_id": None}, "customer_id"),
         ({"settings": 5}, "settings"),
         ({"settings": {"video": {"duration_seconds": 0}}}, "settings.video.duration_seconds"),
@@ -278,6 +279,11 @@ async def test_the_model_is_chosen_before_an_image_is_fetched(lone: httpx.AsyncC
 async def test_a_model_that_nobody_has(lone: httpx.AsyncClient) -> None:
     unknown = await post(lone, model="dall-e")
     assert (unknown.status_code, error_of(unknown)["code"]) == (404, "model_not_found")
+    assert error_of(unknown)["param"] == "settings.video.model"
+    elsewhere = await post(lone, EXTEND, video_id="somewhere-else")
+    assert (elsewhere.status_code, error_of(elsewhere)["param"]) == (400, "settings.video.video_id")
+    seeds = await post(lone, seed=2**63 - 1, number_of_videos=2)
+    assert (seeds.status_code, error_of(seeds)["param"]) == (400, "settings.video.seed")
     without_key = await post(lone, model="kling")
     assert (without_key.status_code, error_of(without_key)["code"]) == (400, "provider_not_configured")
     assert "KLINGAI_ACCESS_KEY" in error_of(without_key)["message"]
