@@ -63,8 +63,8 @@ class Reaper:
     def ensure_running(self) -> None:
         """Start it again if it was killed itself."""
         if self._process is not None and self._process.poll() is not None:
-            logger.warning("the process that would clean up after this launcher ended; starting it again")
             self.start()
+            logger.warning("the process that would clean up after this launcher ended; it was started again")
 
 
 def main() -> None:

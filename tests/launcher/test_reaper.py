@@ -67,7 +67,7 @@ def test_a_killed_reaper_is_replaced(launch: Launch, repository: Path) -> None:
     launched.wait_for("ready in")
     prefix, before = launched.shm_prefix, reaper_of(launched)
     before.kill()
-    launched.wait_for("the process that would clean up after this launcher ended; starting it again")
+    launched.wait_for("the process that would clean up after this launcher ended; it was started again")
     wait_until(lambda: not before.is_running(), 10, "the old one is reaped")
     descendants = launched.descendants()
     assert reaper_of(launched).pid != before.pid
