@@ -38,6 +38,13 @@ class Generation(Generic[Answer]):
         """When the job is completed. Raises as `submit_once` and `ended`."""
         return await until_disconnected(self.request, self._answer())
 
+    async def answer_within(self, seconds: int) -> Answer | Job:
+        """When the job is completed, or the job as it is after `seconds`; it goes on if the client leaves.
+
+        Raises as `submit_once`, and as `ended` where it fails within that time.
+        """
+        return await until_disconnected(self.request, self._answer_within(seconds))
+
     async def stream(
         self,
         events: Callable[[Answer], Sequence[BaseModel]],
@@ -57,6 +64,16 @@ class Generation(Generic[Answer]):
 
     async def _answer(self) -> Answer:
         return await self.respond(await ended(self.services, await self._submit(), self.identity))
+
+    async def _answer_within(self, seconds: int) -> Answer | Job:
+        async def detached() -> JobSpec:
+            return (await self.plan()).model_copy(update={"detached": True})
+
+        job = await submit_once(self.services, self.identity, detached)
+        job = await self.services.jobs.wait_up_to(job.spec.id, seconds)
+        if not job.state.is_finished:
+            return job
+        return await self.respond(await ended(self.services, job, self.identity))
 
     async def _events(
         self,

@@ -135,5 +135,7 @@ class Settings(BaseSettings):
     max_running_jobs: PositiveInt = 16
     """of this frontend, those that wait in `generate` included; further ones wait in the queue, where keys take turns.
     `generate` runs 8: enough for one to be there when another ends, and for those of several frontends"""
+    max_hosted_jobs: PositiveInt = 64
+    """the same of those that hosted providers make, which wait for them alone"""
     max_waiting_jobs: PositiveInt = 1000
     """in the queue, of all frontends that share it; one more is answered with 429"""

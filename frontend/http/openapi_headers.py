@@ -19,9 +19,15 @@ IDEMPOTENCY = _header(
     "1 to 255 characters, new ones for each create, and the same when it is sent again. With another request they "
     "are answered with 422.",
 )
-PREFER = _header(
-    "Prefer",
+_PREFERENCES = (
     "`respond-async`: answer at once; `wait=N`: after N seconds at the latest. The answer is the video as it is then, "
     "and its job goes on if the client leaves. `Preference-Applied` says what was done. A request without it is "
-    "answered as the server is set (`TRITONREEL_VIDEOS_RESPOND`): when the videos are done, unless that says `async`.",
+    "answered"
 )
+PREFER = _header(
+    "Prefer",
+    f"{_PREFERENCES} as the server is set (`TRITONREEL_VIDEOS_RESPOND`): when the videos are done, unless that says "
+    "`async`.",
+)
+PREFER_WAITING = _header("Prefer", f"{_PREFERENCES} when the videos are done.")
+"""of routes that wait, however the server is set"""

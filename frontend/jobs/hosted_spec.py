@@ -40,6 +40,8 @@ class HostedSpec(BaseModel):
     timeout_seconds: float
     poll_seconds: float | None = None
     """between two polls; the provider's if None"""
+    stops: bool = True
+    """see `HostedModel.stops`"""
 
     @classmethod
     def of(cls, request: FittedRequest, *, timeout_seconds: float, poll_seconds: float | None) -> "HostedSpec":
@@ -55,6 +57,7 @@ class HostedSpec(BaseModel):
             fps=_EXPECTED_FPS,
             timeout_seconds=timeout_seconds,
             poll_seconds=poll_seconds,
+            stops=request.model.stops,
         )
 
     def request(self, model: HostedModel, image: InputImage | None) -> FittedRequest:

@@ -32,10 +32,10 @@ def open_jobs(
         JobsError: they cannot.
     """
     executor = f"{socket.gethostname()[:30]}-{uuid.uuid4().hex[:16]}"  # two that live must not have the same
-    most, lock = settings.max_running_jobs, None
+    most, hosted, lock = settings.max_running_jobs, settings.max_hosted_jobs, None
     if settings.jobs is None:
         store = JobStore(JobTable(None), storage, settings.keep_jobs_seconds, threads=1)
-        worker = JobWorker(runner, store, LocalQueue, executor, most, metrics, is_lone=True)
+        worker = JobWorker(runner, store, LocalQueue, executor, most, hosted, metrics, is_lone=True)
         return JobService(store, worker, metrics, is_stopping=is_stopping)
     from frontend.jobs.dbos_queue import DbosQueue  # most of a second to import, where it is not used
 
@@ -51,6 +51,7 @@ def open_jobs(
         lambda work: DbosQueue(url, executor, calls, work),
         executor,
         most,
+        hosted,
         metrics,
         is_lone=lock is not None,
     )

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
+from frontend.jobs.state import Job
+
 Work = Callable[[str], Awaitable[None]]
 """Runs the job of this id to its end, or raises CancelledError to be called again later"""
 
@@ -46,6 +48,15 @@ class JobQueue(Protocol):
     async def close(self) -> None:
         """After `stop`, and when no call is left that has not ended: leave what has begun to other processes."""
         ...
+
+
+async def enqueue(queue: JobQueue, job: Job) -> None:
+    """Add a job that does not run yet. One of a hosted provider is called here and now, to wait for its place: it needs
+    nothing of this machine that another process could offer, and jobs that do are not to wait behind it."""
+    if job.spec.is_hosted:
+        await queue.begin(job.spec.id)
+    else:
+        await queue.put(job.spec.id, job.turn)
 
 
 class LocalQueue:

@@ -49,6 +49,7 @@ JOBS = Table(
     Column("fence", BigInteger, nullable=False),
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
     Column("submissions", Text),  # JSON, see `Job`
+    Column("hosted", Boolean),  # whether a hosted provider makes it: the others wait for other places
     Index("tritonreel_jobs_created", "created_us", "id"),
     Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
     Index("tritonreel_jobs_status", "status", "created_us"),

@@ -93,7 +93,7 @@ class JobService:
     @property
     def running(self) -> int:
         """Jobs that run here."""
-        return self._worker.places.taken
+        return self._worker.places.taken + self._worker.hosted_places.taken
 
     async def counts(self, owner: str | None = None) -> Counts:
         """Of the jobs that have not ended, in all processes. Raises JobsUnavailable."""
@@ -158,8 +158,8 @@ class JobService:
     async def wait(
         self, job_id: str, *, repeats: int = 0, grace: Callable[[], float] | None = None, stops: bool = True
     ) -> FinishedJob:
-        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping, or another
-        client waits for it.
+        """The job when it is completed. Cancelling this cancels the job, unless the server is stopping, another client
+        waits for it, or it `cannot_stop`.
 
         Args:
             repeats: of the job, as whoever waits has found it, see `Job`.
@@ -288,12 +288,16 @@ class JobService:
             self._waiters.tell(job_id, JobCancelled("the job was cancelled"))
 
     async def _depart(self, job_id: str, repeats: int, grace_seconds: float) -> None:
-        """Cancel a job whose client has left, if nobody else waits for it, nor has come to do so."""
+        """Cancel a job whose client has left, if nobody else waits for it, nor has come to do so.
+
+        One that is paid for and cannot be stopped goes on: its video can be fetched later.
+        """
         await asyncio.sleep(grace_seconds)
         if self._waiters.is_awaited(job_id) or (await self.repeats.latest(job_id) or 0) > repeats:
             return
-        with suppress(JobsUnavailable):
-            await self.cancel(job_id)
+        with suppress(JobsUnavailable, VideoNotFound):
+            if not (await self.get(job_id)).cannot_stop:
+                await self.cancel(job_id)
 
     async def _queue_position(self, job: Job) -> int | None:
         if job.state.status != "queued":

@@ -161,6 +161,12 @@ class Job(BaseModel):
         warned = [warning for output in self.outputs for warning in output.report.warnings]
         return list(dict.fromkeys([*self.spec.warnings, *warned]))
 
+    @property
+    def cannot_stop(self) -> bool:
+        """Whether a hosted provider has been sent what it makes, and charges for, whoever leaves."""
+        made = self.spec.samples[0]
+        return isinstance(made, HostedSpec) and not made.stops and bool(self.submissions)
+
     def with_state(self, state: JobState) -> "Job":
         return self.model_copy(update={"state": state})
 

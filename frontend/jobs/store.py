@@ -18,7 +18,6 @@ from frontend.errors import StorageError
 from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.limits import NO_LIMITS, JobLimits
-from frontend.jobs.places import Turn
 from frontend.jobs.record import RunRecord
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
@@ -106,10 +105,9 @@ class JobStore:
         """See `Spending.since`."""
         return await self._in_thread(lambda: self._table.spending.since(day, owner))
 
-    async def turn(self, job_id: str) -> Turn:
-        """Of a job that waits; the first where there is no such job."""
-        job = await self._persist(lambda: self._table.get(job_id))
-        return (0, 0, job_id) if job is None else (job.turn, round(job.spec.created_at * 1e6), job_id)
+    async def waiting(self, job_id: str) -> Job | None:
+        """A job, without the image that it starts from. Tries until the database answers."""
+        return await self._persist(lambda: self._table.get(job_id))
 
     async def claim(self, job_id: str) -> Claim | None:
         """See `JobTable.claim`; with the image that it starts from.
@@ -296,6 +294,8 @@ class JobStore:
     async def _submit(self, job: Job, submissions: Mapping[int, str]) -> None:
         if not await self._persist(lambda: self._table.submit(job, submissions)):
             raise JobLost
+        if running := self._running.get(job.spec.id):
+            self._running[job.spec.id] = running.model_copy(update={"submissions": dict(submissions)})
 
     async def _standing(self, job: Job) -> Standing:
         found = await self._in_thread(lambda: self._table.get(job.spec.id))

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from frontend.errors import StorageError
-from frontend.jobs.queue import JobQueue
+from frontend.jobs.queue import JobQueue, enqueue
 from frontend.jobs.store import JobStore
 
 SWEEP_SECONDS = 5.0
@@ -86,8 +86,8 @@ class Sweep:
         await self._queue.remove(fallen)
         for job_id in fallen:
             _log.warning("a job had fallen out of the queue", job=job_id)
-            turn, *_ = await self._store.turn(job_id)
-            await self._queue.put(job_id, turn)
+            if job := await self._store.waiting(job_id):
+                await enqueue(self._queue, job)
 
     async def _remove_deleted(self) -> None:
         if self._settled:

@@ -117,12 +117,13 @@ class JobTable:
 
     def _in_turn(self, connection: Connection, job: Job, limits: JobLimits) -> Job:
         turns = turns_of(limits.priority)
-        theirs = and_(_WAITS, JOBS.c.turn.between(turns.start, turns.stop - 1))
+        waiting = and_(_WAITS, _is_hosted(job.spec.is_hosted))
+        theirs = and_(waiting, JOBS.c.turn.between(turns.start, turns.stop - 1))
         up = connection.execute(select(func.min(JOBS.c.turn)).where(theirs)).scalar_one()
         last = connection.execute(select(func.max(JOBS.c.turn)).where(theirs, _is_of(job.owner))).scalar_one()
         turn = next_turn(turns, up, last)
         if job.fence:
-            before = connection.execute(select(JOBS.c.id).where(_WAITS, _turn() <= turn).limit(1)).one_or_none()
+            before = connection.execute(select(JOBS.c.id).where(waiting, _turn() <= turn).limit(1)).one_or_none()
             return job.model_copy(update={"turn": turn, "fence": 0 if before else job.fence})
         return job.model_copy(update={"turn": turn})
 
@@ -133,6 +134,7 @@ class JobTable:
             "owner": job.owner,
             "request_hash": job.request_hash,
             "idempotency": job.idempotency,
+            "hosted": job.spec.is_hosted,
             "kind": job.spec.product.kind,
             "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
             "has_image": job.spec.image is not None,
@@ -297,11 +299,11 @@ class JobTable:
             return _counts(connection, owner)
 
     def queued_before(self, job: Job) -> int:
-        """How many jobs that have not begun either come before this one."""
+        """How many jobs that wait for the same places come before this one."""
         created = round(job.spec.created_at * 1e6)
         older = or_(JOBS.c.created_us < created, and_(JOBS.c.created_us == created, JOBS.c.id < job.spec.id))
         earlier = or_(_turn() < job.turn, and_(_turn() == job.turn, older))
-        statement = select(func.count()).where(JOBS.c.status == "queued", earlier)
+        statement = select(func.count()).where(JOBS.c.status == "queued", _is_hosted(job.spec.is_hosted), earlier)
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
 
@@ -391,6 +393,11 @@ def _is_run_of(job: Job) -> ColumnElement[bool]:
 def _turn() -> ColumnElement[int]:
     """Jobs of an earlier release have none, and come first."""
     return func.coalesce(JOBS.c.turn, 0)
+
+
+def _is_hosted(hosted: bool) -> ColumnElement[bool]:
+    """Jobs of an earlier release do not tell, and count as made here."""
+    return func.coalesce(JOBS.c.hosted, False) == hosted
 
 
 def _is_of(owner: str | None) -> ColumnElement[bool]:

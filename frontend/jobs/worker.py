@@ -15,7 +15,7 @@ from frontend.jobs.accounting import account
 from frontend.jobs.limits import JobLimits
 from frontend.jobs.patience import PatientRunner
 from frontend.jobs.places import Places
-from frontend.jobs.queue import JobQueue, Work
+from frontend.jobs.queue import JobQueue, Work, enqueue
 from frontend.jobs.run import Run, Runner
 from frontend.jobs.state import Job, JobError, JobState
 from frontend.jobs.store import JobStore
@@ -42,6 +42,7 @@ class JobWorker:
         make_queue: the queue that calls its argument for each job.
         executor: name of this process among those that share the queue.
         max_running: jobs that run here at the same time.
+        max_hosted: the same of those that hosted providers make.
         is_lone: whether no other process shares the queue.
     """
 
@@ -52,6 +53,7 @@ class JobWorker:
         make_queue: Callable[[Work], JobQueue],
         executor: str,
         max_running: int,
+        max_hosted: int,
         metrics: Metrics,
         *,
         is_lone: bool,
@@ -61,6 +63,7 @@ class JobWorker:
         self.next_start = asyncio.Event()
         """set when a run begins, for those who listen to a job that waits; each run has another"""
         self.places = Places(max_running)
+        self.hosted_places = Places(max_hosted)
         self.waiters = Waiters()
         """told what each job has come to"""
         self.queue = make_queue(self._work)
@@ -108,21 +111,22 @@ class JobWorker:
         Raises:
             TooManyJobs, QueueFull, SQLAlchemyError, StorageError: see `JobStore.create`.
         """
-        has_place = not self._parking.is_set() and self.places.take()
+        places = self._places_of(job)
+        has_place = not self._parking.is_set() and places.take()
         if has_place:
             job = job.model_copy(update={"fence": 1})
         try:
             kept = await self._store.create(job, limits)
         except BaseException:
             if has_place:
-                self.places.release()
+                places.release()
             raise
         if kept.fence:
             self._begin(kept)
         elif has_place:  # others come first, on their way out of the queue
-            self.places.release()
+            places.release()
         # Nobody waits for the queue: from now on the record is what counts, and the sweep looks after it.
-        entry = asyncio.create_task(self._enter(job.spec.id, kept.turn))
+        entry = asyncio.create_task(self._enter(kept))
         self._entries.add(entry)
         entry.add_done_callback(self._entries.discard)
 
@@ -134,7 +138,7 @@ class JobWorker:
         """Run a new job in the place that was taken for it."""
 
         def end(call: asyncio.Task[None]) -> None:
-            self.places.release()
+            self._places_of(job).release()
             del self._begun[job.spec.id]
             self._calls.discard(call)
 
@@ -143,18 +147,22 @@ class JobWorker:
         self._calls.add(call)
         call.add_done_callback(end)
 
-    async def _enter(self, job_id: str, turn: int) -> None:
+    def _places_of(self, job: Job) -> Places:
+        return self.hosted_places if job.spec.is_hosted else self.places
+
+    async def _enter(self, job: Job) -> None:
         """Put a job into the queue, if it has begun only where it does not end soon."""
+        job_id = job.spec.id
         call = self._begun.get(job_id)
         try:
             if call is None:
-                await self.queue.put(job_id, turn)
+                await enqueue(self.queue, job)
                 return
             await self._ended_or_parked(call)
             if not call.done():
                 await self.queue.begin(job_id)
             elif call.cancelled():
-                await self.queue.put(job_id, turn)
+                await enqueue(self.queue, job)
         except Exception as error:  # of DBOS, or of the database
             _log.warning("a job is kept, and queued by the next sweep", job=job_id, reason=str(error))
 
@@ -179,11 +187,15 @@ class JobWorker:
             if begun := self._begun.get(job_id):
                 await asyncio.shield(begun)
                 return
-            await self.places.acquire(await self._store.turn(job_id))
+            job = await self._store.waiting(job_id)
+            if job is None:
+                return
+            places = self._places_of(job)
+            await places.acquire((job.turn, round(job.spec.created_at * 1e6), job_id))
             try:
                 await self._claim_and_run(job_id)
             finally:
-                self.places.release()
+                places.release()
         finally:
             self._calls.discard(call)
             self._working -= Counter((job_id,))  # which drops what is zero
@@ -227,8 +239,8 @@ class JobWorker:
             await self._charge(job, run)
 
     async def _charge(self, job: Job, run: Run) -> None:
-        """Take note of how long a run was at work for its API key."""
-        if job.owner is not None and run.seconds:
+        """Take note of how long a run was at work here for its API key."""
+        if job.owner is not None and run.seconds and not job.spec.is_hosted:
             self._metrics.key_ran(job.owner, run.seconds)
             await self._store.add_seconds(job.owner, run.seconds)
 

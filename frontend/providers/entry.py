@@ -1,14 +1,16 @@
-"""One Python function for all hosted providers: `ai_video_generate`."""
+"""One Python function for all hosted providers, and for a Tritonreel server: `ai_video_generate`."""
 
 import asyncio
 import base64
 import binascii
-from contextlib import nullcontext
+import os
+from contextlib import aclosing, nullcontext
 from typing import Any, TypedDict, get_args
 
 from frontend.media.image_file import format_of, read_header
 from frontend.media.image_header import ImageError
 from frontend.media.video_facts import UnreadableVideo, VideoFacts
+from frontend.providers import own_server
 from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.errors import InvalidAnswer
 from frontend.providers.hosted_model import Operation
@@ -67,14 +69,15 @@ async def ai_video_generate(
     progress_callback: ProgressCallback | None = None,
     registry: Registry | None = None,
 ) -> GeneratedVideo:
-    """Have a hosted provider make a video, which costs money, and fetch it.
+    """Have a hosted provider make a video, which costs money, and fetch it; or a Tritonreel server.
 
     What is None is left to the model. Cancelling this stops the job at the provider, where that can be done.
 
     Args:
         image_data: a PNG, JPEG or WebP file that the video starts from; or
         image_base64: the same in base64, with or without `data:...;base64,` before it.
-        provider: the first configured one that has the model if None.
+        provider: the first configured one that has the model if None; `local` for the server at `TRITONREEL_URL` and
+            its own models.
         model: the provider's first if None.
         video: of video-to-video and video-extension: the earlier video, by its URL or its id at the provider.
         duration: seconds.
@@ -98,23 +101,36 @@ async def ai_video_generate(
     image = _image(image_data, image_base64)
     if operation_type == "image-to-video" and image is None:
         raise InvalidRequest("image-to-video needs one", "image_data")
+    request = VideoRequest(
+        prompt=prompt,
+        duration=duration,
+        resolution=resolution,
+        aspect_ratio=aspect_ratio,
+        negative_prompt=negative_prompt,
+        seed=None if seed == -1 else seed,
+        generate_audio=generate_audio,
+        enhance_prompt=enable_prompt_expansion,
+        image=image if operation_type == "image-to-video" else None,
+        source=video,
+        audio=audio_base64 is not None,
+    )
+    progress = Progress(progress_callback)
+    if provider == own_server.NAME:
+        await progress.tell(0, "Starting")
+        async with aclosing(own_server.OwnServer(os.environ)) as server:
+            there = await server.make(
+                request,
+                operation_type,
+                model,
+                strict=strict,
+                deadline_seconds=timeout_seconds,
+                poll_seconds=poll_seconds,
+                tell=progress.tell,
+            )
+        return await _result_of_server(prompt, there)
     async with Registry() if registry is None else nullcontext(registry) as providers:
         speaker, hosted = providers.find(model, provider)
-        request = VideoRequest(
-            prompt=prompt,
-            duration=duration,
-            resolution=resolution,
-            aspect_ratio=aspect_ratio,
-            negative_prompt=negative_prompt,
-            seed=None if seed == -1 else seed,
-            generate_audio=generate_audio,
-            enhance_prompt=enable_prompt_expansion,
-            image=image if operation_type == "image-to-video" else None,
-            source=video,
-            audio=audio_base64 is not None,
-        )
         fitted = fit(request, hosted, operation_type, strict=strict)
-        progress = Progress(progress_callback)
         await progress.tell(0, "Starting")
         made = await Engine(speaker, timeout_seconds, poll_seconds).run(fitted, progress.tell, _keep_nothing)
         return await _result(prompt, made)
@@ -150,10 +166,7 @@ def _image(data: bytes | None, text: str | None) -> InputImage | None:
 
 async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
     request, ready = made.request, made.ready
-    try:
-        facts = await asyncio.to_thread(VideoFacts.of, made.content)
-    except UnreadableVideo:
-        raise InvalidAnswer("the provider sent an MP4 file without a video that can be read") from None
+    facts = await _facts_of(made.content)
     return GeneratedVideo(
         video_bytes=made.content,
         prompt=prompt,
@@ -168,3 +181,28 @@ async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
         source_video_url=ready.url,
         prediction_id=made.prediction.id,
     )
+
+
+async def _result_of_server(prompt: str, made: own_server.MadeThere) -> GeneratedVideo:
+    video, facts = made.video, await _facts_of(made.content)
+    return GeneratedVideo(
+        video_bytes=made.content,
+        prompt=prompt,
+        duration=float(facts.num_frames / facts.fps),
+        model_name=video["model"],
+        cost=0.0,
+        provider=own_server.NAME,
+        resolution=f"{facts.width}x{facts.height}",
+        width=facts.width,
+        height=facts.height,
+        metadata={"params": video["params"], "changes": list(made.changes)},
+        source_video_url=made.url,
+        prediction_id=video["id"],
+    )
+
+
+async def _facts_of(file: bytes) -> VideoFacts:
+    try:
+        return await asyncio.to_thread(VideoFacts.of, file)
+    except UnreadableVideo:
+        raise InvalidAnswer("the provider sent an MP4 file without a video that can be read") from None

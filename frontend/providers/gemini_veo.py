@@ -48,6 +48,7 @@ def _veo(model: str, release: str, price: Price, aliases: tuple[str, ...], optio
         default_resolution="720p",
         durations_at={"1080p": (8,)},
         otherwise={"video-extension": {"durations": (7,), "resolutions": ("720p",)}},
+        stops=False,
     )
 
 

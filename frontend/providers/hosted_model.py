@@ -62,6 +62,8 @@ class HostedModel:
     default_resolution: str | None = None
     durations_at: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """seconds, at the resolutions that have others"""
+    stops: bool = True
+    """whether its provider ends a job when it is told to"""
     sizes: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     """width and height in pixels of a resolution and an aspect ratio, where they are not the usual ones"""
 

@@ -62,6 +62,7 @@ def _model(
         price=price,
         longest_prompt=2500,
         otherwise=otherwise,
+        stops=False,
         **more,
     )
 

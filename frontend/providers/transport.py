@@ -3,6 +3,7 @@
 import email.utils
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -71,9 +72,16 @@ class Transport:
         """
         return await self._json("POST", path, submits, json=body, **options)
 
-    async def _json(self, method: str, path: str, submits: bool = False, **options: Any) -> Any:
+    async def _json(
+        self,
+        method: str,
+        path: str,
+        submits: bool = False,
+        more_headers: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
+    ) -> Any:
         try:
-            response = await self._client.request(method, path, headers=self.headers(), **options)
+            response = await self._client.request(method, path, headers={**self.headers(), **more_headers}, **options)
         except httpx.TransportError as lost:
             raise error_of_loss(self._name, lost, submits) from None
         if error := self._error_of(response, submits):

@@ -3,7 +3,7 @@
 import asyncio
 from functools import partial
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 
 from frontend.errors import VideoNotFound
@@ -11,7 +11,8 @@ from frontend.generation import Generation
 from frontend.http.body import read_json
 from frontend.http.documented_errors import SERVICE_ERRORS
 from frontend.http.openapi_body import json_body
-from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
+from frontend.http.openapi_headers import IDEMPOTENCY, PREFER_WAITING, REPEATS
+from frontend.http.prefer import preference_of
 from frontend.http.request_identity import identity_of
 from frontend.http.validation_message import field_of, message_of
 from frontend.jobs.spec import JobSpec
@@ -20,7 +21,8 @@ from frontend.links import links_for
 from frontend.media.reference_image import ReferenceImage
 from frontend.plan import check_unknown_fields
 from frontend.report import base64_of
-from frontend.schemas.video_service import VideoServiceRequest, VideoServiceResponse
+from frontend.routes.videos import described
+from frontend.schemas.video_service import VideoServiceJob, VideoServiceRequest, VideoServiceResponse
 from frontend.services import Services, ServicesDep
 from frontend.video_files import check_completed
 from frontend.video_service.answer import answer_of
@@ -45,9 +47,11 @@ _JOBS = (
     summary="Make a video, at a hosted provider or here",
     description=f"The model decides who makes it. {_JOBS}",
     responses=SERVICE_ERRORS,
-    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY]},
+    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY, PREFER_WAITING]},
 )
-async def generate(request: Request, services: ServicesDep) -> VideoServiceResponse:
+async def generate(
+    request: Request, response: Response, services: ServicesDep
+) -> VideoServiceResponse | VideoServiceJob:
     body = await _read(request)
 
     async def plan() -> JobSpec:
@@ -61,7 +65,8 @@ async def generate(request: Request, services: ServicesDep) -> VideoServiceRespo
             return spec.starting_from(await services.images.fit(image, *size_of_start(spec, image)))
 
     identity = await asyncio.to_thread(identity_of, request, body)  # megabytes, where there is an image
-    return await Generation(request, services, identity, plan, partial(_answer, request, services, body)).answer()
+    answer = partial(_answer, request, services, body)
+    return await _made(Generation(request, services, identity, plan, answer), response)
 
 
 @router.post(
@@ -70,9 +75,9 @@ async def generate(request: Request, services: ServicesDep) -> VideoServiceRespo
     description="A video of KlingAI or Veo goes on there; any video of this server goes on here, from its last frame, "
     f"with a model that makes videos from images, and the answer is both joined. {_JOBS}",
     responses=SERVICE_ERRORS,
-    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY]},
+    openapi_extra=json_body(VideoServiceRequest) | {"parameters": [IDEMPOTENCY, PREFER_WAITING]},
 )
-async def extend(request: Request, services: ServicesDep) -> VideoServiceResponse:
+async def extend(request: Request, response: Response, services: ServicesDep) -> VideoServiceResponse | VideoServiceJob:
     body = await _read(request)
     video_id = body.settings.video.video_id or body.settings.video_id
     if video_id is None:
@@ -90,7 +95,7 @@ async def extend(request: Request, services: ServicesDep) -> VideoServiceRespons
 
     identity = identity_of(request, body)
     answer = partial(_answer, request, services, body, source_video_id=video_id)
-    return await Generation(request, services, identity, plan, answer).answer()
+    return await _made(Generation(request, services, identity, plan, answer), response)
 
 
 async def _read(request: Request) -> VideoServiceRequest:
@@ -100,6 +105,22 @@ async def _read(request: Request) -> VideoServiceRequest:
     except RequestValidationError as error:
         field, message = field_of(error.errors()[0]), message_of(error.errors())
         raise InvalidRequest(message.removeprefix(f"{field} "), field) from None
+
+
+async def _made(
+    generation: Generation[VideoServiceResponse], response: Response
+) -> VideoServiceResponse | VideoServiceJob:
+    """The answer when the request wants it."""
+    preference = preference_of(generation.request, waits=True)
+    if preference.seconds is None:
+        return await generation.answer()
+    answer = await generation.answer_within(preference.seconds)
+    response.headers["Preference-Applied"] = str(preference.applied)
+    if isinstance(answer, VideoServiceResponse):
+        return answer
+    response.status_code = 202
+    video = await described(generation.request, response, generation.services, answer)
+    return VideoServiceJob(message=f"GET /v1/videos/{video.id} tells how far it is", data=video)
 
 
 async def _answer(

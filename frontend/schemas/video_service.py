@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from frontend.schemas.fields import EXAMPLE_URL, Count, Fields, Word
 from frontend.schemas.video_fields import Fps, Seconds
+from frontend.schemas.videos import Video
 from protocol.partial import partial
 from protocol.sampling import MAX_SEED, NegativePrompt, Prompt
 
@@ -124,3 +125,12 @@ class VideoServiceResponse(BaseModel):
     code: Literal[200] = 200
     message: str = Field(examples=["1 video by klingai"])
     data: VideoServiceData
+
+
+class VideoServiceJob(BaseModel):
+    """The answer to a request that does not wait: the job, which goes on."""
+
+    success: Literal[True] = True
+    code: Literal[202] = 202
+    message: str = Field(examples=["GET /v1/videos/video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f tells how far it is"])
+    data: Video

@@ -6,6 +6,7 @@ import io
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import av
@@ -17,6 +18,7 @@ from PIL import Image
 from starlette.responses import JSONResponse
 
 from frontend.app import create_app
+from frontend.http.api_keys import KeyFile
 from frontend.providers.demo.stage import Stage, on_stage
 from frontend.providers.gemini_veo import Veo
 from frontend.providers.klingai import KlingAI
@@ -26,9 +28,11 @@ from tests.frontend.conftest import NOWHERE, client_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_video_request import error_of
 from tests.model_cards import image_to_video_card, model_card
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 GENERATE, EXTEND = "/video/generate", "/video/extend"
+LOCAL = {"prompt": "a fox", "customer_id": 7, "settings": {"video": {"model": "local"}}}
+AT_ONCE = {"Prefer": "respond-async"}
 
 
 @pytest.fixture(scope="module")
@@ -335,6 +339,73 @@ async def test_a_job_that_is_deleted_stops_at_its_provider(client: httpx.AsyncCl
 
     assert (await request).status_code == 409
     assert jobs.taken[0].cancelled
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "stops"), [("ltx-2-pro", "wavespeed", True), ("kling", "klingai", False)]
+)
+async def test_a_client_that_leaves_stops_what_can_be_stopped(
+    client: httpx.AsyncClient, stage: Stage, model: str, provider: str, stops: bool
+) -> None:
+    jobs = stage.jobs[provider]
+    jobs.polls = 10**9
+    request = asyncio.create_task(post(client, model=model, poll_interval_seconds=0.1))
+    await until(lambda: jobs.asked["poll"] > 1)
+    request.cancel()
+    if stops:
+        await until(lambda: jobs.taken[0].cancelled)
+        return
+    polls = jobs.asked["poll"]
+    await until(lambda: jobs.asked["poll"] > polls + 2)
+    jobs.polls = 0
+    (video,) = (await client.get("/v1/videos")).json()["data"]
+    await until(lambda: jobs.asked["download"] > 0)
+    async with asyncio.timeout(SECONDS):
+        while (await client.get(f"/v1/videos/{video['id']}/content")).status_code != 200:
+            await asyncio.sleep(0.05)
+    assert not jobs.taken[0].cancelled
+
+
+@pytest.mark.parametrize("jobs_in", ["memory", "sqlite"])
+async def test_hosted_jobs_do_not_wait_for_those_that_are_made_here(
+    generator: FakeGenerator, stage: Stage, tmp_path: Path, jobs_in: str
+) -> None:
+    url = None if jobs_in == "memory" else f"sqlite:///{tmp_path}/jobs.sqlite"
+    key_file = KeyFile(tmp_path / "keys.json")
+    limits = {"jobs": url, "keys_file": key_file.path, "max_running_jobs": 1, "max_hosted_jobs": 1}
+    headers = {"Authorization": f"Bearer {key_file.add('ann')}"}
+    generator.step_gate.clear()
+    async with served(generator, stage.environment, **limits) as app, client_of(app) as client:
+        client.headers.update(headers)
+        for _ in range(2):
+            assert (await client.post(GENERATE, json=LOCAL, headers=AT_ONCE)).status_code == 202
+        await made(client, model="kling")
+        stage.jobs["klingai"].polls = 2
+        both = await asyncio.gather(made(client, model="kling"), made(client, model="kling"))
+        assert len({data["video_id"] for data in both}) == 2
+        local = [video for video in (await client.get("/v1/videos")).json()["data"] if "hosted" not in video]
+        assert sorted(video["status"] for video in local) == ["in_progress", "queued"]
+        assert "tritonreel_key_job_seconds_total{" not in app.state.services.metrics.text()
+        generator.step_gate.set()
+
+
+async def test_a_request_that_does_not_wait_gets_the_job(lone: httpx.AsyncClient, generator: FakeGenerator) -> None:
+    generator.step_gate.clear()
+    response = await lone.post(GENERATE, json=LOCAL, headers=AT_ONCE)
+    answer = response.json()
+    assert (response.status_code, answer["success"], answer["code"]) == (202, True, 202)
+    assert response.headers["preference-applied"] == "respond-async"
+    assert answer["data"]["status"] in ("queued", "in_progress")
+    assert answer["data"]["id"] in answer["message"]
+    soon = await lone.post(GENERATE, json=LOCAL, headers={"Prefer": "wait=0"})
+    assert soon.status_code == 202
+    generator.step_gate.set()
+    done = await lone.post(GENERATE, json=LOCAL, headers={"Prefer": "wait=60"})
+    assert (done.status_code, done.json()["data"]["provider"]) == (200, "local")
+    assert done.headers["preference-applied"] == "wait=60"
+    longer = {"prompt": "on", "customer_id": 7, "settings": {"video_id": done.json()["data"]["video_id"]}}
+    extended = await lone.post(EXTEND, json=longer, headers=AT_ONCE)
+    assert (extended.status_code, extended.json()["data"]["model"]) == (202, "toy-wan-i2v")
 
 
 @pytest.mark.parametrize(("path", "model"), [("/v1/videos", "veo-3.1-fast"), ("/v1/videos/generations", "kling")])

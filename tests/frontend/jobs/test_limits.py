@@ -13,7 +13,7 @@ from frontend.jobs.table import JobTable
 from frontend.settings import Settings
 from protocol.errors import QueueFull
 from tests.frontend.jobs.job_server import JobServer, named
-from tests.frontend.jobs.specs import video_spec
+from tests.frontend.jobs.specs import hosted_spec, video_spec
 from tests.waiting import until
 
 
@@ -102,6 +102,17 @@ def test_a_new_job_begins_at_once_only_where_none_comes_before_it(table: JobTabl
     assert table.create(begun.model_copy(update={"spec": video_spec(job_id="c")})).fence == 0
     urgent = begun.model_copy(update={"spec": video_spec(job_id="d")})
     assert table.create(urgent, JobLimits(priority="high")).fence == 1
+
+
+def test_jobs_of_hosted_providers_wait_for_nobody_else(table: JobTable) -> None:
+    sent(table, "aab")
+    hosted = Job(spec=hosted_spec(job_id="h1"), fence=1)
+    first = table.create(hosted)
+    assert (first.fence, table.queued_before(first)) == (1, 0)
+    waits = table.create(Job(spec=hosted_spec(job_id="h2")))
+    assert table.queued_before(waits) == 1
+    late = table.create(Job(spec=video_spec(job_id="c")))
+    assert table.queued_before(late) == 2
 
 
 @pytest.fixture(params=["memory", "sqlite"])
