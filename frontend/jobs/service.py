@@ -295,8 +295,9 @@ class JobService:
         await asyncio.sleep(grace_seconds)
         if self._waiters.is_awaited(job_id) or (await self.repeats.latest(job_id) or 0) > repeats:
             return
-        with suppress(JobsUnavailable, VideoNotFound):
-            if not (await self.get(job_id)).cannot_stop:
+        job = await self._store.recorded(job_id)
+        if job is not None and not job.cannot_stop:
+            with suppress(JobsUnavailable):
                 await self.cancel(job_id)
 
     async def _queue_position(self, job: Job) -> int | None:

@@ -105,8 +105,8 @@ class JobStore:
         """See `Spending.since`."""
         return await self._in_thread(lambda: self._table.spending.since(day, owner))
 
-    async def waiting(self, job_id: str) -> Job | None:
-        """A job, without the image that it starts from. Tries until the database answers."""
+    async def recorded(self, job_id: str) -> Job | None:
+        """A job as its row has it, which may be behind but for its submissions. Tries until the database answers."""
         return await self._persist(lambda: self._table.get(job_id))
 
     async def claim(self, job_id: str) -> Claim | None:
@@ -294,8 +294,6 @@ class JobStore:
     async def _submit(self, job: Job, submissions: Mapping[int, str]) -> None:
         if not await self._persist(lambda: self._table.submit(job, submissions)):
             raise JobLost
-        if running := self._running.get(job.spec.id):
-            self._running[job.spec.id] = running.model_copy(update={"submissions": dict(submissions)})
 
     async def _standing(self, job: Job) -> Standing:
         found = await self._in_thread(lambda: self._table.get(job.spec.id))

@@ -86,7 +86,7 @@ class Sweep:
         await self._queue.remove(fallen)
         for job_id in fallen:
             _log.warning("a job had fallen out of the queue", job=job_id)
-            if job := await self._store.waiting(job_id):
+            if job := await self._store.recorded(job_id):
                 await enqueue(self._queue, job)
 
     async def _remove_deleted(self) -> None:

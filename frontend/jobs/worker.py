@@ -187,7 +187,7 @@ class JobWorker:
             if begun := self._begun.get(job_id):
                 await asyncio.shield(begun)
                 return
-            job = await self._store.waiting(job_id)
+            job = await self._store.recorded(job_id)
             if job is None:
                 return
             places = self._places_of(job)

@@ -111,8 +111,8 @@ def test_jobs_of_hosted_providers_wait_for_nobody_else(table: JobTable) -> None:
     assert (first.fence, table.queued_before(first)) == (1, 0)
     waits = table.create(Job(spec=hosted_spec(job_id="h2")))
     assert table.queued_before(waits) == 1
-    late = table.create(Job(spec=video_spec(job_id="c")))
-    assert table.queued_before(late) == 2
+    late = table.create(Job(spec=video_spec(job_id="c")), JobLimits(priority="low"))
+    assert table.queued_before(late) == 3
 
 
 @pytest.fixture(params=["memory", "sqlite"])
