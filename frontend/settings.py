@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from frontend.http.authority import parse_hosts, parse_origins
+from frontend.http.authority import parse_hosts, parse_origins, parse_servers
 
 
 def parse_aliases(value: object) -> object:
@@ -30,16 +30,6 @@ def parse_public_url(value: object) -> object:
     return origins[0]
 
 
-def parse_servers(value: object) -> object:
-    """Addresses with commas or spaces between them."""
-    if not isinstance(value, str):
-        return value
-    servers = tuple(server for server in re.split(r"[\s,]+", value) if server)
-    if not servers or len(set(servers)) < len(servers):
-        raise ValueError(f"must be one or more different addresses HOST:PORT with commas between them, got {value!r}")
-    return servers
-
-
 class Settings(BaseSettings):
     """`TRITONREEL_TRITON_URL` sets `triton_url`, and so on."""
 
@@ -47,7 +37,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    triton_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_servers)] = ("127.0.0.1:8001",)
+    triton_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_servers), Field(min_length=1)] = (
+        "127.0.0.1:8001",
+    )
     """host:port of Triton's gRPC service; several, separated by commas, share the jobs"""
     triton_metrics_url: str = "http://127.0.0.1:8002/metrics"
     """appended to our own /metrics; of one Triton: Prometheus has to ask further ones itself"""

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 
@@ -41,6 +42,10 @@ async def pool(servers: list[FakeGenerator]) -> Pool:
     return pool
 
 
+def has_left(pool: Pool, evaluations: int) -> bool:
+    return sum(endpoint.outstanding() for endpoint in pool.endpoints) == evaluations
+
+
 def jobs_of(servers: list[FakeGenerator]) -> list[list[str]]:
     return [list(server.jobs) for server in servers]
 
@@ -51,11 +56,12 @@ def jobs_of(servers: list[FakeGenerator]) -> list[list[str]]:
 async def test_the_one_with_the_fewest_evaluations(pool: Pool, servers: list[FakeGenerator]) -> None:
     for server in servers:
         server.step_gate.clear()
-    jobs, left = [], 0
+    jobs: list[asyncio.Task[None]] = []
+    left = 0
     for steps in (50, 20, 10, 5, 5, 5, 40):
         jobs.append(asyncio.create_task(make(pool, f"{steps}-{len(jobs)}", steps=steps)))
         left += 2 * (steps - 1)  # guided, and held after its first step
-        await until(lambda left=left: sum(one.outstanding() for one in pool.endpoints) == left)
+        await until(partial(has_left, pool, left))
     # 98 on one, 38 on another: until the third one has more than that it gets all, and then the second one is next.
     assert sorted(map(sorted, jobs_of(servers))) == [["10-2", "5-3", "5-4", "5-5"], ["20-1", "40-6"], ["50-0"]]
     for server in servers:
