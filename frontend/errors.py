@@ -235,7 +235,15 @@ class EngineStalled(EngineUnavailable):
 
 
 class ServerLost(EngineUnavailable):
-    """The server that a job ran on, or its model there, was lost, which is the error's cause; another one can go on."""
+    """The server that a job ran on, or its model there, was lost, and another one can go on.
+
+    Args:
+        loss: what has ended the job there.
+    """
+
+    def __init__(self, message: str, field: str | None = None, *, loss: Exception | None = None) -> None:
+        super().__init__(message, field)
+        self.loss = loss or EngineUnavailable(message, field)
 
 
 class EngineFailed(FrontendError):

@@ -120,7 +120,7 @@ class Pool:
             except (EngineUnavailable, ModelFailed) as error:
                 if has_begun:
                     if self._able(model, ()):
-                        raise ServerLost(error.message) from error
+                        raise ServerLost(error.message, loss=error) from error
                     raise
                 refusals[endpoint] = error
             except (QueueFull, InvalidRequest) as error:

@@ -56,13 +56,12 @@ class PatientRunner:
                 return await self._runner.run(spec, ear.hear, record)
             except _OUTAGES as error:
                 moves = isinstance(error, ServerLost)
-                cause = error.__cause__ if moves else error
-                assert isinstance(cause, _OUTAGES)
+                loss = error.loss if isinstance(error, ServerLost) else error
                 if ear.reached > furthest:
                     losses, furthest = 0, ear.reached
-                losses += ear.heard_a_step or isinstance(cause, ModelFailed)
+                losses += ear.heard_a_step or isinstance(loss, ModelFailed)
                 if losses >= MAX_LOSSES or (self._is_awaited(spec.id) and not moves):
-                    raise cause from cause.__cause__
+                    raise loss from loss.__cause__
                 if moves:
                     _log.warning("a job moves to another server", job=spec.id, reason=error.message)
                     continue

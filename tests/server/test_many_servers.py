@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,8 @@ def tritons(toy: Any, tmp_path: Path) -> Iterator[dict[str, TritonServer]]:
             server = TritonServer(Settings(tmp_path / f"triton-{number}", toy.repository, ports=ports))
             stack.callback(server.kill)
             servers[f"127.0.0.1:{ports.grpc}"] = server
-        starts = [threading.Thread(target=server.start) for server in servers.values()]
-        for start in starts:
-            start.start()
-        for start in starts:
-            start.join(SECONDS)
+        threads = stack.enter_context(ThreadPoolExecutor(len(servers)))  # a process ends with the thread that began it
+        list(threads.map(TritonServer.start, servers.values()))
         yield servers
 
 

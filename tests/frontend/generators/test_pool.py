@@ -188,7 +188,7 @@ async def test_a_job_that_was_begun_can_go_on_elsewhere(
     for _ in range(2):
         with pytest.raises(ServerLost) as lost:
             await make(pool)
-        assert lost.value.__cause__ is error
+        assert lost.value.loss is error
     with pytest.raises(type(error)) as raised:  # nobody is left
         await make(pool)
     assert raised.value is error

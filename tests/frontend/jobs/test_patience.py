@@ -81,28 +81,26 @@ async def test_a_job_that_gets_further_each_time_is_run_again_however_often(erro
     assert engine.runs == 51
 
 
-def lost(cause: Exception) -> ServerLost:
+def lost(loss: Exception) -> ServerLost:
     """What a pool says where another server can go on."""
-    error = ServerLost("lost")
-    error.__cause__ = cause
-    return error
+    return ServerLost("lost", loss=loss)
 
 
 @pytest.mark.parametrize("awaited", [True, False])
-@pytest.mark.parametrize("cause", [EngineUnavailable("lost"), EngineStalled("silent"), ModelFailed("died")])
-async def test_a_job_moves_to_another_server_at_once_whoever_waits(awaited: bool, cause: Exception) -> None:
-    engine = Engine(*[lost(cause)] * (MAX_LOSSES - 1), begins=True)
+@pytest.mark.parametrize("loss", [EngineUnavailable("lost"), EngineStalled("silent"), ModelFailed("died")])
+async def test_a_job_moves_to_another_server_at_once_whoever_waits(awaited: bool, loss: Exception) -> None:
+    engine = Engine(*[lost(loss)] * (MAX_LOSSES - 1), begins=True)
     async with asyncio.timeout(5):  # though it would wait for an hour for this one
         assert await run(engine, awaited=awaited, pause_seconds=3600)
     assert engine.runs == MAX_LOSSES
 
 
-@pytest.mark.parametrize("cause", [EngineUnavailable("lost"), ModelFailed("died")])
-async def test_a_job_that_takes_servers_down_is_not_moved_for_ever(cause: Exception) -> None:
-    engine = Engine(*[lost(cause)] * MAX_LOSSES, begins=True)
-    with pytest.raises(type(cause)) as raised:
+@pytest.mark.parametrize("loss", [EngineUnavailable("lost"), ModelFailed("died")])
+async def test_a_job_that_takes_servers_down_is_not_moved_for_ever(loss: Exception) -> None:
+    engine = Engine(*[lost(loss)] * MAX_LOSSES, begins=True)
+    with pytest.raises(type(loss)) as raised:
         await run(engine, awaited=True)
-    assert raised.value is cause
+    assert raised.value is loss
     assert engine.runs == MAX_LOSSES
 
 
