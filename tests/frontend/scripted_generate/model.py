@@ -158,7 +158,7 @@ class State:
 async def evaluate(seconds: float) -> None:
     """One call of the model that stands for a transformer, which takes so long."""
     x = pb_utils.Tensor("x", np.array([seconds], np.float32))
-    await pb_utils.InferenceRequest("leaf", requested_output_names=["y"], inputs=[x]).async_exec()
+    await pb_utils.InferenceRequest(model_name="leaf", requested_output_names=["y"], inputs=[x]).async_exec()
 
 
 def send_checkpoint(sender: pb_utils.InferenceResponseSender, state: State) -> None:
