@@ -10,11 +10,11 @@ from typing import Unpack
 
 import structlog
 
-from frontend.errors import EngineUnavailable, FrontendError
+from frontend.errors import EngineUnavailable
 from frontend.generators.backoff import Backoff
 from frontend.generators.evaluations import evaluations
 from frontend.generators.generator import Event, Generator, JobOptions
-from protocol.errors import ModelFailed, PipelineError
+from protocol.errors import ModelFailed
 from protocol.events import Done, Progress
 from protocol.model_card import ModelCard
 from protocol.sampling import AnySpec
@@ -95,8 +95,8 @@ class Endpoint:
         self._asked_at = self._clock()
         try:
             cards = await self.client.models()
-        except (FrontendError, PipelineError) as error:
-            self._lost(error.message)
+        except Exception as error:
+            self._lost(str(error))
             raise
         self._found(cards)
         return cards
@@ -123,7 +123,7 @@ class Endpoint:
     async def watch(self) -> None:
         """Ask it now and then, and when a job has failed there; later and later while it does not answer."""
         while True:
-            with suppress(FrontendError, PipelineError):  # the log and `trouble` say it
+            with suppress(Exception):  # whatever it is: the log and `trouble` say it
                 await self.models()
             self._suspected.clear()
             while seconds := self._seconds_to_probe():

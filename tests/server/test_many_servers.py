@@ -21,7 +21,7 @@ STEPS = 40
 REQUEST: dict[str, Any] = {
     "prompt": "a red circle moving right on a black background",
     "size": "128x128",
-    "num_frames": 33,
+    "num_frames": 17,
     "num_inference_steps": STEPS,
     "seed": 5,
 }
@@ -75,9 +75,7 @@ def test_a_job_goes_on_where_the_server_that_was_killed_has_left_it(
     client.start()
     # Its client waits, and is not told of anything.
     wait_until(lambda: any(tmp_path.glob("files/*/0-checkpoint-*")))
-    wait_until(
-        lambda: any(0 < server["outstanding_evaluations"] < STEPS for server in servers_of(frontend).values())
-    )  # of twice as many, which is to say: in the second half
+    wait_until(lambda: any(0 < one["outstanding_evaluations"] <= 1.3 * STEPS for one in servers_of(frontend).values()))
     (busy,) = (name for name, server in servers_of(frontend).items() if server["running"])
     tritons[busy].kill()
     client.join(SECONDS)
@@ -91,10 +89,3 @@ def test_a_job_goes_on_where_the_server_that_was_killed_has_left_it(
     assert busy not in resumed
     wait_until(lambda: not servers_of(frontend)[busy]["healthy"])
     assert httpx.get(f"{frontend.url}/health").status_code == 200
-
-    tritons[busy].start()
-    wait_until(lambda: servers_of(frontend)[busy]["healthy"], seconds=30)
-    for name in tritons:
-        if name != busy:
-            assert httpx.post(f"{frontend.url}/v1/servers/{name}/drain").status_code == 200
-    assert post(frontend, "back").content == whole.content

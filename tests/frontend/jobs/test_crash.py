@@ -130,6 +130,8 @@ def test_two_frontends_share_two_tritonservers_and_lose_one_of_each(tmp_path: Pa
         wait_until(lambda: shared_place.has_completed(len(names)))
         for job in shared_place.jobs().values():
             assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+        tritons[0].server.start()
+        wait_until(lambda: all(one["healthy"] for one in httpx.get(f"{second.url}/v1/servers").json()["data"]))
     finally:
         first.kill()
         second.kill()
