@@ -12,7 +12,10 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 
 from frontend.admission import Admission
+from frontend.drains import Drains
+from frontend.generators.endpoint import Endpoint
 from frontend.generators.generator import Generator
+from frontend.generators.pool import Pool
 from frontend.generators.triton import TritonGenerator
 from frontend.http.access import Access, decide_access
 from frontend.http.authentication import KeyMiddleware
@@ -49,6 +52,7 @@ from frontend.routes import (
     loras,
     metrics,
     models,
+    servers,
     usage,
     video_creation,
     video_events,
@@ -103,7 +107,8 @@ def create_app(
 
     Args:
         settings: from the environment if None.
-        generator: Triton, as the settings say where, if None. Opened and closed by the application.
+        generator: in place of the Triton servers that the settings name; one alone, or a `Pool`. Opened and closed by
+            the application.
         registry: the hosted providers; those that the environment has keys for if None. Closed by the application.
 
     Raises:
@@ -115,11 +120,7 @@ def create_app(
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     access = decide_access(settings.host, settings.keys_file, api_key, settings.no_auth)
     launcher_status = LauncherStatus(settings.launcher_status)
-    generator = generator or TritonGenerator(
-        settings.triton_url,
-        stall_timeout_seconds=settings.stall_timeout_seconds,
-        launcher_status=launcher_status,
-    )
+    pool = generator if isinstance(generator, Pool) else _pool(settings, launcher_status, generator)
     own_metrics = Metrics()
     storage = open_storage(settings.storage, settings.spool, os.environ)
     bucket = open_bucket(settings.assets or settings.storage, os.environ)
@@ -127,7 +128,7 @@ def create_app(
     stop = Stop()
     registry = registry or Registry()
     local = JobRunner(
-        generator,
+        pool,
         own_metrics,
         settings.job_timeout_seconds,
         settings.checkpoint_seconds,
@@ -136,14 +137,15 @@ def create_app(
     )
     runner = RoutedRunner(local, HostedRunner(registry, own_metrics))
     jobs = open_jobs(settings, runner, storage, own_metrics, lambda: stop.begun)
-    catalog = ModelCatalog(generator, launcher_status, aliases=settings.model_aliases)
+    catalog = ModelCatalog(pool, launcher_status, aliases=settings.model_aliases)
     tls = httpx.create_ssl_context()
     services = Services(
         settings=settings,
-        generator=generator,
+        pool=pool,
         launcher_status=launcher_status,
         catalog=catalog,
         jobs=jobs,
+        drains=Drains(pool, jobs),
         admission=Admission(
             jobs,
             access.keys,
@@ -167,19 +169,20 @@ def create_app(
         start_traces(FRONTEND)
         _announce(access)
         async with services.http, registry:
-            await generator.open()
+            await pool.open()
             await storage.start()
             try:
-                await services.jobs.open()
+                await services.jobs.open(before=services.drains.open)
                 try:
                     yield
                 finally:
+                    await services.drains.close()
                     await services.jobs.close()
             finally:
                 await storage.close()
                 services.image_fetcher.close()
                 await services.images.close()
-                await generator.close()
+                await pool.close()
                 stop_traces()
 
     app = FastAPI(
@@ -199,7 +202,7 @@ def create_app(
     )
     app.state.services = services
     app.state.stop = stop
-    for routes in (*_VIDEOS, images_generations, contents, models, loras, usage, metrics):
+    for routes in (*_VIDEOS, images_generations, contents, models, loras, usage, servers, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest, VideoServiceRequest)
@@ -223,6 +226,17 @@ def create_app(
     app.add_middleware(RequestIdMiddleware)
     app.add_middleware(SecurityHeadersMiddleware)
     return app
+
+
+def _pool(settings: Settings, launcher_status: LauncherStatus, generator: Generator | None) -> Pool:
+    """`generator`, or else the Triton servers, of which the first is the launcher's own where one runs."""
+    if generator is not None:
+        return Pool([Endpoint(settings.triton_url[0], generator)])
+    stall_seconds = settings.stall_timeout_seconds
+    first, *others = settings.triton_url
+    clients = {first: TritonGenerator(first, stall_timeout_seconds=stall_seconds, launcher_status=launcher_status)}
+    clients |= {other: TritonGenerator(other, stall_timeout_seconds=stall_seconds) for other in others}
+    return Pool([Endpoint(url, client) for url, client in clients.items()])
 
 
 def _announce(access: Access) -> None:

@@ -4,6 +4,7 @@ FrontendError
 ├── InvalidHost, MisdirectedRequest, CrossOrigin      from where, and for whom, the request is
 ├── InvalidApiKey, KeysUnavailable                    who sends it
 ├── TooManyJobs, RateLimited, QuotaExceeded           the limits of its key
+├── NotPermitted, ServerNotFound                      what operators do
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
@@ -20,7 +21,8 @@ FrontendError
 ├── ClientDisconnected                                nobody reads it; for the log
 ├── ModelNotReady                                     it is still being exported or loaded
 ├── EngineUnavailable
-│   └── EngineStalled
+│   ├── EngineStalled
+│   └── ServerLost                                    another server can go on; for `frontend.jobs.patience` alone
 ├── EngineFailed
 └── ProviderError                                     of hosted providers, drawn in `frontend.providers.errors`
 protocol.errors.PipelineError                         what a job can end with, drawn there
@@ -86,6 +88,14 @@ class RateLimited(FrontendError):
 
 class QuotaExceeded(RateLimited):
     """The jobs of the request's API key have run as long as they may on one day."""
+
+
+class NotPermitted(FrontendError):
+    """The request's API key is not an administrator's."""
+
+
+class ServerNotFound(FrontendError):
+    """The frontend has no Triton server of that name."""
 
 
 class UnknownFields(FrontendError):
@@ -222,6 +232,18 @@ class EngineUnavailable(FrontendError):
 
 class EngineStalled(EngineUnavailable):
     """`generate` accepted a job and then stopped talking."""
+
+
+class ServerLost(EngineUnavailable):
+    """The server that a job ran on, or its model there, was lost, and another one can go on.
+
+    Args:
+        loss: what has ended the job there.
+    """
+
+    def __init__(self, message: str, field: str | None = None, *, loss: Exception | None = None) -> None:
+        super().__init__(message, field)
+        self.loss = loss or EngineUnavailable(message, field)
 
 
 class EngineFailed(FrontendError):

@@ -72,6 +72,18 @@ class Metrics:
             "Jobs that this frontend has begun, those that wait in `generate` too",
             registry=self._registry,
         )
+        self._server_healthy = Gauge(
+            "tritonreel_server_healthy",
+            "Whether a Triton server answered when it was last asked",
+            ["server"],
+            registry=self._registry,
+        )
+        self._server_evaluations = Gauge(
+            "tritonreel_server_outstanding_evaluations",
+            "Evaluations of transformers that are left of this frontend's jobs on a Triton server",
+            ["server"],
+            registry=self._registry,
+        )
         self._videos = Counter("tritonreel_videos", "Videos made", registry=self._registry)
         self._images = Counter("tritonreel_images", "Images made", registry=self._registry)
         self._frames = Counter("tritonreel_frames", "Frames in the videos made", registry=self._registry)
@@ -127,6 +139,11 @@ class Metrics:
         """Count a video of a hosted provider that costs so many US dollars by its price list."""
         self._hosted_videos.labels(provider, model).inc()
         self._hosted_dollars.labels(provider, model).inc(price)
+
+    def server(self, name: str, healthy: bool, evaluations: int) -> None:
+        """How a Triton server is, and what it has to do."""
+        self._server_healthy.labels(name).set(healthy)
+        self._server_evaluations.labels(name).set(evaluations)
 
     def text(self) -> str:
         """Prometheus' text format."""

@@ -1,11 +1,11 @@
-"""Which models are served, asked of the generator now and then."""
+"""Which models are served, asked of the Triton servers now and then."""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
 
 from frontend.errors import EngineUnavailable, ModelNotReady
-from frontend.generators.generator import Generator
+from frontend.generators.pool import Pool
 from frontend.launcher_status import Coming, LauncherStatus
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard, Task
@@ -20,22 +20,22 @@ MISSING_MAX_AGE_SECONDS = 0.5
 class ModelCatalog:
     """The cards of the served models, and what is known of those to come.
 
-    Concurrent callers share one call to the generator.
+    Concurrent callers share one call to the servers.
 
     Args:
         aliases: other names of models.
-        max_age_seconds: how old an answer of the generator may be.
+        max_age_seconds: how old an answer of the servers may be.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        pool: Pool,
         launcher_status: LauncherStatus | None = None,
         *,
         aliases: Mapping[str, str] | None = None,
         max_age_seconds: float = MAX_AGE_SECONDS,
     ) -> None:
-        self._generator = generator
+        self._pool = pool
         self._aliases = aliases or {}
         self._launcher_status = launcher_status or LauncherStatus(None)
         self._max_age = max_age_seconds
@@ -44,7 +44,7 @@ class ModelCatalog:
         self._fetching: asyncio.Task[None] | None = None
 
     async def cards(self) -> list[ModelCard]:
-        """Raises EngineUnavailable when the generator does not answer or serves nothing."""
+        """Raises EngineUnavailable when no server answers, or none serves anything."""
         return await self._younger_than(self._max_age)
 
     def is_alias(self, name: str) -> bool:
@@ -68,7 +68,7 @@ class ModelCatalog:
         Raises:
             ModelNotFound: there is none, or its export failed.
             ModelNotReady: it is still being exported or loaded.
-            EngineUnavailable: as `cards`.
+            EngineUnavailable: as `cards`, or the servers that have it are away or drained.
         """
         model = self._aliases.get(model, model)
         coming = next((one for one in self.coming() if one.model == model), None)
@@ -82,6 +82,7 @@ class ModelCatalog:
             return card
         if coming is not None and not coming.has_failed:
             raise ModelNotReady(f"still {coming}; try again later", "model")
+        self._refuse_missing(lambda card: card.id == model)
         reason = str(coming) if coming is not None else f"there is no model {quoted(model)}"
         raise ModelNotFound(f"{reason}; served here: {_ids(list(self._cards.values()))}", "model")
 
@@ -94,7 +95,7 @@ class ModelCatalog:
         Raises:
             ModelNotFound, InvalidRequest: the latter names the served models that do `task`.
             ModelNotReady: the model, or the only one that does `task`, is still being exported or loaded.
-            EngineUnavailable: as `cards`.
+            EngineUnavailable: as `get`.
         """
         if model is not None:
             card: ModelCard | None = await self.get(model)
@@ -119,7 +120,14 @@ class ModelCatalog:
             card = None
         if card is None and coming:
             raise ModelNotReady(f"still {coming[0]}; try again later")
+        if card is None:
+            self._refuse_missing(lambda card: task in card.tasks)
         return card
+
+    def _refuse_missing(self, is_it: Callable[[ModelCard], bool]) -> None:
+        """Raises EngineUnavailable where a model of the kind may be on a server that takes no jobs now."""
+        if why := self._pool.missing(is_it):
+            raise EngineUnavailable(why)
 
     async def _find(self, is_it: Callable[[ModelCard], bool]) -> ModelCard | None:
         """The first served model of the kind; it may have come a moment ago."""
@@ -130,7 +138,7 @@ class ModelCatalog:
         return None
 
     async def _fetch(self) -> None:
-        cards = await self._generator.models()
+        cards = await self._pool.models()
         if not cards:
             raise EngineUnavailable("no model is loaded")
         self._cards = {card.id: card for card in cards}

@@ -7,7 +7,8 @@ import httpx
 from fastapi import Depends, Request
 
 from frontend.admission import Admission
-from frontend.generators.generator import Generator
+from frontend.drains import Drains
+from frontend.generators.pool import Pool
 from frontend.jobs.service import JobService
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
@@ -26,10 +27,11 @@ class Services:
     """One set an application."""
 
     settings: Settings
-    generator: Generator
+    pool: Pool
     launcher_status: LauncherStatus
     catalog: ModelCatalog
     jobs: JobService
+    drains: Drains
     admission: Admission
     storage: Storage
     files: VideoFiles

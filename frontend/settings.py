@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from frontend.http.authority import parse_hosts, parse_origins
+from frontend.http.authority import parse_hosts, parse_origins, parse_servers
 
 
 def parse_aliases(value: object) -> object:
@@ -37,10 +37,12 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    triton_url: str = "127.0.0.1:8001"
-    """host:port of Triton's gRPC service"""
+    triton_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_servers), Field(min_length=1)] = (
+        "127.0.0.1:8001",
+    )
+    """host:port of Triton's gRPC service; several, separated by commas, share the jobs"""
     triton_metrics_url: str = "http://127.0.0.1:8002/metrics"
-    """appended to our own /metrics"""
+    """appended to our own /metrics; of one Triton: Prometheus has to ask further ones itself"""
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = ()
     """names and addresses that the server may be called by, besides its own address and those of loopback; separated

@@ -11,7 +11,7 @@ import typer
 
 from frontend.storage.location import parse_location
 from launcher import ports as port_choice
-from launcher.access import hosts_of, origins_of
+from launcher.access import hosts_of, origins_of, servers_of
 from launcher.demo_providers import demo_providers
 from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
@@ -158,6 +158,16 @@ def serve(
     port: Annotated[int, typer.Option(envvar="TRITONREEL_PORT", help="HTTP API. 0 chooses a free port.")] = 8000,
     grpc_port: Annotated[int, typer.Option(envvar="TRITONREEL_GRPC_PORT", help="Triton, gRPC.")] = 8001,
     metrics_port: Annotated[int, typer.Option(envvar="TRITONREEL_METRICS_PORT", help="Triton, metrics.")] = 8002,
+    other_triton: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="TRITONREEL_OTHER_TRITONS",
+            help="gRPC of a Triton server that something else runs, such as another launcher with --no-frontend, to "
+            "which the HTTP API sends jobs too; give it several times for several.",
+            show_default="none",
+        ),
+    ] = None,
     log_level: Annotated[
         LogLevel,
         typer.Option(
@@ -241,7 +251,10 @@ def serve(
                                                       a second server, on free ports
       python -m launcher --residency swap --weights-memory 24GB
                                                       models come and go within 24 GB
-      python -m launcher --no-frontend                Triton alone
+      python -m launcher --no-frontend --grpc-port 9001 --metrics-port 9002 --device cuda:1
+                                                      Triton alone, on a second GPU
+      python -m launcher --other-triton 127.0.0.1:9001
+                                                      that one makes videos too
       python -m launcher stop                         stop what was started from this folder
       python -m launcher mcp                          video tools for an agent
     """
@@ -271,6 +284,7 @@ def serve(
             storage=storage,
             log_level=log_level.value,
             with_frontend=frontend,
+            other_tritons=servers_of(other_triton),
             shm_region_mib=shm_region_mib,
             residency=residency,
             weights_bytes=None if weights_memory is None else parse_size(weights_memory, "--weights-memory"),

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from frontend.http.access import Access, AccessError, decide_access
-from frontend.http.authority import parse_hosts, parse_origins
+from frontend.http.authority import parse_hosts, parse_origins, parse_servers
 from launcher.errors import SetupError
 from launcher.settings import Settings
 
@@ -23,6 +23,14 @@ def hosts_of(options: Sequence[str] | None) -> tuple[str, ...]:
         return parse_hosts(options or ())
     except ValueError as error:
         raise SetupError(f"--allowed-host: {error}") from None
+
+
+def servers_of(options: Sequence[str] | None) -> tuple[str, ...]:
+    """The values of `--other-triton`. Raises SetupError for what is none."""
+    try:
+        return parse_servers(options or ())
+    except ValueError as error:
+        raise SetupError(f"--other-triton: {error}") from None
 
 
 def origins_of(options: Sequence[str] | None) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class FrontendProcess:
         ports = self._settings.ports
         keys_file = self._settings.keys_file
         return {
-            "TRITONREEL_TRITON_URL": f"127.0.0.1:{ports.grpc}",
+            "TRITONREEL_TRITON_URL": ",".join((f"127.0.0.1:{ports.grpc}", *self._settings.other_tritons)),
             "TRITONREEL_TRITON_METRICS_URL": f"http://127.0.0.1:{ports.metrics}/metrics",
             "TRITONREEL_HOST": self._settings.host,
             "TRITONREEL_PORT": str(ports.frontend),

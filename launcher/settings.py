@@ -58,6 +58,8 @@ class Settings:
     """where finished videos are kept: a folder, or an S3 URL; a folder in `run_dir` if empty"""
     log_level: str = "info"
     with_frontend: bool = True
+    other_tritons: tuple[str, ...] = ()
+    """host:port of the gRPC of servers that something else runs, to which the frontend sends jobs too"""
     shm_region_mib: int = 16
     """first size, and growth step, of a model process's shared memory in MiB; Triton allocates it at once"""
     residency: Choice = Choice.AUTO

@@ -1,8 +1,8 @@
-"""What jobs need of the thing that makes videos and images. `TritonGenerator` is the first."""
+"""What jobs need of the thing that makes videos and images: a Triton server, `TritonGenerator`, or a `Pool` of them."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NotRequired, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,17 @@ class Preview:
 
 
 Event = Progress | Frames | Checkpoint | Preview | Done
+
+
+class JobOptions(TypedDict):
+    """What `Generator.generate` takes beside the model and the spec."""
+
+    request_id: str
+    timeout_seconds: float
+    checkpoint_seconds: NotRequired[float]
+    resume: NotRequired[bytes | None]
+    previews: NotRequired[int]
+    preview_seconds: NotRequired[float]
 
 
 class Generator(Protocol):

@@ -91,6 +91,11 @@ def parse_origins(texts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_parse_each(texts, lambda text: str(Origin.parse(text)), kind)))
 
 
+def parse_servers(texts: str | Iterable[str]) -> tuple[str, ...]:
+    """Addresses HOST:PORT. Raises ValueError like `parse_hosts`."""
+    return tuple(dict.fromkeys(_parse_each(texts, _server, "the address of a server; write it like 127.0.0.1:8001")))
+
+
 def _parse_each(texts: str | Iterable[str], parse: Callable[[str], str], kind: str) -> Iterable[str]:
     for text in _SEPARATORS.split(texts if isinstance(texts, str) else " ".join(texts)):
         if text:
@@ -98,6 +103,12 @@ def _parse_each(texts: str | Iterable[str], parse: Callable[[str], str], kind: s
                 yield parse(text)
             except ValueError:
                 raise ValueError(f"{text[:200]!r} is not {kind}") from None
+
+
+def _server(text: str) -> str:
+    if Authority.parse(text).port is None:
+        raise ValueError("it has no port")
+    return text.lower()
 
 
 def _configured_host(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from frontend.errors import EngineUnavailable
+from frontend.errors import EngineUnavailable, ServerLost
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.record import RunRecord
@@ -25,6 +25,8 @@ _log = structlog.get_logger(__name__)
 
 class PatientRunner:
     """Runs a job on `runner` again when the engine is away or lost, unless somebody waits who is better told at once.
+
+    Where another server can go on with it, it does at once, whoever waits.
 
     Args:
         is_awaited: whether a client waits for the job of this id.
@@ -53,11 +55,16 @@ class PatientRunner:
             try:
                 return await self._runner.run(spec, ear.hear, record)
             except _OUTAGES as error:
+                moves = isinstance(error, ServerLost)
+                loss = error.loss if isinstance(error, ServerLost) else error
                 if ear.reached > furthest:
                     losses, furthest = 0, ear.reached
-                losses += ear.heard_a_step or isinstance(error, ModelFailed)
-                if self._is_awaited(spec.id) or losses >= MAX_LOSSES:
-                    raise
+                losses += ear.heard_a_step or isinstance(loss, ModelFailed)
+                if losses >= MAX_LOSSES or (self._is_awaited(spec.id) and not moves):
+                    raise loss from loss.__cause__
+                if moves:
+                    _log.warning("a job moves to another server", job=spec.id, reason=error.message)
+                    continue
                 _log.warning("a job waits for the engine", job=spec.id, reason=error.message, seconds=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._max_pause_seconds)

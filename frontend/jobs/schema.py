@@ -86,6 +86,11 @@ SECRETS = Table(
     Column("name", String(64), primary_key=True),
     Column("value", String(64), nullable=False),  # 256 random bits, hexadecimal
 )
+DRAINED_SERVERS = Table(
+    "tritonreel_drained_servers",
+    _METADATA,
+    Column("name", Text, primary_key=True),  # as the frontends' settings say it
+)
 _MAKING = 7_301_526
 """PostgreSQL's advisory lock of whoever makes the tables"""
 _BUSY_SECONDS = 30

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 
 import structlog
@@ -65,8 +65,11 @@ class JobService:
         """of clients that may come again"""
         self._secrets: dict[str, bytes] = {}
 
-    async def open(self) -> None:
+    async def open(self, before: Callable[[], Awaitable[None]] | None = None) -> None:
         """Continue the jobs that wait.
+
+        Args:
+            before: called when the database can be asked, and no job goes on yet.
 
         Raises:
             JobsError: another process runs them.
@@ -76,6 +79,8 @@ class JobService:
             self._lock.acquire()
         try:
             await self._store.open()
+            if before is not None:
+                await before()
             await self._worker.open()
         except BaseException:
             if self._lock is not None:
@@ -225,6 +230,14 @@ class JobService:
             await asyncio.sleep(0.01)
         await asked(self._store.remove((job_id,)))
         self._worker.sweep.forget(job_id)
+
+    async def drained(self) -> frozenset[str]:
+        """Names of the servers that get no new jobs of any process. Raises JobsUnavailable."""
+        return await asked(self._store.drained())
+
+    async def set_drained(self, name: str, drained: bool) -> None:
+        """Take note of whether a server gets no new jobs. Raises JobsUnavailable."""
+        await asked(self._store.set_drained(name, drained))
 
     async def secret(self, name: str) -> bytes:
         """256 random bits, the same in all processes that share the jobs, at every start. Raises JobsUnavailable."""

@@ -105,6 +105,15 @@ class JobStore:
         """See `Spending.since`."""
         return await self._in_thread(lambda: self._table.spending.since(day, owner))
 
+    async def drained(self) -> frozenset[str]:
+        """See `DrainedServers.names`."""
+        return await self._in_thread(self._table.drained_servers.names)
+
+    async def set_drained(self, name: str, drained: bool) -> None:
+        """Take note of whether a server gets no new jobs."""
+        servers = self._table.drained_servers
+        await self._in_thread(lambda: servers.add(name) if drained else servers.remove(name))
+
     async def recorded(self, job_id: str) -> Job | None:
         """A job as its row has it, which may be behind but for its submissions. Tries until the database answers."""
         return await self._persist(lambda: self._table.get(job_id))

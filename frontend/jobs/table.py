@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
+from frontend.jobs.drained_servers import DrainedServers
 from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
 from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine, open_relaxed
 from frontend.jobs.spec import JobSpec
@@ -78,6 +79,7 @@ class JobTable:
         """SQLite has one process, so this makes counting and creating one thing"""
         self.usage = Usage(self._engine)
         self.spending = Spending(self._engine)
+        self.drained_servers = DrainedServers(self._engine)
         if url is None:
             self.open()
 

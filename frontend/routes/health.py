@@ -31,7 +31,7 @@ async def live() -> Healthy:
     "/health",
     summary="Would a job run now?",
     description="Asks the launcher what is away, Triton for each model that a job needs, `generate` for an answer, "
-    "and the database of jobs for their number.",
+    "and the database of jobs for their number. One of several Triton servers is enough.",
     responses=_UNHEALTHY,
     response_model=Healthy,
     response_model_exclude_none=True,
@@ -45,14 +45,14 @@ async def live() -> Healthy:
 )
 async def ready(services: ServicesDep) -> Healthy | Response:
     try:
-        await services.generator.check_ready()
+        await services.pool.check_ready()
         async with asyncio.timeout(_DATABASE_SECONDS):
             await services.jobs.counts()
     except TimeoutError:
         return _unhealthy("The database of jobs does not answer")
     except (EngineUnavailable, EngineFailed, JobsUnavailable, StorageFull) as error:
         return _unhealthy("; ".join([*map(str, services.launcher_status.coming()), error.message]))
-    notes = [services.launcher_status.note(), *map(str, services.launcher_status.coming())]
+    notes = [services.launcher_status.note(), *map(str, services.launcher_status.coming()), *services.pool.troubles()]
     if services.storage.trouble is not None:
         notes.append(f"files wait in the spool folder for their upload: {services.storage.trouble}")
     return Healthy(note="; ".join(note for note in notes if note) or None)

@@ -31,5 +31,5 @@ async def list_loras(
 ) -> LoraList:
     if model is not None:
         await services.catalog.get(model)
-    loras = [Lora(**info.model_dump()) for info in await services.generator.loras()]
+    loras = [Lora(**info.model_dump()) for info in await services.pool.loras()]
     return LoraList(data=[lora for lora in loras if model is None or model in lora.models])

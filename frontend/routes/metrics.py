@@ -22,6 +22,8 @@ router = APIRouter(tags=["operations"])
 )
 async def metrics(services: ServicesDep) -> Response:
     services.metrics.jobs_running.set(services.jobs.running)
+    for endpoint in services.pool.endpoints:
+        services.metrics.server(endpoint.name, endpoint.is_healthy, endpoint.outstanding())
     with suppress(JobsUnavailable):  # then the last number stays
         services.metrics.jobs_waiting.set((await services.jobs.counts()).waiting)
     return Response(services.metrics.text() + await _triton_text(services), media_type=CONTENT_TYPE)

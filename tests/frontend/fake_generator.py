@@ -6,7 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 
+from frontend.generators.endpoint import Endpoint
 from frontend.generators.generator import Checkpoint, Event, Frames, Preview
+from frontend.generators.pool import Pool
 from protocol.events import Done, JobTimings, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
@@ -30,6 +32,11 @@ class Gate(threading.Event):
             await asyncio.sleep(0.005)
 
 
+def pool_of(*generators: "FakeGenerator") -> Pool:
+    """Servers a, b, ... that these are."""
+    return Pool([Endpoint(name, generator) for name, generator in zip("abcdef", generators, strict=False)])
+
+
 class FakeGenerator:
     """Makes every video at once, unless told otherwise by its public attributes."""
 
@@ -39,6 +46,8 @@ class FakeGenerator:
         self.describe_error: Exception | None = None
         self.error_for: Callable[[AnySpec], Exception | None] = lambda params: None
         """what a job fails with after its first step"""
+        self.refusal: Exception | None = None
+        """what every job fails with before its first event"""
         self.step_gate = Gate()
         """jobs wait for it before their second step"""
         self.previews_gate = Gate()
@@ -98,6 +107,8 @@ class FakeGenerator:
         preview_seconds: float = 0,
     ) -> AsyncGenerator[Event, None]:
         self.jobs[request_id] = params = spec
+        if self.refusal is not None:
+            raise self.refusal
         self.timeouts.append(timeout_seconds)
         self.resumed.append(resume)
         try:

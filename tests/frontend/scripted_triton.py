@@ -22,7 +22,21 @@ input [ { name: "x" data_type: TYPE_FP32 dims: [ 1 ] } ]
 output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]
 instance_group [ { kind: KIND_CPU count: 1 } ]
 """
-LEAF = "class TritonPythonModel:\n    def execute(self, requests):\n        return [None for _ in requests]\n"
+LEAF = """
+import time
+
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self._answer(pb_utils.get_input_tensor_by_name(request, "x").as_numpy()) for request in requests]
+
+    def _answer(self, x):
+        time.sleep(float(x[0]))
+        return pb_utils.InferenceResponse([pb_utils.Tensor("y", x)])
+"""
+"""takes as many seconds for a call as its input says, and one call after the other"""
 
 CARD = model_card().model_copy(
     update={"components": Components(text_encoder="leaf", transformer="leaf", transformer_2="leaf", vae="leaf")}

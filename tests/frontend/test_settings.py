@@ -10,7 +10,7 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONREEL_STALL_TIMEOUT_SECONDS", "2.5")
     settings = Settings()
     assert (settings.triton_url, settings.unknown_fields, settings.stall_timeout_seconds) == (
-        "triton:9001",
+        ("triton:9001",),
         "refuse",
         2.5,
     )
@@ -18,7 +18,16 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_they_bind_to_this_machine_unless_told_otherwise() -> None:
     settings = Settings()
-    assert (settings.host, settings.port, settings.triton_url) == ("127.0.0.1", 8000, "127.0.0.1:8001")
+    assert (settings.host, settings.port, settings.triton_url) == ("127.0.0.1", 8000, ("127.0.0.1:8001",))
+
+
+def test_there_may_be_several_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITONREEL_TRITON_URL", "triton-1:8001, triton-2:8001 triton-3:8001,")
+    assert Settings().triton_url == ("triton-1:8001", "triton-2:8001", "triton-3:8001")
+    for wrong, why in (("triton-1", "'triton-1' is not the address of a server"), (",", "at least 1 item")):
+        monkeypatch.setenv("TRITONREEL_TRITON_URL", wrong)
+        with pytest.raises(ValidationError, match=why):
+            Settings()
 
 
 def test_they_do_not_change() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launcher.access import decide, hosts_of, origins_of
+from launcher.access import decide, hosts_of, origins_of, servers_of
 from launcher.errors import SetupError
 from launcher.settings import Settings
 from tests.launcher.conftest import Launched
@@ -29,6 +29,10 @@ def test_wrong_names_are_told_by_their_option() -> None:
         hosts_of(["*"])
     with pytest.raises(SetupError, match=r"--allowed-origin: 'app\.example\.com' is not an origin"):
         origins_of(["app.example.com"])
+    assert servers_of(None) == ()
+    assert servers_of(["gpu-2:8001,gpu-3:8001", "10.0.0.7:9001"]) == ("gpu-2:8001", "gpu-3:8001", "10.0.0.7:9001")
+    with pytest.raises(SetupError, match="--other-triton: 'gpu-2' is not the address of a server"):
+        servers_of(["gpu-2"])
 
 
 @pytest.mark.parametrize(

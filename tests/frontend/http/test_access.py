@@ -111,3 +111,15 @@ def test_the_frontend_alone_says_so_in_a_sentence(environment: dict[str, str], s
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
     assert "changeme" not in done.stderr
+
+
+def test_servers_on_the_command_line_are_checked() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "frontend", "--triton-url", "gpu-1:8001,gpu-2"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "triton_url: Value error, 'gpu-2' is not the address of a server; write it like" in done.stderr

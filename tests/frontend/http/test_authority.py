@@ -1,6 +1,6 @@
 import pytest
 
-from frontend.http.authority import Authority, Origin, parse_hosts, parse_origins
+from frontend.http.authority import Authority, Origin, parse_hosts, parse_origins, parse_servers
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,15 @@ def test_a_wrong_host_is_named(text: str) -> None:
 def test_a_wrong_origin_is_named() -> None:
     with pytest.raises(ValueError, match=r"'\*' is not an origin; write it like https://app.example.com"):
         parse_origins("https://app.example.com, *")
+
+
+def test_servers_have_ports() -> None:
+    assert parse_servers("Triton_1:8001, [::1]:8001 10.0.0.7:1 triton_1:8001") == (
+        "triton_1:8001",
+        "[::1]:8001",
+        "10.0.0.7:1",
+    )
+    assert parse_servers([]) == ()
+    for wrong in ("triton", "triton:0", "triton:65536", "http://triton:8001", "a b:1", ":8001"):
+        with pytest.raises(ValueError, match="is not the address of a server; write it like"):
+            parse_servers(["fine:1", wrong])

@@ -109,6 +109,37 @@ def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(tmp_path: Path
     shared_place.assert_files()
 
 
+def test_two_frontends_share_two_tritonservers_and_lose_one_of_each(tmp_path: Path, shared_place: Place) -> None:
+    tritons = [Scripted(tmp_path / name) for name in ("lost", "left")]
+    urls = ",".join(triton.url for triton in tritons)
+    first, second = (Frontend(tmp_path, urls, shared_place.url) for _ in range(2))
+    names = [f"shared-{number}" for number in range(12)]
+    try:
+        for triton in tritons:
+            triton.server.start()
+        first.start()
+        second.start()
+        for number, name in enumerate(names):
+            (first if number % 3 else second).ask(name, "held at 1")
+        wait_until(lambda: shared_place.count("in_progress") == len(names))
+        for triton in tritons:
+            assert sum(triton_runs(triton, name) for name in names) >= 3
+        first.kill()
+        tritons[0].server.kill()
+        tritons[1].release()
+        wait_until(lambda: shared_place.has_completed(len(names)))
+        for job in shared_place.jobs().values():
+            assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+        tritons[0].server.start()
+        wait_until(lambda: all(one["healthy"] for one in httpx.get(f"{second.url}/v1/servers").json()["data"]))
+    finally:
+        first.kill()
+        second.kill()
+        for triton in tritons:
+            triton.server.kill()
+    shared_place.assert_files()
+
+
 def test_jobs_outlive_both_the_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
     triton = Scripted(tmp_path / "triton")
     frontend = Frontend(tmp_path, triton.url, place.url)

@@ -105,7 +105,7 @@ def test_a_new_job_begins_at_once_only_where_none_comes_before_it(table: JobTabl
 
 
 def test_jobs_of_hosted_providers_wait_for_nobody_else(table: JobTable) -> None:
-    sent(table, "aab")
+    sent(table, "a1 a2 b1")
     hosted = Job(spec=hosted_spec(job_id="h1"), fence=1)
     first = table.create(hosted)
     assert (first.fence, table.queued_before(first)) == (1, 0)

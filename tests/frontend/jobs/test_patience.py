@@ -1,8 +1,10 @@
 """Jobs and outages of the engine."""
 
+import asyncio
+
 import pytest
 
-from frontend.errors import EngineStalled, EngineUnavailable
+from frontend.errors import EngineStalled, EngineUnavailable, ServerLost
 from frontend.jobs.events import PartEvent, PartPreview
 from frontend.jobs.patience import MAX_LOSSES, PatientRunner
 from frontend.jobs.record import RunRecord
@@ -36,11 +38,11 @@ class Engine:
         return [(b"x", completed(spec).outputs[0])]
 
 
-async def run(engine: Engine, *, awaited: bool = False) -> list[tuple[bytes, Output]]:
+async def run(engine: Engine, *, awaited: bool = False, pause_seconds: float = 0) -> list[tuple[bytes, Output]]:
     async def tell(event: PartEvent | PartPreview) -> None:
         assert isinstance(event, PartEvent)
 
-    runner = PatientRunner(engine, lambda job_id: awaited, pause_seconds=0)
+    runner = PatientRunner(engine, lambda job_id: awaited, pause_seconds=pause_seconds)
     return await runner.run(video_spec(), tell, unsaved(video_spec()))
 
 
@@ -77,6 +79,34 @@ async def test_a_job_that_gets_further_each_time_is_run_again_however_often(erro
     engine = Engine(*[error] * 50, begins=True, gets_on=True)
     assert await run(engine)
     assert engine.runs == 51
+
+
+def lost(loss: Exception) -> ServerLost:
+    """What a pool says where another server can go on."""
+    return ServerLost("lost", loss=loss)
+
+
+@pytest.mark.parametrize("awaited", [True, False])
+@pytest.mark.parametrize("loss", [EngineUnavailable("lost"), EngineStalled("silent"), ModelFailed("died")])
+async def test_a_job_moves_to_another_server_at_once_whoever_waits(awaited: bool, loss: Exception) -> None:
+    engine = Engine(*[lost(loss)] * (MAX_LOSSES - 1), begins=True)
+    async with asyncio.timeout(5):  # though it would wait for an hour for this one
+        assert await run(engine, awaited=awaited, pause_seconds=3600)
+    assert engine.runs == MAX_LOSSES
+
+
+@pytest.mark.parametrize("loss", [EngineUnavailable("lost"), ModelFailed("died")])
+async def test_a_job_that_takes_servers_down_is_not_moved_for_ever(loss: Exception) -> None:
+    engine = Engine(*[lost(loss)] * MAX_LOSSES, begins=True)
+    with pytest.raises(type(loss)) as raised:
+        await run(engine, awaited=True)
+    assert raised.value is loss
+    assert engine.runs == MAX_LOSSES
+
+
+async def test_a_job_that_only_waited_on_lost_servers_is_moved_however_often() -> None:
+    engine = Engine(*[lost(EngineUnavailable("lost"))] * 50)
+    assert await run(engine, awaited=True)
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("must be odd", "width"), RuntimeError("bug")])
