@@ -8,7 +8,7 @@ RUN apt-get update \
 
 FROM python AS dependencies
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3-venv \
+    && apt-get install -y --no-install-recommends binutils python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv /opt/build \
     && python3 -m venv --without-pip /opt/venv \
@@ -17,7 +17,11 @@ WORKDIR /opt/requirements
 COPY pyproject.toml constraints.txt docker/requirements.py ./
 RUN /opt/build/bin/pip install --no-cache-dir -c constraints.txt setuptools \
     && python3 requirements.py pyproject.toml providers > requirements.txt \
-    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt -r requirements.txt
+    && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
+       -c constraints.txt -r requirements.txt \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    # not those of `*.libs`, which a strip would break
+    && find /opt/venv -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
 # What changes often comes last, and is small.
 FROM dependencies AS package
@@ -26,8 +30,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY protocol protocol
 COPY tracing tracing
 COPY frontend frontend
+# compiles what a start imports, of the libraries too, and no more
 RUN /opt/build/bin/python -c 'import setuptools; setuptools.setup()' --quiet egg_info \
-    && python3 -m compileall -q .
+    && PYTHONPYCACHEPREFIX=/opt/compiled /opt/venv/bin/python -m frontend --help > /dev/null
 
 FROM python
 LABEL org.opencontainers.image.title="Tritonreel frontend" \
@@ -37,7 +42,9 @@ RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent tritonreel \
     && install -d -o tritonreel -g tritonreel /data
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=package /opt/tritonreel /opt/tritonreel
+COPY --from=package /opt/compiled /opt/compiled
 ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPYCACHEPREFIX=/opt/compiled \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     TRITONREEL_HOST=0.0.0.0 \
