@@ -53,7 +53,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TRITONREEL_SPOOL=/data/spool \
     TRITONREEL_KEYS_FILE=/data/keys.json \
     TRITONREEL_LOG_FORMAT=json
-USER tritonreel
+USER 10001:10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8000

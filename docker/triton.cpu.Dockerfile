@@ -57,7 +57,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     TRITONREEL_MODEL_REPOSITORY=/models \
     TRITONREEL_LORA_DIR=/loras \
     TRITONREEL_RUN_DIR=/run/tritonreel
-USER tritonreel
+USER 10001:10001
 WORKDIR /opt/tritonreel
 VOLUME /models
 EXPOSE 8001 8002
