@@ -1,6 +1,7 @@
 """Prints a new `.env` for compose.yaml, with passwords of its own: `python new_env.py > .env`."""
 
 import secrets
+import sys
 
 TEMPLATE = """\
 # Settings of compose.yaml. This file has passwords: it stays on this machine.
@@ -31,4 +32,4 @@ def new_env() -> str:
 
 
 if __name__ == "__main__":
-    print(new_env(), end="")
+    sys.stdout.write(new_env())

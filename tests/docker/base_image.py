@@ -1,4 +1,4 @@
-"""`debian:bookworm-slim`, made by debootstrap where no registry can be reached, and what builds need of this machine."""
+"""`debian:bookworm-slim`, made by debootstrap as no registry may be reached, and what builds need of this machine."""
 
 import re
 import shutil
@@ -34,9 +34,7 @@ def make_base_image(engine: Engine, folder: Path) -> None:
     for left_out in _LEFT_OUT:
         for entry in (folder / left_out).glob("*"):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    (folder / "etc/apt/sources.list").write_text(
-        f"deb {mirror} bookworm main\ndeb {security} bookworm-security main\n"
-    )
+    (folder / "etc/apt/sources.list").write_text(f"deb {mirror} bookworm main\ndeb {security} bookworm-security main\n")
     # as the official image has it: packages are not kept
     (folder / "etc/apt/apt.conf.d/docker-clean").write_text(
         'DPkg::Post-Invoke {"rm -f /var/cache/apt/archives/*.deb || true";};\nDir::Cache::pkgcache "";\n'

@@ -103,9 +103,7 @@ class Project:
 
     def create(self, **fields: object) -> dict[str, Any]:
         """A video that is made while nobody waits; the video object."""
-        response = httpx.post(
-            f"{self.url}/v1/videos", json=fields, headers={"Prefer": "respond-async"}, timeout=60
-        )
+        response = httpx.post(f"{self.url}/v1/videos", json=fields, headers={"Prefer": "respond-async"}, timeout=60)
         assert response.is_success, response.text
         video: dict[str, Any] = response.json()
         return video

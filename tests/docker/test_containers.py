@@ -10,6 +10,7 @@ import time
 import av
 import httpx
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -25,11 +26,14 @@ STOP_SECONDS = 20
 """`stop_grace_period` of the frontend"""
 
 
-def frames_of(mp4: bytes) -> np.ndarray:
+def frames_of(mp4: bytes) -> npt.NDArray[np.uint8]:
     """uint8 [frames, height, width, 3]"""
     with av.open(io.BytesIO(mp4), "r") as container:
         assert container.streams.video[0].codec_context.name == "h264"
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        frames: npt.NDArray[np.uint8] = np.stack(
+            [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        )
+    return frames
 
 
 def test_the_frontends_image_is_small_and_has_no_torch(built: Project) -> None:
@@ -38,7 +42,8 @@ def test_the_frontends_image_is_small_and_has_no_torch(built: Project) -> None:
     assert size < MAX_FRONTEND_MB * 1e6
     found = built.engine.run(
         *("run", "--rm", "--network=none", "tritonreel/frontend:0.1.0", "python", "-c"),
-        "import frontend.app, importlib.util as u, os; print(os.getuid(), [n for n in ('torch', 'pip') if u.find_spec(n)])",
+        "import frontend.app, importlib.util as i, os\n"
+        "print(os.getuid(), [name for name in ('torch', 'pip') if i.find_spec(name)])",
     )
     assert found == "10001 []\n"
 
