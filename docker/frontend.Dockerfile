@@ -4,7 +4,9 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS python
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates python3 tini \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/* \
+    # of no use beside PYTHONPYCACHEPREFIX, see below
+    && find /usr/lib/python3* -name __pycache__ -prune -exec rm -r {} +
 
 FROM python AS dependencies
 RUN apt-get update \

@@ -40,6 +40,7 @@ def make_base_image(engine: Engine, folder: Path) -> None:
         'DPkg::Post-Invoke {"rm -f /var/cache/apt/archives/*.deb || true";};\nDir::Cache::pkgcache "";\n'
         'Dir::Cache::srcpkgcache "";\nAcquire::Languages "none";\n'
     )
+    (folder / "etc/dpkg/dpkg.cfg.d/docker").write_text("".join(f"path-exclude /{path}/*\n" for path in _LEFT_OUT[:-1]))
     for archive in (folder / "var/cache/apt").rglob("*"):
         if archive.is_file():
             archive.unlink()
