@@ -6,6 +6,6 @@ RUN apt-get update \
     && install -d -o prometheus -g prometheus /prometheus
 USER prometheus
 VOLUME /prometheus
-HEALTHCHECK --interval=10s --timeout=5s CMD ["promtool", "check", "healthy", "--url=http://127.0.0.1:9090"]
+HEALTHCHECK --interval=10s --timeout=5s CMD ["promtool", "query", "instant", "http://127.0.0.1:9090", "vector(1)"]
 ENTRYPOINT ["prometheus"]
 CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
