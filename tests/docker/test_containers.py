@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.docker.engine import Engine
 from tests.docker.project import Project, kill
 
-LONG = {"model": "toy-wan-t2v", "size": "128x128", "num_frames": 33, "num_inference_steps": 200}
+LONG = {"model": "toy-wan-t2v", "size": "128x128", "num_frames": 33, "num_inference_steps": 100}
 """a job of some tens of seconds"""
 PROMPT = "a red circle moving right on a black background"
 MAX_FRONTEND_MB = 400
@@ -76,7 +76,7 @@ def test_an_image(project: Project) -> None:
     assert response.is_success, response.text
     png = httpx.get(response.json()["data"][0]["url"], timeout=60).content
     image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
-    assert image.shape == (64, 64, 3)
+    assert image.shape == (96, 96, 3)
     assert image.std() > 10
     assert ((image[..., 2] > 128) & (image[..., 0] < 100)).sum() > 20, "there is no blue"
 

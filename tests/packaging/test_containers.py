@@ -65,6 +65,17 @@ def test_what_is_copied_is_there(file: Path) -> None:
                 assert context != ROOT or is_sent_to_builds(source), f".dockerignore leaves out {source}"
 
 
+def test_sources_are_sent_to_builds_and_exported_weights_are_not() -> None:
+    for file in (
+        "model_repository/generate/1/model.py",
+        "model_repository/generate/config.pbtxt",
+        "launcher/launch.py",
+    ):
+        assert is_sent_to_builds(file)
+    for file in ("model_repository/vae/1/model.onnx", "model_repository/generate/1/toy-wan-t2v", ".env", ".git/config"):
+        assert not is_sent_to_builds(file)
+
+
 @pytest.mark.parametrize("file", OURS, ids=lambda file: file.name)
 def test_images_have_what_runs_in_them(file: Path) -> None:
     copied = {arguments.split()[0] for name, arguments in instructions(file) if name == "COPY"}
