@@ -5,7 +5,9 @@ The tests go on from one another, in the order of this file.
 
 import io
 import json
+import shutil
 import time
+from pathlib import Path
 
 import av
 import httpx
@@ -48,14 +50,26 @@ def test_the_frontends_image_is_small_and_has_no_torch(built: Project) -> None:
     assert found == "10001 []\n"
 
 
-def test_a_change_of_code_builds_in_seconds(built: Project) -> None:
-    file = ROOT / "docker" / "frontend.Dockerfile"
+def test_a_change_of_code_builds_in_seconds(built: Project, tmp_path: Path) -> None:
+    for file in (
+        "pyproject.toml",
+        "constraints.txt",
+        "README.md",
+        "LICENSE",
+        ".dockerignore",
+        "docker/requirements.py",
+    ):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    for package in ("frontend", "protocol", "tracing"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "frontend" / "app.py").open("a") as code:
+        code.write("\n# changed\n")
     began = time.monotonic()
-    built.engine.run(
-        *("build", "--quiet", "--network=host", "--build-arg", "BASE=debian:bookworm-slim"),
-        *("--label", "changed=yes", "-f", file, ROOT),
-    )
-    assert time.monotonic() - began < 60
+    built.engine.run("build", "--quiet", "--network=host", "-f", ROOT / "docker/frontend.Dockerfile", tmp_path)
+    seconds = time.monotonic() - began
+    print(f"build after a change of code: {seconds:.0f} s")
+    assert seconds < 60
 
 
 def test_a_video(project: Project) -> None:
