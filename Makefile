@@ -28,7 +28,7 @@ SERVE_TOYS := $(if $(OTHERS)$(findstring --model-repository,$(ARGS)),,yes)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
 
 .PHONY: serve
@@ -47,11 +47,15 @@ UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime 
 
 .PHONY: test
 test: lint ## Lint, then run the tests
-	$(BIN)/python -m pytest $(PARALLEL) -m "not long" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not docker" $(ARGS)
 
 .PHONY: test-long
 test-long: $(INSTALLED_DEV) ## Run the tests that `make test` leaves out: some minutes
 	$(BIN)/python -m pytest -m long $(ARGS)
+
+.PHONY: docker-test
+docker-test: $(INSTALLED_DEV) ## Build the images and run the containers, on a Docker engine of its own; needs root
+	$(BIN)/python -m pytest -m docker tests/docker $(ARGS)
 
 .PHONY: check
 check: lint ## Lint, then run the quick unit tests: about a minute
@@ -70,6 +74,22 @@ lint: $(INSTALLED_DEV) ## Check format, style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/hadolint --config docker/hadolint.yaml docker/*.Dockerfile docker/standin/*.Dockerfile
+
+PROFILE ?= cpu
+COMPOSE := $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
+
+.env:
+	@umask 077; $(PYTHON) docker/new_env.py > $@
+
+.PHONY: up
+up: .env ## Build the containers and start them on http://127.0.0.1:8000; PROFILE=gpu for NVIDIA GPUs
+	@mkdir -p checkpoints loras
+	$(COMPOSE) --profile $(PROFILE) up --detach --build $(ARGS)
+
+.PHONY: down
+down: .env ## Stop the containers; volumes with videos, jobs and models stay
+	$(COMPOSE) --profile cpu --profile gpu down $(ARGS)
 
 .PHONY: export
 export: $(INSTALLED) ## Export the toy checkpoints to toy_model_repository

@@ -119,6 +119,24 @@ def serve(
             help="Address of the HTTP API; 0.0.0.0 opens it to the network, for who has an API key (see `keys`).",
         ),
     ] = "127.0.0.1",
+    triton_host: Annotated[
+        str,
+        typer.Option(
+            envvar="TRITONREEL_TRITON_HOST",
+            help="Address of Triton's gRPC and metrics, which ask for no API key: another one only where nobody but a "
+            "frontend can reach it, as between containers.",
+        ),
+    ] = Settings.triton_host,
+    tritonserver: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TRITONREEL_TRITONSERVER",
+            readable=False,  # our own checks say more
+            help="Folder of an installed tritonserver with its Python backend, such as /opt/tritonserver in NVIDIA's "
+            "images.",
+            show_default="that of the nvidia-pytriton wheel",
+        ),
+    ] = None,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -275,6 +293,8 @@ def serve(
             engine=engine,
             device=device,
             host=host,
+            triton_host=triton_host,
+            tritonserver=tritonserver,
             allowed_hosts=hosts_of(allowed_host),
             allowed_origins=origins_of(allowed_origin),
             keys_file=keys_file,

@@ -11,6 +11,7 @@ import httpx
 
 from launcher.child_process import ChildProcess
 from launcher.errors import StartError
+from launcher.ports import reachable
 from launcher.settings import Settings
 from launcher.stop_signal import StopSignal
 
@@ -35,9 +36,7 @@ class FrontendProcess:
 
     @property
     def url(self) -> str:
-        host = self._settings.host
-        reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-        return f"http://{reachable}:{self._settings.ports.frontend}"
+        return f"http://{reachable(self._settings.host)}:{self._settings.ports.frontend}"
 
     @property
     def log(self) -> Path:
@@ -101,10 +100,11 @@ class FrontendProcess:
 
     def _environment(self) -> dict[str, str]:
         ports = self._settings.ports
+        triton = reachable(self._settings.triton_host)
         keys_file = self._settings.keys_file
         return {
-            "TRITONREEL_TRITON_URL": ",".join((f"127.0.0.1:{ports.grpc}", *self._settings.other_tritons)),
-            "TRITONREEL_TRITON_METRICS_URL": f"http://127.0.0.1:{ports.metrics}/metrics",
+            "TRITONREEL_TRITON_URL": ",".join((f"{triton}:{ports.grpc}", *self._settings.other_tritons)),
+            "TRITONREEL_TRITON_METRICS_URL": f"http://{triton}:{ports.metrics}/metrics",
             "TRITONREEL_HOST": self._settings.host,
             "TRITONREEL_PORT": str(ports.frontend),
             "TRITONREEL_ALLOWED_HOSTS": " ".join(self._settings.allowed_hosts),

@@ -28,7 +28,7 @@ def launch(settings: Settings, stop_signal: StopSignal) -> None:
     """Serve until `stop_signal`. Raises LauncherError; whatever happens, nothing is left running."""
     began = time.monotonic()
     with RunFolder(settings.run_dir) as run_folder:
-        check(settings.ports, settings.host, settings.with_frontend)
+        check(settings.ports, settings.host, settings.triton_host, settings.with_frontend)
         check_environment(settings)
         check_engine(settings)
         check_lora_folder(settings.lora_dir)

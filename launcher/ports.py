@@ -27,11 +27,17 @@ def resolve(ports: Ports) -> Ports:
     return ports
 
 
-def check(ports: Ports, host: str, with_frontend: bool) -> None:
-    """Raise SetupError, naming the option to change, unless every port of this instance can be bound."""
+def check(ports: Ports, host: str, triton_host: str, with_frontend: bool) -> None:
+    """Raise SetupError, naming the option to change, unless every port of this instance can be bound.
+
+    Args:
+        host: what the frontend binds.
+        triton_host: what Triton binds.
+    """
     _check_range(ports)
-    if reason := _why_not_resolvable(host):
-        raise SetupError(f"--host {host!r} is no address of this machine ({reason}).")
+    for option, address in {"--host": host, "--triton-host": triton_host}.items():
+        if reason := _why_not_resolvable(address):
+            raise SetupError(f"{option} {address!r} is no address of this machine ({reason}).")
     used = {name: port for name, port in asdict(ports).items() if with_frontend or name != "frontend"}
     owners: dict[int, str] = {}
     for name, port in used.items():
@@ -39,10 +45,15 @@ def check(ports: Ports, host: str, with_frontend: bool) -> None:
         if port in owners:
             raise SetupError(f"{owners[port]} and {option} are both {port}; give each a port of its own.")
         owners[port] = option
-        address = host if name == "frontend" else "127.0.0.1"
+        address = host if name == "frontend" else triton_host
         reason = _why_not_bindable(address, port)
         if reason:
             raise SetupError(f"Cannot listen on {address}:{port} ({reason}). Choose another port with {option}.")
+
+
+def reachable(host: str) -> str:
+    """How this machine reaches what binds `host`, as URLs have it."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _check_range(ports: Ports) -> None:

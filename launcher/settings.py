@@ -42,7 +42,11 @@ class Settings:
     device: str = ""
     """where every model runs, and sampling; empty likewise"""
     host: str = "127.0.0.1"
-    """address that the frontend binds; Triton always binds 127.0.0.1"""
+    """address that the frontend binds"""
+    triton_host: str = "127.0.0.1"
+    """address that Triton binds, which asks for no key"""
+    tritonserver: Path | None = None
+    """folder of an installed tritonserver; that of the nvidia-pytriton wheel if None"""
     allowed_hosts: tuple[str, ...] = ()
     """more names and addresses that the frontend may be called by"""
     allowed_origins: tuple[str, ...] = ()

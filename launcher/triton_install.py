@@ -1,4 +1,4 @@
-"""Where the nvidia-pytriton wheel keeps tritonserver and its parts, and how this interpreter uses them."""
+"""Where tritonserver and its parts are, and how this interpreter uses them."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from launcher.private_files import OTHERS
 
 @dataclass(frozen=True)
 class TritonInstall:
-    """The parts of the wheel, for the Python that runs now."""
+    """The parts, for the Python that runs now."""
 
     server: Path
     """the tritonserver binary"""
@@ -62,9 +62,35 @@ class TritonInstall:
             copied.chmod(copied.stat().st_mode & ~OTHERS)
 
 
-def find_triton_install() -> TritonInstall:
-    """Locate the wheel and the shared libpython. Raises SetupError that names what to install."""
+def find_triton_install(folder: Path | None = None) -> TritonInstall:
+    """Locate tritonserver and the shared libpython. Raises SetupError that names what is missing.
+
+    Args:
+        folder: where NVIDIA's images have it, /opt/tritonserver; None for the nvidia-pytriton wheel.
+    """
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return _in_wheel(version) if folder is None else _in_folder(folder, version)
+
+
+def _in_folder(folder: Path, version: str) -> TritonInstall:
+    """Its stub embeds the Python of the image that it comes from."""
+    python = folder / "backends" / "python"
+    install = TritonInstall(
+        server=folder / "bin" / "tritonserver",
+        python_backend=python,
+        python_stub=python / "triton_python_backend_stub",
+        library_path=(folder / "lib", libpython_folder(version)),
+    )
+    for part in (install.server, python / "libtriton_python.so", install.python_stub):
+        if not part.exists():
+            raise SetupError(f"--tritonserver: there is no {part}.")
+    embedded = f"libpython{version}.so".encode()
+    if embedded not in install.python_stub.read_bytes():
+        raise SetupError(f"--tritonserver: the Python backend in {folder} was not built for Python {version}.")
+    return install
+
+
+def _in_wheel(version: str) -> TritonInstall:
     spec = find_spec("pytriton")
     if spec is None or spec.origin is None:
         raise SetupError("tritonserver is not installed in this Python. Install it with: pip install nvidia-pytriton")

@@ -166,7 +166,7 @@ class TritonServer:
         self._has_started = True
 
     def _start(self) -> None:
-        install = find_triton_install()
+        install = find_triton_install(self._settings.tritonserver)
         self._choose_models()
         backends = self._settings.run_dir.resolve() / "backends"
         install.assemble_backends(self._settings.backends, backends)
@@ -403,10 +403,10 @@ class TritonServer:
             "--disable-auto-complete-config",
             f"--http-address=unix:{self.socket.path}",
             "--http-port=0",
-            "--grpc-address=127.0.0.1",
+            f"--grpc-address={settings.triton_host}",
             f"--grpc-port={ports.grpc}",
             _LOCKED,
-            "--metrics-address=127.0.0.1",
+            f"--metrics-address={settings.triton_host}",
             f"--metrics-port={ports.metrics}",
             PREFIX_ARGUMENT + self.shm_prefix,
             f"--backend-config=python,shm-default-byte-size={shm_bytes}",

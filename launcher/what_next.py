@@ -84,7 +84,8 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], a
                 lines += [title, *_example(task, url, key)]
         lines.append(f"API docs:  {url}/docs{', with the key too' if key else ''}")
     lines += [
-        f"Triton:    127.0.0.1, gRPC {ports.grpc} (frontend/examples/triton_stream.py), metrics {ports.metrics}",
+        f"Triton:    {settings.triton_host}, gRPC {ports.grpc} (frontend/examples/triton_stream.py), "
+        f"metrics {ports.metrics}",
         f"Logs:      {settings.logs}",
         "Stop:      Ctrl-C, or `make stop`",
     ]

@@ -36,3 +36,39 @@ def test_backend_folder_has_the_wheels_backend_and_the_projects(tmp_path: Path) 
     files = {file.name for file in (tmp_path / "backends" / "python").iterdir()}
     assert {"libtriton_python.so", "triton_python_backend_stub", "triton_python_backend_utils.py"} <= files
     assert os.access(tmp_path / "backends" / "python" / "triton_python_backend_stub", os.X_OK)
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """The wheel's parts, laid out as in NVIDIA's images."""
+    wheel = find_triton_install()
+    python = tmp_path / "tritonserver" / "backends" / "python"
+    python.mkdir(parents=True)
+    (tmp_path / "tritonserver" / "bin").mkdir()
+    (tmp_path / "tritonserver" / "bin" / "tritonserver").symlink_to(wheel.server)
+    (python / "libtriton_python.so").symlink_to(wheel.python_backend / "libtriton_python.so")
+    (python / "triton_python_backend_stub").symlink_to(wheel.python_stub)
+    return tmp_path / "tritonserver"
+
+
+def test_tritonserver_of_a_folder(installed: Path, tmp_path: Path) -> None:
+    install = find_triton_install(installed)
+    assert install.server == installed / "bin" / "tritonserver"
+    assert install.library_path[0] == installed / "lib"
+    (tmp_path / "project").mkdir()
+    install.assemble_backends(tmp_path / "project", tmp_path / "assembled")
+    assert (tmp_path / "assembled" / "python" / "triton_python_backend_stub").is_file()
+
+
+def test_a_folder_that_lacks_a_part(installed: Path) -> None:
+    (installed / "bin" / "tritonserver").unlink()
+    with pytest.raises(SetupError, match=r"--tritonserver: there is no .*bin/tritonserver\."):
+        find_triton_install(installed)
+
+
+def test_a_folder_whose_stub_embeds_another_python(installed: Path) -> None:
+    stub = installed / "backends" / "python" / "triton_python_backend_stub"
+    stub.unlink()
+    stub.write_bytes(b"\0libpython3.10.so.1.0\0")
+    with pytest.raises(SetupError, match="was not built for Python 3"):
+        find_triton_install(installed)
