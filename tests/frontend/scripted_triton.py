@@ -74,7 +74,7 @@ class Scripted:
         self._release.touch()
 
     async def logged(self, **entry: str) -> None:
-        """Wait until the model has written a line with `entry`, a second at most."""
+        """Wait until the model has written a line with `entry`."""
         async with asyncio.timeout(SECONDS):
             while not any(entry.items() <= line.items() for line in self.log()):
                 await asyncio.sleep(0.02)

@@ -15,6 +15,7 @@ from frontend.settings import Settings
 from tests.frontend.conftest import Serve
 from tests.frontend.scripted_triton import Scripted
 from tests.frontend.test_video_request import URL
+from tests.waiting import SECONDS
 
 
 @pytest.fixture
@@ -53,10 +54,12 @@ def test_how_a_job_ends_is_how_it_is_answered(serve: Serve, app: FastAPI, prompt
 
 async def test_a_client_that_leaves_cancels_its_job_in_triton(serve: Serve, app: FastAPI, triton: Scripted) -> None:
     with serve(app) as url:
-        with pytest.raises(httpx.ReadTimeout):
-            await asyncio.to_thread(
-                httpx.post, url + URL, json={"prompt": "slow"}, headers={"X-Request-Id": "leaver"}, timeout=0.5
-            )
+        async with httpx.AsyncClient(timeout=SECONDS) as client:
+            request = client.post(url + URL, json={"prompt": "slow"}, headers={"X-Request-Id": "leaver"})
+            waiting = asyncio.create_task(request)
+            await triton.logged(request_id="leaver")
+            waiting.cancel()
+            await asyncio.wait((waiting,))
         await triton.logged(cancelled="leaver")
 
 

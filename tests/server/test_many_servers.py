@@ -63,6 +63,7 @@ def post(frontend: Frontend, request_id: str = "whole") -> httpx.Response:
     return httpx.post(f"{frontend.url}/v1/videos/sync", json=REQUEST, headers=headers, timeout=SECONDS)
 
 
+@pytest.mark.long
 def test_a_job_goes_on_where_the_server_that_was_killed_has_left_it(
     tritons: dict[str, TritonServer], frontend: Frontend, tmp_path: Path
 ) -> None:
