@@ -1,12 +1,14 @@
 import io
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from frontend.generators import endpoint
 from frontend.http.logging import configure_logging
 from protocol.errors import ModelFailed
 from tests.frontend.fake_generator import FakeGenerator
@@ -14,12 +16,15 @@ from tests.frontend.test_video_request import URL
 
 
 @pytest.fixture
-def written() -> io.StringIO:
-    """What the server's own log handler writes."""
+def written() -> Iterator[io.StringIO]:
+    """What the server's own log handler writes, but for servers that are found, which happens at some moment."""
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
+    finds = logging.getLogger(endpoint.__name__)
+    finds.setLevel(logging.WARNING)
     handler.setStream(stream := io.StringIO())
-    return stream
+    yield stream
+    finds.setLevel(logging.NOTSET)
 
 
 def lines_of(written: io.StringIO) -> list[dict[str, Any]]:
