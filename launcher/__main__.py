@@ -13,6 +13,7 @@ from frontend.storage.location import parse_location
 from launcher import ports as port_choice
 from launcher.access import hosts_of, origins_of, servers_of
 from launcher.demo_providers import demo_providers
+from launcher.drain import drain
 from launcher.errors import LauncherError, in_words
 from launcher.keys import KeysFileOption, keys
 from launcher.launch import launch
@@ -30,6 +31,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 app.add_typer(keys, name="keys")
 app.command()(demo_providers)
 app.command()(mcp)
+app.command()(drain)
 
 
 class LogLevel(StrEnum):
@@ -274,6 +276,7 @@ def serve(
       python -m launcher --other-triton 127.0.0.1:9001
                                                       that one makes videos too
       python -m launcher stop                         stop what was started from this folder
+      python -m launcher drain 127.0.0.1:9001         let it finish, and send it no more
       python -m launcher mcp                          video tools for an agent
     """
     if context.invoked_subcommand is not None:
