@@ -4,7 +4,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-Phase = Literal["queue", "text", "image", "denoise", "decode", "encode", "total"]
+Phase = Literal["queue", "text", "image", "denoise", "decode", "encode", "storage", "total"]
 JobEnd = Literal["completed", "failed", "cancelled"]
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _REQUEST_BUCKETS = (0.005, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
@@ -32,8 +32,7 @@ class Metrics:
         )
         self.jobs_in_flight = Gauge(
             "tritonreel_jobs_in_flight",
-            "Jobs whose result a client waits for, those in the queue too (jobs_running: what Triton runs, also for "
-            "clients that left)",
+            "Videos and images that `generate` was asked for and has not answered, those that wait there too",
             registry=self._registry,
         )
         self._key_requests = Counter(
@@ -57,7 +56,7 @@ class Metrics:
         self._phase_seconds = Histogram(
             "tritonreel_job_phase_seconds",
             "Seconds that each video or image of the completed jobs spent in a phase; `queue` from the request on, "
-            "`total` of the whole job",
+            "`storage` and `total` of the whole job; `denoise` of a hosted one is its provider's work",
             ["phase"],
             buckets=_PHASE_BUCKETS,
             registry=self._registry,

@@ -6,16 +6,18 @@ from frontend.metrics import Metrics
 from protocol.errors import Cancelled
 
 
-def account(metrics: Metrics, job: Job, outcome: Outcome, waited_seconds: float) -> None:
+def account(metrics: Metrics, job: Job, outcome: Outcome, waited_seconds: float, storing_seconds: float) -> None:
     """Count a job; of one that is completed, how long each phase took.
 
     Args:
         waited_seconds: from its creation until its last run began.
+        storing_seconds: that it took to keep what it made.
     """
     match outcome:
         case FinishedJob():
             metrics.job_ended(job.owner, "completed")
             _observe_phases(metrics, outcome.job, waited_seconds)
+            metrics.phase("storage", storing_seconds)
         case Cancelled():
             metrics.job_ended(job.owner, "cancelled")
         case _:

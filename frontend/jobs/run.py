@@ -62,6 +62,8 @@ class Run:
         """of a run that has ended; None of one that was given up, whose job another run ends"""
         self.seconds = 0.0
         """for which it was at work, not waiting in the generator's queue; known at its end"""
+        self.storing_seconds = 0.0
+        """that it took to keep what a completed job has made"""
         self._began: float | None = None
         self._job = job
         self._store = store
@@ -152,9 +154,10 @@ class Run:
         files = tuple(file for file, _ in made)
         outputs = tuple(output for _, output in made)
         state = self._job.state.completed(time.time())
-        return FinishedJob(
-            await self._keep(self._job.model_copy(update={"state": state, "outputs": outputs}), files), files
-        )
+        began = time.monotonic()
+        kept = await self._keep(self._job.model_copy(update={"state": state, "outputs": outputs}), files)
+        self.storing_seconds = time.monotonic() - began
+        return FinishedJob(kept, files)
 
     async def _keep(self, job: Job, files: tuple[bytes, ...] = ()) -> Job:
         """Keep the finished job, and tell the listeners. The job as it is kept."""

@@ -234,7 +234,7 @@ class JobWorker:
                 await self._store.release(job)
                 await self._charge(job, run)
         if run.outcome is not None:
-            account(self._metrics, job, run.outcome, waited_seconds)
+            account(self._metrics, job, run.outcome, waited_seconds, run.storing_seconds)
             self.waiters.tell(job_id, run.outcome)
             await self._charge(job, run)
 

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 import pytest
+import yaml
 from PIL import Image
 
 from tests.conftest import ROOT
@@ -150,6 +151,13 @@ def test_prometheus_answers_the_dashboards_queries(project: Project) -> None:
     without |= {("Cost of hosted providers, last 24 hours", "{{provider}} {{model}}")}
     without |= {(title, legend) for title, legend in empty if title == "Errors, per minute"}
     assert set(empty) <= without
+
+
+def test_prometheus_evaluates_the_alerts(project: Project) -> None:
+    [group] = yaml.safe_load((ROOT / "docker/prometheus/alerts.yml").read_text())["groups"]
+    [found] = httpx.get(f"{project.prometheus}/api/v1/rules", timeout=30).json()["data"]["groups"]
+    health = {rule["name"]: rule["health"] for rule in found["rules"]}
+    assert health == {rule["alert"]: "ok" for rule in group["rules"]}
 
 
 def test_no_secret_is_in_the_images(built: Project, engine: Engine) -> None:

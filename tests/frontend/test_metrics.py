@@ -1,4 +1,5 @@
 import asyncio
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from frontend.app import create_app
 from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
 from protocol.errors import Cancelled
+from tests.conftest import ROOT
 from tests.frontend.conftest import NOWHERE, client_of
 from tests.frontend.fake_generator import TIMINGS, FakeGenerator
 from tests.frontend.test_video_request import URL, post
@@ -49,6 +51,16 @@ async def samples(client: httpx.AsyncClient) -> dict[str, float]:
         for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
+
+
+@pytest.mark.parametrize("file", ["docker/prometheus/alerts.yml", "docker/grafana/dashboards/tritonreel.json"])
+async def test_alerts_and_dashboard_ask_for_metrics_that_exist(client: httpx.AsyncClient, file: str) -> None:
+    known = set(re.findall(r"# TYPE (tritonreel_\w+)", (await client.get("/metrics")).text))
+    asked = {
+        re.sub("_(bucket|sum|count)$", "", name) for name in re.findall(r"tritonreel_\w+", (ROOT / file).read_text())
+    }
+    assert asked
+    assert asked - known == set()
 
 
 async def test_what_was_made_is_counted(client: httpx.AsyncClient) -> None:
@@ -90,8 +102,9 @@ async def test_phases_of_completed_jobs_are_observed(client: httpx.AsyncClient) 
     await post(client, n=2)
     found = await samples(client)
     name = "tritonreel_job_phase_seconds"
-    counts = {phase: found.get(f"{name}_count phase={phase}") for phase in ("queue", "text", "image", "total")}
-    assert counts == {"queue": 2, "text": 2, "image": None, "total": 1}
+    phases = ("queue", "text", "image", "storage", "total")
+    counts = {phase: found.get(f"{name}_count phase={phase}") for phase in phases}
+    assert counts == {"queue": 2, "text": 2, "image": None, "storage": 1, "total": 1}
     assert found[f"{name}_sum phase=denoise"] == 2 * TIMINGS.denoise_seconds
     assert found[f"{name}_sum phase=queue"] >= 2 * TIMINGS.queue_seconds
     assert found[f"{name}_bucket le=3600.0 phase=total"] == 1
