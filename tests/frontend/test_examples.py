@@ -285,7 +285,7 @@ def test_each_command_says_why_it_cannot_and_writes_no_file(
             assert refused.returncode != 0, refused
             assert "API key" in refused.stdout + refused.stderr
             assert written(folder) == []
-        if not any(route in line for route in ("/health/live", "/metrics", "/v1/usage")):
+        if not any(route in line for route in ("/health/live", "/metrics", "/v1/usage", "/v1/servers")):
             away = tried(url, KEY)
             assert away.returncode != 0, away
             assert re.search("Triton is away|not found or expired", away.stdout + away.stderr)
