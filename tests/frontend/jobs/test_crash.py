@@ -109,6 +109,7 @@ def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(tmp_path: Path
     shared_place.assert_files()
 
 
+@pytest.mark.long
 def test_two_frontends_share_two_tritonservers_and_lose_one_of_each(tmp_path: Path, shared_place: Place) -> None:
     tritons = [Scripted(tmp_path / name) for name in ("lost", "left")]
     urls = ",".join(triton.url for triton in tritons)
