@@ -190,7 +190,7 @@ async def _result_of_server(prompt: str, made: own_server.MadeThere) -> Generate
         prompt=prompt,
         duration=float(facts.num_frames / facts.fps),
         model_name=video["model"],
-        cost=0.0,
+        cost=float(video["params"].get("price", 0)),  # of a hosted model, which that server may have too
         provider=own_server.NAME,
         resolution=f"{facts.width}x{facts.height}",
         width=facts.width,

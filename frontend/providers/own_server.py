@@ -124,6 +124,8 @@ class OwnServer:
             raise ProviderDeadline(
                 f"{_SERVER} did not finish the video within {deadline_seconds:g} s", prediction_id=job_id or None
             ) from None
+        except ProviderError:  # it has ended there, or what it made can still be fetched
+            raise
         except BaseException:
             await self._stop(job_id)
             raise

@@ -1,17 +1,19 @@
 """`ai_video_generate` with a Tritonreel server on a real socket."""
 
 import asyncio
+import os
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from frontend.app import create_app
 from frontend.providers.entry import ai_video_generate
-from frontend.providers.errors import ProviderDeadline, ProviderKeyRefused, RequestRefused
+from frontend.providers.errors import GenerationFailed, ProviderDeadline, ProviderKeyRefused, RequestRefused
 from frontend.providers.registry import Registry
 from frontend.settings import Settings
-from protocol.errors import InvalidRequest
+from protocol.errors import InvalidRequest, ModelFailed
 from tests.frontend.conftest import NOWHERE, running, url_of
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.test_videos import image_file
@@ -81,6 +83,15 @@ async def test_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRITONREEL_API_KEY", "another")
     with pytest.raises(ProviderKeyRefused, match="Check TRITONREEL_API_KEY"):
         await ai_video_generate("a fox", provider="local")
+
+
+async def test_a_job_that_failed_keeps_its_reason_there(generator: FakeGenerator) -> None:
+    generator.error_for = lambda spec: ModelFailed("the GPU is on fire")
+    with pytest.raises(GenerationFailed, match="the GPU is on fire") as failed:
+        await ai_video_generate("a fox", provider="local")
+    headers = {"Authorization": f"Bearer {KEY}"}
+    url = f"{os.environ['TRITONREEL_URL']}/v1/videos/{failed.value.prediction_id}"
+    assert httpx.get(url, headers=headers).json()["error"]["message"] == "the GPU is on fire"
 
 
 async def test_a_job_whose_caller_gives_up_is_stopped(generator: FakeGenerator) -> None:
