@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from protocol.printable import printable
+
 _POLL_SECONDS = 2.0
 _HEARD_SECONDS = 5.0
 """until all frontends know of it, and what they were just sending is there"""
@@ -46,7 +48,7 @@ def drain(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _failed(f"the frontend at {url} cannot be reached: {error or type(error).__name__}") from None
     if not answer.is_success:
-        raise _failed(f"the frontend at {url} answered with {answer.status_code}: {_said(answer.text)}")
+        raise _failed(f"the frontend at {url} answered with {answer.status_code}: {printable(answer.text, 300)}")
     if resume:
         typer.echo(f"{server} gets jobs again")
         return
@@ -85,10 +87,6 @@ def _jobs(text: str) -> int:
 
     samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
     return int(sum(sample.value for sample in samples if sample.name in _WORK))
-
-
-def _said(text: str) -> str:
-    return " ".join(text.split())[:300]
 
 
 def _failed(reason: str) -> typer.Exit:

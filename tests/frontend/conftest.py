@@ -10,10 +10,11 @@ import structlog
 from fastapi import FastAPI
 
 from frontend.app import create_app
+from frontend.generators.pool import Pool
 from frontend.http.logging import configure_logging
 from frontend.http.server import Server
 from frontend.settings import Settings
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, pool_of
 from tests.frontend.media.image_server import Certificates, ImageServer, serving
 from tests.frontend.scripted_triton import Scripted
 from tests.waiting import SECONDS, wait_until
@@ -61,6 +62,20 @@ def client_of(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, raise_app_exceptions=False), base_url="http://127.0.0.1:8000"
     )
+
+
+@pytest.fixture
+def servers() -> list[FakeGenerator]:
+    """Three Triton servers."""
+    return [FakeGenerator() for _ in range(3)]
+
+
+@pytest.fixture
+async def pool(servers: list[FakeGenerator]) -> Pool:
+    """Of `servers`, which have all answered."""
+    pool = pool_of(*servers)
+    await pool.models()
+    return pool
 
 
 @pytest.fixture

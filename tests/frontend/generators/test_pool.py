@@ -29,19 +29,6 @@ async def make(pool: Pool, request_id: str = "job", model: str = MODEL, steps: i
             pass
 
 
-@pytest.fixture
-def servers() -> list[FakeGenerator]:
-    return [FakeGenerator() for _ in range(3)]
-
-
-@pytest.fixture
-async def pool(servers: list[FakeGenerator]) -> Pool:
-    """Of servers that have all answered."""
-    pool = pool_of(*servers)
-    await pool.models()
-    return pool
-
-
 def has_left(pool: Pool, evaluations: int) -> bool:
     return sum(endpoint.outstanding() for endpoint in pool.endpoints) == evaluations
 

@@ -86,6 +86,20 @@ def test_a_frontend_that_is_told_to_stop_parks_its_jobs(tmp_path: Path, triton: 
         frontend.kill()
 
 
+def _ask_for_all(names: list[str], first: Frontend, second: Frontend, place: Place) -> None:
+    """Jobs of both frontends, held after their first step."""
+    for number, name in enumerate(names):
+        (first if number % 3 else second).ask(name, "held at 1")
+    wait_until(lambda: place.count("in_progress") == len(names))
+
+
+def _assert_all_completed(names: list[str], frontend: Frontend, place: Place) -> None:
+    """Wait for it; the frontend has to say so of each."""
+    wait_until(lambda: place.has_completed(len(names)))
+    for job in place.jobs().values():
+        assert httpx.get(f"{frontend.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+
+
 def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(tmp_path: Path, shared_place: Place) -> None:
     triton = Scripted(tmp_path / "triton")
     first, second = (Frontend(tmp_path, triton.url, shared_place.url) for _ in range(2))
@@ -94,14 +108,10 @@ def test_another_frontend_takes_over_the_jobs_of_one_that_is_gone(tmp_path: Path
         triton.server.start()
         first.start()
         second.start()
-        for number, name in enumerate(names):
-            (first if number % 3 else second).ask(name, "held at 1")
-        wait_until(lambda: shared_place.count("in_progress") == len(names))
+        _ask_for_all(names, first, second, shared_place)
         first.kill()
         triton.release()
-        wait_until(lambda: shared_place.has_completed(len(names)))
-        for job in shared_place.jobs().values():
-            assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+        _assert_all_completed(names, second, shared_place)
     finally:
         first.kill()
         second.kill()
@@ -120,17 +130,13 @@ def test_two_frontends_share_two_tritonservers_and_lose_one_of_each(tmp_path: Pa
             triton.server.start()
         first.start()
         second.start()
-        for number, name in enumerate(names):
-            (first if number % 3 else second).ask(name, "held at 1")
-        wait_until(lambda: shared_place.count("in_progress") == len(names))
+        _ask_for_all(names, first, second, shared_place)
         for triton in tritons:
             assert sum(triton_runs(triton, name) for name in names) >= 3
         first.kill()
         tritons[0].server.kill()
         tritons[1].release()
-        wait_until(lambda: shared_place.has_completed(len(names)))
-        for job in shared_place.jobs().values():
-            assert httpx.get(f"{second.url}/v1/videos/{job.spec.id}").json()["status"] == "completed"
+        _assert_all_completed(names, second, shared_place)
         tritons[0].server.start()
         wait_until(lambda: all(one["healthy"] for one in httpx.get(f"{second.url}/v1/servers").json()["data"]))
     finally:

@@ -16,22 +16,10 @@ from frontend.settings import Settings
 from frontend.storage.local_folder import LocalFolder
 from protocol.errors import ModelFailed
 from protocol.sampling import AnySpec
-from tests.frontend.fake_generator import FakeGenerator, pool_of
+from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.job_server import named
 from tests.frontend.jobs.specs import video_spec
 from tests.waiting import until
-
-
-@pytest.fixture
-def servers() -> list[FakeGenerator]:
-    return [FakeGenerator() for _ in range(3)]
-
-
-@pytest.fixture
-async def pool(servers: list[FakeGenerator]) -> Pool:
-    pool = pool_of(*servers)
-    await pool.models()
-    return pool
 
 
 @pytest.fixture
