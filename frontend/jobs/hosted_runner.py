@@ -21,7 +21,7 @@ from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.errors import InvalidAnswer, ProviderDeadline, ProviderError, SubmissionUncertain
 from frontend.providers.provider import Prediction
 from frontend.providers.registry import Registry
-from frontend.providers.request import InputImage
+from frontend.providers.request import FittedRequest, InputImage
 from protocol.events import JobTimings, Progress
 
 _BEING_SENT = ""
@@ -129,7 +129,7 @@ def _sent(submission: str | None, name: str) -> Prediction | None:
     return None if submission is None else Prediction.from_json(submission)
 
 
-async def _facts_of(made: HostedVideo, name: str) -> VideoFacts:
+async def _facts_of(made: HostedVideo[FittedRequest], name: str) -> VideoFacts:
     try:
         return await asyncio.to_thread(VideoFacts.of, made.content)
     except UnreadableVideo:

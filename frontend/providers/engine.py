@@ -6,15 +6,15 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
 from frontend.providers.errors import InvalidAnswer, LinkExpired, ProviderDeadline, ProviderError
-from frontend.providers.provider import Pending, Prediction, Provider, Ready
-from frontend.providers.request import FittedRequest
+from frontend.providers.provider import Addressed, Pending, Prediction, Provider, Ready
 
 T = TypeVar("T")
+Request = TypeVar("Request", bound=Addressed)
 Tell = Callable[[float, str], Awaitable[None]]
 """per cent, and what is being done"""
 Keep = Callable[[Prediction | None], Awaitable[None]]
@@ -33,21 +33,21 @@ async def _always() -> bool:
 
 
 @dataclass(frozen=True)
-class HostedVideo:
+class HostedVideo(Generic[Request]):
     """What came of a request."""
 
     content: bytes
     """MP4"""
-    request: FittedRequest
+    request: Request
     prediction: Prediction
     ready: Ready
 
 
 @dataclass(frozen=True)
-class Engine:
+class Engine(Generic[Request]):
     """Makes videos on `provider`."""
 
-    provider: Provider
+    provider: Provider[Request]
     deadline_seconds: float = 600.0
     """from the submission to the last byte, whatever happens meanwhile"""
     poll_seconds: float | None = None
@@ -57,12 +57,12 @@ class Engine:
 
     async def run(
         self,
-        request: FittedRequest,
+        request: Request,
         tell: Tell,
         keep: Keep,
         resume: Prediction | None = None,
         cancels: Callable[[], Awaitable[bool]] = _always,
-    ) -> HostedVideo:
+    ) -> HostedVideo[Request]:
         """One video. While a provider says that waiting helps, it is asked again until the deadline.
 
         Args:
@@ -89,11 +89,11 @@ class Engine:
             raise
 
 
-class _Work:
+class _Work(Generic[Request]):
     """One video."""
 
     def __init__(
-        self, engine: Engine, request: FittedRequest, tell: Tell, keep: Keep, prediction: Prediction | None
+        self, engine: Engine[Request], request: Request, tell: Tell, keep: Keep, prediction: Prediction | None
     ) -> None:
         self.prediction = prediction
         self._engine = engine
@@ -107,12 +107,12 @@ class _Work:
     def seconds_left(self) -> float:
         return self._began + self._engine.deadline_seconds - time.time()
 
-    async def run(self) -> HostedVideo:
+    async def run(self) -> HostedVideo[Request]:
         name = self._provider.name
         if self.prediction is None:
-            await self._tell(SUBMITTING, f"Submitting to {self._request.model.id}")
+            await self._tell(SUBMITTING, f"Submitting to {self._request.addressee}")
             await self._keep(None)
-            await insist(name, lambda: to_its_end(self._submit()))
+            await self._insist(lambda: _to_its_end(self._submit()))
             assert self.prediction is not None
         prediction = self.prediction
         await self._tell(POLLING, f"{name} has taken the job {prediction.id}")
@@ -144,7 +144,7 @@ class _Work:
     async def _wait(self, prediction: Prediction) -> Ready:
         pause = self._engine.poll_seconds or self._provider.poll_seconds
         while True:
-            state = await insist(self._provider.name, lambda: self._provider.poll(prediction))
+            state = await self._insist(lambda: self._provider.poll(prediction))
             if isinstance(state, Ready):
                 return state
             await self._tell(self._percent(state), f"{self._provider.name}: {state.status}")
@@ -158,11 +158,11 @@ class _Work:
     async def _fetch(self, prediction: Prediction, ready: Ready) -> tuple[bytes, Ready]:
         """The video, from a URL that is told anew if the first one has expired."""
         try:
-            return await insist(self._provider.name, lambda: self._download(ready)), ready
+            return await self._insist(lambda: self._download(ready)), ready
         except LinkExpired as expired:
             _log.warning("a video is asked for anew", provider=self._provider.name, reason=expired.message)
         fresh = await self._wait(prediction)
-        return await insist(self._provider.name, lambda: self._download(fresh)), fresh
+        return await self._insist(lambda: self._download(fresh)), fresh
 
     async def _download(self, ready: Ready) -> bytes:
         content = await self._provider.fetch(ready, self._engine.max_bytes)
@@ -171,28 +171,23 @@ class _Work:
             raise InvalidAnswer(f"{self._provider.name} sent {what}")
         return content
 
-
-async def insist(name: str, ask: Callable[[], Awaitable[T]]) -> T:
-    """What `ask` returns; it is called again while that helps, at growing intervals.
-
-    Args:
-        name: of the provider, for the log.
-    """
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            return await ask()
-        except ProviderError as error:
-            if not error.waiting_helps:
-                raise
-            seconds = pause * random.uniform(0.5, 1.0) if error.retry_after is None else error.retry_after
-            reason = error.message
-        _log.warning("a provider is asked again", provider=name, reason=reason, seconds=round(seconds, 1))
-        await asyncio.sleep(seconds)
-        pause = min(2 * pause, _LONGEST_PAUSE)
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask again while that helps, at growing intervals."""
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return await ask()
+            except ProviderError as error:
+                if not error.waiting_helps:
+                    raise
+                seconds = pause * random.uniform(0.5, 1.0) if error.retry_after is None else error.retry_after
+                name, reason = self._provider.name, error.message
+            _log.warning("a provider is asked again", provider=name, reason=reason, seconds=round(seconds, 1))
+            await asyncio.sleep(seconds)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-async def to_its_end(submission: Coroutine[Any, Any, T]) -> T:
+async def _to_its_end(submission: Coroutine[Any, Any, T]) -> T:
     """Have a job that is being sent become known, also when this is cancelled: it is paid for."""
     task = asyncio.create_task(submission)
     try:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import os
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from typing import Any, TypedDict, get_args
 
 from frontend.media.image_file import format_of, read_header
@@ -14,10 +14,11 @@ from frontend.providers import own_server
 from frontend.providers.engine import Engine, HostedVideo
 from frontend.providers.errors import InvalidAnswer
 from frontend.providers.hosted_model import Operation
+from frontend.providers.own_server import ServerRequest
 from frontend.providers.progress import Progress, ProgressCallback
 from frontend.providers.provider import Prediction
 from frontend.providers.registry import Registry
-from frontend.providers.request import InputImage, VideoRequest, fit
+from frontend.providers.request import FittedRequest, InputImage, VideoRequest, fit
 from protocol.errors import InvalidRequest
 from protocol.printable import quoted
 
@@ -117,16 +118,12 @@ async def ai_video_generate(
     progress = Progress(progress_callback)
     if provider == own_server.NAME:
         await progress.tell(0, "Starting")
-        async with aclosing(own_server.OwnServer(os.environ)) as server:
-            there = await server.make(
-                request,
-                operation_type,
-                model,
-                strict=strict,
-                deadline_seconds=timeout_seconds,
-                poll_seconds=poll_seconds,
-                tell=progress.tell,
-            )
+        asked = own_server.request_for(request, operation_type, model, strict=strict)
+        server = own_server.OwnServer(os.environ)
+        try:
+            there = await Engine(server, timeout_seconds, poll_seconds).run(asked, progress.tell, _keep_nothing)
+        finally:
+            await server.close()
         return await _result_of_server(prompt, there)
     async with Registry() if registry is None else nullcontext(registry) as providers:
         speaker, hosted = providers.find(model, provider)
@@ -164,7 +161,7 @@ def _image(data: bytes | None, text: str | None) -> InputImage | None:
     return InputImage(data, f"image/{format_of(data).lower()}")
 
 
-async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
+async def _result(prompt: str, made: HostedVideo[FittedRequest]) -> GeneratedVideo:
     request, ready = made.request, made.ready
     facts = await _facts_of(made.content)
     return GeneratedVideo(
@@ -183,8 +180,8 @@ async def _result(prompt: str, made: HostedVideo) -> GeneratedVideo:
     )
 
 
-async def _result_of_server(prompt: str, made: own_server.MadeThere) -> GeneratedVideo:
-    video, facts = made.video, await _facts_of(made.content)
+async def _result_of_server(prompt: str, made: HostedVideo[ServerRequest]) -> GeneratedVideo:
+    video, facts = made.ready.metadata, await _facts_of(made.content)
     return GeneratedVideo(
         video_bytes=made.content,
         prompt=prompt,
@@ -195,8 +192,8 @@ async def _result_of_server(prompt: str, made: own_server.MadeThere) -> Generate
         resolution=f"{facts.width}x{facts.height}",
         width=facts.width,
         height=facts.height,
-        metadata={"params": video["params"], "changes": list(made.changes)},
-        source_video_url=made.url,
+        metadata={"params": video["params"], "changes": [*video["warnings"], *made.request.changes]},
+        source_video_url=made.ready.url,
         prediction_id=video["id"],
     )
 

@@ -1,26 +1,23 @@
 """A Tritonreel server, for programs that have videos made by its own models: over HTTP, wherever it runs."""
 
-import asyncio
 import base64
+import time
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from frontend.providers.engine import DONE, DOWNLOADING, POLLED, POLLING, SUBMITTING, Tell, insist, to_its_end
 from frontend.providers.errors import (
     GenerationFailed,
     InvalidAnswer,
-    ProviderDeadline,
     ProviderError,
     ProviderKeyRefused,
     RequestRefused,
 )
 from frontend.providers.hosted_model import Operation
-from frontend.providers.provider import Ready
+from frontend.providers.provider import Pending, Prediction, Ready
 from frontend.providers.request import VideoRequest
 from frontend.providers.transport import Transport, one_line
 from protocol.errors import InvalidRequest
@@ -47,30 +44,51 @@ _FIELDS = {f"settings.video.{theirs}": ours for ours, theirs in _SETTINGS.items(
     "input_image_url": "image_data",
     "source": "video",
 }
-_POLL_SECONDS = 0.5
-_LAST_SECONDS = 5.0
 
 
-@dataclass(frozen=True)
-class MadeThere:
-    """A video of the server."""
+@dataclass(frozen=True, kw_only=True)
+class ServerRequest:
+    """A video that is wanted of the server."""
 
-    content: bytes
-    """MP4"""
-    video: Mapping[str, Any]
-    """the server's video object, see `GET /v1/videos/{id}`"""
-    url: str
-    """where the server has it; its key is needed"""
-    changes: tuple[str, ...]
-    """what was asked for and is done otherwise, a sentence each"""
+    path: str
+    """of its route"""
+    body: Mapping[str, Any]
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """however often it is sent with that, there is one job"""
+    changes: tuple[str, ...] = ()
+    """what was asked for and has no effect, a sentence each"""
+
+    @property
+    def addressee(self) -> str:
+        """See `Addressed`."""
+        return _SERVER
+
+
+def request_for(wanted: VideoRequest, operation: Operation, model: str | None, *, strict: bool) -> ServerRequest:
+    """One video, by `model`, or by the server's first that can do what is asked.
+
+    Raises:
+        InvalidRequest: no model of a server can do that.
+    """
+    if operation == "video-to-video":
+        raise InvalidRequest("models of a Tritonreel server do no video-to-video", "operation_type")
+    changes = ("audio_base64 has no effect: the models take none",) if wanted.audio else ()
+    if strict and changes:
+        raise InvalidRequest(f"{changes[0]} (strict is set)", "audio_base64")
+    path = "/video/extend" if operation == "video-extension" else "/video/generate"
+    return ServerRequest(path=path, body=_body(wanted, model or NAME, strict=strict), changes=changes)
 
 
 class OwnServer:
-    """Has a server make videos. Close it with `aclose`.
+    """Keeps the `Provider` protocol.
 
     Args:
         environment: has `TRITONREEL_URL`, and the `TRITONREEL_API_KEY` of a server that asks for one.
     """
+
+    name = _SERVER
+    models = ()
+    poll_seconds = 0.5
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._url = (environment.get("TRITONREEL_URL") or BASE_URL).rstrip("/")
@@ -78,87 +96,38 @@ class OwnServer:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._transport = Transport(_SERVER, self._url, lambda: headers, _explain)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         await self._transport.close()
 
-    async def make(
-        self,
-        request: VideoRequest,
-        operation: Operation,
-        model: str | None,
-        *,
-        strict: bool,
-        deadline_seconds: float,
-        poll_seconds: float | None,
-        tell: Tell,
-    ) -> MadeThere:
-        """One video, by `model`, or by the first that can do what is asked. Cancelling this stops it there.
-
-        Raises:
-            InvalidRequest: its models cannot do that.
-            ProviderError: see the tree in `frontend.providers.errors`.
-        """
-        if operation == "video-to-video":
-            raise InvalidRequest("models of a Tritonreel server do no video-to-video", "operation_type")
-        unheard = ("audio_base64 has no effect: the models take none",) if request.audio else ()
-        if strict and unheard:
-            raise InvalidRequest(f"{unheard[0]} (strict is set)", "audio_base64")
-        path = "/video/extend" if operation == "video-extension" else "/video/generate"
-        body, job_id = _body(request, model or NAME, strict=strict), ""
-
-        async def submit() -> None:
-            nonlocal job_id
-            job_id = await self._submit(path, body)
-
+    async def submit(self, request: ServerRequest) -> Prediction:
+        """See `Provider.submit`. It costs nothing, and is known by its key: it can be sent again."""
+        headers = {"Prefer": "respond-async", "Idempotency-Key": request.key}
+        answer = await self._transport.post(request.path, request.body, more_headers=headers)
         try:
-            async with asyncio.timeout(deadline_seconds):
-                await tell(SUBMITTING, f"Submitting to {_SERVER}")
-                await to_its_end(submit())
-                video = await self._wait(job_id, poll_seconds or _POLL_SECONDS, tell)
-                await tell(DOWNLOADING, "Downloading the video")
-                url = f"{self._url}/v1/videos/{job_id}/content"
-                ready = Ready(url, self._transport.headers())
-                content = await insist(NAME, lambda: self._transport.fetch(ready, 2**30))
-        except TimeoutError:
-            await self._stop(job_id)
-            raise ProviderDeadline(
-                f"{_SERVER} did not finish the video within {deadline_seconds:g} s", prediction_id=job_id or None
-            ) from None
-        except ProviderError:  # it has ended there, or what it made can still be fetched
-            raise
-        except BaseException:
-            await self._stop(job_id)
-            raise
-        await tell(DONE, "The video is done")
-        return MadeThere(content, video, url, (*video["warnings"], *unheard))
-
-    async def _submit(self, path: str, body: Mapping[str, Any]) -> str:
-        """Id of the job; however often it has to be sent, there is one."""
-        headers = {"Prefer": "respond-async", "Idempotency-Key": uuid.uuid4().hex}
-        answer = await insist(NAME, lambda: self._transport.post(path, body, more_headers=headers))
-        try:
-            return str(answer["data"]["id"])
+            return Prediction(str(answer["data"]["id"]), time.time())
         except (KeyError, TypeError):
             raise InvalidAnswer(f"{self._url} is no Tritonreel server, or an old one: check TRITONREEL_URL") from None
 
-    async def _wait(self, job_id: str, pause: float, tell: Tell) -> Mapping[str, Any]:
-        while True:
-            video: dict[str, Any] = await insist(NAME, lambda: self._transport.get(f"/v1/videos/{job_id}"))
-            match video.get("status"):
-                case "completed":
-                    return video
-                case "failed":
-                    reason = (video.get("error") or {}).get("message") or "no reason is given"
-                    raise GenerationFailed(f"{_SERVER}: {one_line(str(reason))}", prediction_id=job_id)
-            await tell(POLLING + (POLLED - POLLING) * video.get("progress", 0) / 100, str(video.get("status")))
-            await asyncio.sleep(pause)
+    async def poll(self, prediction: Prediction) -> Pending | Ready:
+        """See `Provider.poll`; `metadata` is the server's video object, see `GET /v1/videos/{id}`."""
+        video = await self._transport.get(f"/v1/videos/{prediction.id}")
+        match video.get("status"):
+            case "completed":
+                url = f"{self._url}/v1/videos/{prediction.id}/content"
+                return Ready(url, self._transport.headers(), metadata=video)
+            case "failed":
+                reason = (video.get("error") or {}).get("message") or "no reason is given"
+                raise GenerationFailed(f"{_SERVER}: {one_line(str(reason))}")
+            case status:
+                return Pending(str(status), video.get("progress", 0))
 
-    async def _stop(self, job_id: str) -> None:
-        if not job_id:
-            return
-        with suppress(ProviderError, TimeoutError):
-            async with asyncio.timeout(_LAST_SECONDS):
-                await self._transport.delete(f"/v1/videos/{job_id}")
+    async def fetch(self, ready: Ready, max_bytes: int) -> bytes:
+        """See `Provider.fetch`."""
+        return await self._transport.fetch(ready, max_bytes)
+
+    async def cancel(self, prediction: Prediction) -> None:
+        """Delete the job, which stops before its next step."""
+        await self._transport.delete(f"/v1/videos/{prediction.id}")
 
 
 def _body(request: VideoRequest, model: str, *, strict: bool) -> dict[str, Any]:

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from frontend.providers.hosted_model import HostedModel
-from frontend.providers.request import FittedRequest
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,19 @@ class Ready:
     """what else it tells of the result"""
 
 
-class Provider(Protocol):
+class Addressed(Protocol):
+    """A request for a video, as a provider takes it."""
+
+    @property
+    def addressee(self) -> str:
+        """Who is to make it, for messages."""
+        ...
+
+
+Request = TypeVar("Request", bound=Addressed, contravariant=True)
+
+
+class Provider(Protocol[Request]):
     """Speaks one provider's protocol. Methods raise `ProviderError`s, and do not retry."""
 
     @property
@@ -71,7 +82,7 @@ class Provider(Protocol):
         """Between two polls, as its documentation asks for."""
         ...
 
-    async def submit(self, request: FittedRequest) -> Prediction:
+    async def submit(self, request: Request) -> Prediction:
         """Have it take a job, which costs money.
 
         Raises:

@@ -13,10 +13,12 @@ from frontend.providers import gemini_veo, klingai, openai_sora, wavespeed
 from frontend.providers.errors import ProviderNotConfigured
 from frontend.providers.hosted_model import HostedModel
 from frontend.providers.provider import Provider
+from frontend.providers.request import FittedRequest
 from protocol.errors import InvalidRequest
 from protocol.printable import quoted
 
 Environment = Mapping[str, str]
+HostedProvider = Provider[FittedRequest]
 _KLING_KEYS = ("KLINGAI_ACCESS_KEY", "KLINGAI_SECRET_KEY")
 _VERTEX = ("GOOGLE_GENAI_USE_VERTEXAI", "GOOGLE_CLOUD_PROJECT")
 """as Google's own SDK has them"""
@@ -30,34 +32,34 @@ class Offer:
     models: tuple[HostedModel, ...]
     variables: tuple[str, ...]
     """that all have to be set"""
-    make: Callable[[Environment], Provider]
+    make: Callable[[Environment], HostedProvider]
 
     def missing(self, environment: Environment) -> list[str]:
         """Variables that are not set."""
         return [name for name in self.variables if not environment.get(name)]
 
 
-def _wavespeed(environment: Environment) -> Provider:
+def _wavespeed(environment: Environment) -> HostedProvider:
     base_url = environment.get("WAVESPEED_BASE_URL") or wavespeed.BASE_URL
     return wavespeed.WaveSpeed(SecretStr(environment["WAVESPEED_API_KEY"]), base_url)
 
 
-def _gemini(environment: Environment) -> Provider:
+def _gemini(environment: Environment) -> HostedProvider:
     return gemini_veo.Veo(SecretStr(environment["GEMINI_API_KEY"]), environment.get("GOOGLE_GEMINI_BASE_URL"))
 
 
-def _vertex(environment: Environment) -> Provider:
+def _vertex(environment: Environment) -> HostedProvider:
     location = environment.get("GOOGLE_CLOUD_LOCATION") or gemini_veo.LOCATION
     base_url = environment.get("GOOGLE_VERTEX_BASE_URL")
     return gemini_veo.Veo(None, base_url, project=environment["GOOGLE_CLOUD_PROJECT"], location=location)
 
 
-def _openai(environment: Environment) -> Provider:
+def _openai(environment: Environment) -> HostedProvider:
     base_url = environment.get("OPENAI_BASE_URL") or openai_sora.BASE_URL
     return openai_sora.Sora(SecretStr(environment["OPENAI_API_KEY"]), base_url)
 
 
-def _klingai(environment: Environment) -> Provider:
+def _klingai(environment: Environment) -> HostedProvider:
     access, secret = (SecretStr(environment[name]) for name in _KLING_KEYS)
     return klingai.KlingAI(access, secret, environment.get("KLINGAI_BASE_URL") or klingai.BASE_URL)
 
@@ -82,7 +84,7 @@ class Registry:
     def __init__(self, environment: Environment = os.environ, offers: Sequence[Offer] = OFFERS) -> None:
         self._environment = environment
         self._offers = offers
-        self._made: dict[tuple[str, ...], Provider] = {}
+        self._made: dict[tuple[str, ...], HostedProvider] = {}
         """by their variables"""
         self._making = threading.Lock()
 
@@ -112,7 +114,7 @@ class Registry:
         """The model of that name that there is a key for."""
         return next((one for one in self.models() if _is(one, model)), None)
 
-    def find(self, model: str | None, provider: str | None = None) -> tuple[Provider, HostedModel]:
+    def find(self, model: str | None, provider: str | None = None) -> tuple[HostedProvider, HostedModel]:
         """The provider of a model, and the model. Loading a provider's library can take seconds, any thread may.
 
         Args:
@@ -146,7 +148,7 @@ class Registry:
             raise ProviderNotConfigured(f"no key is set: {needed}", "provider")
         return usable[0]
 
-    def _provider(self, offer: Offer) -> Provider:
+    def _provider(self, offer: Offer) -> HostedProvider:
         with self._making:
             if offer.variables not in self._made:
                 try:

@@ -63,6 +63,11 @@ class FittedRequest(_Wishes):
     """what was asked for and is done otherwise, a sentence each"""
 
     @property
+    def addressee(self) -> str:
+        """See `Addressed`."""
+        return self.model.id
+
+    @property
     def path(self) -> str:
         """What the provider calls the model."""
         return self.model.paths[self.operation]

@@ -56,15 +56,15 @@ class Told:
 class Place:
     """A provider, and the server that it speaks with."""
 
-    provider: Provider
+    provider: Provider[FittedRequest]
     jobs: DemoJobs
     url: str
     told: Told = field(default_factory=Told)
 
-    def engine(self, deadline_seconds: float = 60.0) -> Engine:
+    def engine(self, deadline_seconds: float = 60.0) -> Engine[FittedRequest]:
         return Engine(self.provider, deadline_seconds, poll_seconds=0.02)
 
-    async def make(self, request: FittedRequest, resume: Prediction | None = None) -> HostedVideo:
+    async def make(self, request: FittedRequest, resume: Prediction | None = None) -> HostedVideo[FittedRequest]:
         """One video, whose engine says to `told` what it does."""
         return await self.engine().run(request, self.told.tell, self.told.keep, resume)
 

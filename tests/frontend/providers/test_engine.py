@@ -27,7 +27,9 @@ def request(prompt: str = "a fox") -> FittedRequest:
     return fit(VideoRequest(prompt), HUNYUAN)
 
 
-async def run(place: Place, deadline_seconds: float = 60.0, resume: Prediction | None = None) -> HostedVideo:
+async def run(
+    place: Place, deadline_seconds: float = 60.0, resume: Prediction | None = None
+) -> HostedVideo[FittedRequest]:
     return await place.engine(deadline_seconds).run(request(), place.told.tell, place.told.keep, resume)
 
 

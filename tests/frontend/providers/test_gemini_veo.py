@@ -35,7 +35,7 @@ from frontend.providers.errors import (
 from frontend.providers.gemini_veo import VEO_3_1, VEO_3_1_FAST, Veo
 from frontend.providers.google_errors import error_of_credentials
 from frontend.providers.provider import Prediction
-from frontend.providers.request import InputImage, VideoRequest, fit
+from frontend.providers.request import FittedRequest, InputImage, VideoRequest, fit
 from protocol.errors import InvalidRequest
 from tests.waiting import until
 
@@ -54,7 +54,9 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
-async def make(place: Place, number: int = 0, resume: Prediction | None = None, **wanted: Any) -> HostedVideo:
+async def make(
+    place: Place, number: int = 0, resume: Prediction | None = None, **wanted: Any
+) -> HostedVideo[FittedRequest]:
     """By the provider's model of that number."""
     request = fit(VideoRequest(**{"prompt": "a fox", **wanted}), place.provider.models[number])
     return await place.make(request, resume)

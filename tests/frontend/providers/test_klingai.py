@@ -53,7 +53,7 @@ def fitted(model: HostedModel = KLING_V1, **wanted: Any) -> FittedRequest:
     return fit(VideoRequest(**{"prompt": "a fox", **wanted}), model)
 
 
-async def make(place: Place, model: HostedModel = KLING_V1, **wanted: Any) -> HostedVideo:
+async def make(place: Place, model: HostedModel = KLING_V1, **wanted: Any) -> HostedVideo[FittedRequest]:
     video = await place.make(fitted(model, **wanted))
     assert video.content[4:8] == b"ftyp"
     return video

@@ -32,7 +32,7 @@ from frontend.providers.errors import (
 from frontend.providers.hosted_model import LANDSCAPE, HostedModel
 from frontend.providers.openai_sora import SORA_2, SORA_2_PRO, Sora
 from frontend.providers.provider import Pending, Prediction
-from frontend.providers.request import InputImage, VideoRequest, fit
+from frontend.providers.request import FittedRequest, InputImage, VideoRequest, fit
 from frontend.settings import Settings
 from tests.frontend.conftest import Serve
 from tests.frontend.fake_generator import FakeGenerator
@@ -43,7 +43,7 @@ from .conftest import KEY, Place, Told, cutting, imports
 
 async def make(
     place: Place, model: HostedModel = SORA_2, resume: Prediction | None = None, **wanted: Any
-) -> HostedVideo:
+) -> HostedVideo[FittedRequest]:
     request = fit(VideoRequest(**{"prompt": "a fox", **wanted}), model)
     return await place.make(request, resume)
 
