@@ -1,7 +1,7 @@
-"""Who may use the HTTP API, found out before anything is started."""
+"""Who may use the HTTP API, and which servers it uses, found out before anything is started."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from frontend.http.access import Access, AccessError, decide_access
 from frontend.http.authority import parse_hosts, parse_origins, parse_servers
@@ -19,23 +19,23 @@ def decide(settings: Settings) -> Access:
 
 def hosts_of(options: Sequence[str] | None) -> tuple[str, ...]:
     """The values of `--allowed-host`. Raises SetupError for what is none."""
-    try:
-        return parse_hosts(options or ())
-    except ValueError as error:
-        raise SetupError(f"--allowed-host: {error}") from None
-
-
-def servers_of(options: Sequence[str] | None) -> tuple[str, ...]:
-    """The values of `--other-triton`. Raises SetupError for what is none."""
-    try:
-        return parse_servers(options or ())
-    except ValueError as error:
-        raise SetupError(f"--other-triton: {error}") from None
+    return _parsed("--allowed-host", parse_hosts, options)
 
 
 def origins_of(options: Sequence[str] | None) -> tuple[str, ...]:
     """The values of `--allowed-origin`. Raises SetupError for what is none."""
+    return _parsed("--allowed-origin", parse_origins, options)
+
+
+def servers_of(options: Sequence[str] | None) -> tuple[str, ...]:
+    """The values of `--other-triton`. Raises SetupError for what is none."""
+    return _parsed("--other-triton", parse_servers, options)
+
+
+def _parsed(
+    name: str, parse: Callable[[Sequence[str]], tuple[str, ...]], options: Sequence[str] | None
+) -> tuple[str, ...]:
     try:
-        return parse_origins(options or ())
+        return parse(options or ())
     except ValueError as error:
-        raise SetupError(f"--allowed-origin: {error}") from None
+        raise SetupError(f"{name}: {error}") from None
