@@ -113,15 +113,15 @@ class Run:
         try:
             self.outcome = await self._end()
         except JobLost:
-            self._given_up = True
+            pass  # without an outcome, as one that was given up
         finally:
             self._end_span()
         if self._began is not None:
             self.seconds = time.monotonic() - self._began
         await self._record.checkpoints.close()
-        if self._given_up:
+        if self.outcome is None:
             self.broadcast.publish(Interrupted())
-        else:
+        else:  # also where it is given up as lost meanwhile, since its row has ended
             await self._record.checkpoints.remove()
 
     def _end_span(self) -> None:

@@ -1,10 +1,12 @@
 """Jobs go on from their checkpoints, which come and go with them."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from frontend.errors import EngineFailed, EngineUnavailable, StorageUnavailable
+from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.service import JobService
 from frontend.storage.local_folder import LocalFolder
 from frontend.storage.storage import FileName, StoredFile
@@ -101,6 +103,28 @@ async def test_a_job_that_is_cancelled_elsewhere_leaves_none(server: JobServer) 
         jobs._store.record(job).checkpoints.save(0, b"step 2")  # by the process that has not heard of it
         await until(lambda: server.generator.cancelled == ["video_1"])
     assert server.files() == []
+
+
+async def test_a_job_that_looks_lost_while_it_ends_leaves_none(
+    server: JobServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks whether its run still counts may be told so by the end that this run has just written."""
+    given_up: list[asyncio.Task[None]] = []
+    close = Checkpoints.close
+
+    async def close_as_it_is_given_up(checkpoints: Checkpoints) -> None:
+        given_up.append(asyncio.create_task(run.give_up()))
+        await asyncio.sleep(0)
+        await close(checkpoints)
+
+    async with server.started() as jobs:
+        await begun(server, jobs)
+        run = jobs._worker.runs["video_1"]
+        monkeypatch.setattr(Checkpoints, "close", close_as_it_is_given_up)
+        server.generator.step_gate.set()
+        await jobs.wait("video_1")
+        await asyncio.gather(*given_up)
+        assert server.files() == ["video_1/0-video"]
 
 
 async def test_a_run_that_was_replaced_writes_none(server: JobServer) -> None:
