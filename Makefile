@@ -28,7 +28,7 @@ SERVE_TOYS := $(if $(OTHERS)$(findstring --model-repository,$(ARGS)),,yes)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo '  Options: ARGS="--port 9000" for the command, PYTHON=python3.12, VENV=$(VENV)'
 
 .PHONY: serve
@@ -47,7 +47,7 @@ UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime 
 
 .PHONY: test
 test: lint ## Lint, then run the tests
-	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not docker" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not docker and not clients" $(ARGS)
 
 .PHONY: test-long
 test-long: $(INSTALLED_DEV) ## Run the tests that `make test` leaves out: some minutes
@@ -56,6 +56,23 @@ test-long: $(INSTALLED_DEV) ## Run the tests that `make test` leaves out: some m
 .PHONY: docker-test
 docker-test: $(INSTALLED_DEV) ## Build the images and run the containers, on a Docker engine of its own; needs root
 	$(BIN)/python -m pytest -m docker tests/docker $(ARGS)
+
+CLIENTS := $(VENV)/clients
+CLIENT_PACKAGES := tests/clients/packages
+
+.PHONY: clients-test
+clients-test: $(INSTALLED_DEV) $(CLIENTS)/.installed ## Run the programs of docs/clients.md with the real packages; needs npm
+	$(BIN)/python -m pytest -m clients tests/clients $(ARGS)
+
+$(CLIENTS)/.installed: $(wildcard $(CLIENT_PACKAGES)/*)
+	rm -rf $(CLIENTS) && mkdir -p $(CLIENTS)/node
+	for packages in libraries aiperf; do \
+		$(PYTHON) -m venv $(CLIENTS)/$$packages && \
+		$(CLIENTS)/$$packages/bin/pip install --quiet -r $(CLIENT_PACKAGES)/$$packages.txt || exit 1; \
+	done
+	cp $(CLIENT_PACKAGES)/package.json $(CLIENTS)/node
+	npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node
+	@touch $@
 
 .PHONY: check
 check: lint ## Lint, then run the quick unit tests: about a minute

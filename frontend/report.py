@@ -80,9 +80,7 @@ async def images_response(finished: FinishedJob, links: Links, response_format: 
     """Of `POST /v1/images/generations`."""
     job = finished.job
     assert isinstance(job.spec.product, ImageProduct)
-    is_url = response_format == "url"
-    contents = [None for _ in finished.files] if is_url else await base64_of(finished)
-    urls = links.of(job) if is_url else [None for _ in finished.files]
+    contents = await _contents(finished, response_format)
     return ImageGenerationResponse(
         **_common_fields(job),
         timings=_timings(job),
@@ -91,7 +89,7 @@ async def images_response(finished: FinishedJob, links: Links, response_format: 
         params=_params(job),
         data=[
             ImageData(b64_json=content, url=url, **_output_fields(output))
-            for content, url, output in zip(contents, urls, job.outputs, strict=True)
+            for content, url, output in zip(contents, links.of(job), job.outputs, strict=True)
         ],
     )
 
@@ -195,11 +193,16 @@ def _error(job: Job) -> VideoError | None:
 
 async def _video_data(finished: FinishedJob, links: Links, response_format: str | None) -> list[VideoData]:
     """The videos as JSON has them."""
-    contents = [None for _ in finished.files] if response_format == "url" else await base64_of(finished)
+    contents = await _contents(finished, response_format)
     return [
         VideoData(b64_json=content, url=url, **_output_fields(output))
         for content, url, output in zip(contents, links.of(finished.job), finished.job.outputs, strict=True)
     ]
+
+
+async def _contents(finished: FinishedJob, response_format: str | None) -> list[str] | list[None]:
+    """The files as text; none where the answer has their URLs alone."""
+    return [None for _ in finished.files] if response_format == "url" else await base64_of(finished)
 
 
 async def base64_of(finished: FinishedJob) -> list[str]:

@@ -21,6 +21,7 @@ ONE_OF_EACH_FAMILY = ("two-experts", "i2v", "ti2v", "qwen-image")
 """layouts that share one repository, as they would in production"""
 
 _KINDS = {
+    "clients": "clients",
     "docker": "docker",
     "export": "parity",
     "launcher": "server",

@@ -20,9 +20,8 @@ from frontend.partial_images import partial_image_events
 from frontend.plan import check_supported, plan_image
 from frontend.report import image_events, images_response
 from frontend.routes.create_answer import answer_when_wanted
-from frontend.routes.jobs import JOB_GOES_ON, described_job
+from frontend.routes.jobs import JOB_GOES_ON, job_response
 from frontend.schemas.images_generations import ImageGenerationRequest, ImageGenerationResponse
-from frontend.schemas.jobs import JobObject
 from frontend.services import Services, ServicesDep
 
 router = APIRouter(tags=["images"])
@@ -35,14 +34,14 @@ router = APIRouter(tags=["images"])
     "`stream: true` the answer is OpenAI's server-sent events: `image_generation.partial_image` for each of the "
     "`partial_images`, then `image_generation.completed` for each image, or `error`. "
     f"{REPEATS}",
-    response_model=ImageGenerationResponse | JobObject,
+    response_model=ImageGenerationResponse,
     response_description="The images as base64 files, and how they were really made.",
     responses=GENERATION_ERRORS | JOB_GOES_ON,
     openapi_extra=json_body(ImageGenerationRequest) | {"parameters": [PREFER_JOB, IDEMPOTENCY]},
 )
 async def create_images(
     request: Request, response: Response, services: ServicesDep
-) -> Response | ImageGenerationResponse | JobObject:
+) -> Response | ImageGenerationResponse:
     body = await read_json(request, ImageGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
     generation = Generation(
@@ -55,7 +54,7 @@ async def create_images(
     if body.stream:
         partials = body.partial_images or 0
         return await generation.stream(image_events, (lambda job: _partials(job, services)) if partials else None)
-    return await answer_when_wanted(generation, response, lambda job: described_job(request, response, services, job))
+    return await answer_when_wanted(generation, response, lambda job: job_response(request, response, services, job))
 
 
 def _partials(job: Job, services: Services) -> AsyncGenerator[ServerSentEvent, None]:

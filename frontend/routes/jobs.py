@@ -71,7 +71,7 @@ async def list_jobs(
     responses=_ERRORS,
 )
 async def get_job(request: Request, response: Response, job_id: str, services: ServicesDep) -> JobObject:
-    return await described_job(request, response, services, await visible_job(request, services, None, job_id))
+    return await _described(request, response, services, await visible_job(request, services, None, job_id))
 
 
 @router.delete(
@@ -109,7 +109,13 @@ async def follow_job(
     return follow(request, services, job, OF_JOB, previews=previews)
 
 
-async def described_job(request: Request, response: Response, services: Services, job: Job) -> JobObject:
+async def job_response(request: Request, response: Response, services: Services, job: Job) -> Response:
+    """Of a create whose job goes on; with the headers of `response`."""
+    described = await _described(request, response, services, job)
+    return Response(described.model_dump_json(), 202, dict(response.headers), "application/json")
+
+
+async def _described(request: Request, response: Response, services: Services, job: Job) -> JobObject:
     """The job object; `response` gets the header that belongs to it."""
     say_when_to_ask_again(response, job)
     return job_object(job, await links_for(request, services))

@@ -15,7 +15,7 @@ MAX_WORD = 256
 """characters of a field that names something"""
 URL_DESCRIPTION = (
     "The file, for an hour or so (`TRITONREEL_URL_SECONDS`): whoever has this URL needs no API key. "
-    "Ask for the video again to get a new one."
+    "Ask for the video or job again to get a new one."
 )
 EXAMPLE_URL = "http://127.0.0.1:8000/v1/videos/video_5f0c/content?expires=1767229260&signature=Zm9v"
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from frontend.media.image_encoder import ImageFormat
-from frontend.schemas.fields import EXAMPLE_URL, Fields, RequestFields, Word, is_none, parse_size
+from frontend.schemas.fields import EXAMPLE_URL, URL_DESCRIPTION, Fields, RequestFields, Word, is_none, parse_size
 from frontend.schemas.timings import Timings
 from protocol.sampling import MAX_SIDE, ImageOptions, ImageSampling
 
@@ -79,7 +79,10 @@ class ImageGenerationRequest(ImageSamplingFields, RequestFields):
         None, description="Images are opaque: `transparent` is answered with 400.", examples=["opaque"]
     )
     response_format: Word | None = Field(
-        None, description="`b64_json`, which it is if absent, or `url`.", examples=["b64_json"]
+        None,
+        description="`url` leaves out `b64_json`, and `data` has URLs alone. With `b64_json`, which it is if absent, "
+        "it has both.",
+        examples=["b64_json"],
     )
     stream: bool | None = Field(None, description="Answer with server-sent events, one for each image.")
     partial_images: PartialImages | None = Field(
@@ -106,13 +109,7 @@ class ImageData(BaseModel):
         description="The file, base64. A PNG says what it was made with, as JSON in an iTXt chunk `tritonreel`. Left "
         "out where `response_format` is `url`.",
     )
-    url: str | None = Field(
-        None,
-        exclude_if=is_none,
-        description="Where `response_format` is `url`: the file, for an hour or so (`TRITONREEL_URL_SECONDS`). Whoever "
-        "has this URL needs no API key.",
-        examples=[EXAMPLE_URL.replace("video", "image")],
-    )
+    url: str = Field(description=URL_DESCRIPTION, examples=[EXAMPLE_URL.replace("video", "image")])
     seed: int = Field(description="The seed that it was made with.", examples=[42])
     timings: Timings
 
@@ -163,7 +160,7 @@ class ImageCompleted(BaseModel):
 
     type: Literal["image_generation.completed"] = "image_generation.completed"
     b64_json: str | None = None
-    url: str | None = None
+    url: str
     created_at: int
     size: str
     output_format: ImageFormat

@@ -13,7 +13,10 @@ HEAVY = ("torch", "diffusers", "transformers", "onnxruntime", "onnx", "nvidia_py
 CHECK = f"""
 import importlib.util, sys
 import frontend.app, protocol.repository, opentelemetry.exporter.otlp.proto.http.trace_exporter
+from importlib.resources import files
 assert "site-packages" in frontend.__file__, frontend.__file__
+assert (files("frontend") / "api_docs" / "index.html").is_file()
+assert (files("fastapi_offline") / "static" / "swagger-ui.css").is_file()
 print([name for name in {HEAVY!r} if importlib.util.find_spec(name)])
 """
 
