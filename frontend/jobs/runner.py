@@ -16,6 +16,7 @@ from frontend.errors import EngineFailed, EngineUnavailable, VideoNotFound
 from frontend.generators.generator import Checkpoint, Event, Frames, Generator, Preview
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
+from frontend.jobs.parameters import parameters_of
 from frontend.jobs.product import Encoder
 from frontend.jobs.record import RunRecord
 from frontend.jobs.spec import JobSpec
@@ -61,7 +62,7 @@ class JobRunner:
     """between two checkpoints of a part; 0 for none"""
     storage: Storage | None = None
     preview_seconds: float = 0
-    """between two previews of a video; 0 for none"""
+    """between two previews, where `JobSpec.partial_images` does not say how many; 0 for none"""
 
     async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
@@ -93,7 +94,8 @@ class JobRunner:
     ) -> tuple[bytes, Output]:
         """One video or image, encoded while its later frames are decoded."""
         sampling = spec.sampling_of(part)
-        encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
+        encoder = spec.product.encoder(sampling.width, sampling.height, parameters_of(spec, part))
+        encoding = _Encoding(sampling, encoder)
         if spec.extends is not None:
             await self._begin_with(spec.extends, encoding)
         report: Done | None = None
@@ -116,7 +118,7 @@ class JobRunner:
             raise EngineFailed("the generator ended without its report")
         file = await encoding.finish()
         self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
-        return file, Output(report=report, encode_seconds=encoding.seconds)
+        return file, Output(report=report, encode_seconds=encoding.seconds, bytes=len(file))
 
     async def _events(
         self, spec: JobSpec, part: int, sampling: AnySpec, resume: bytes | None
@@ -132,7 +134,7 @@ class JobRunner:
                 checkpoint_seconds=self.checkpoint_seconds,
                 resume=resume,
                 previews=spec.partial_images,
-                preview_seconds=self.preview_seconds if spec.product.kind == "video" else 0,
+                preview_seconds=0 if spec.partial_images else self.preview_seconds,
             )
             try:
                 async with aclosing(events):
