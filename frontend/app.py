@@ -33,6 +33,7 @@ from frontend.http.request_log import RequestLogMiddleware
 from frontend.http.security_headers import SecurityHeadersMiddleware
 from frontend.http.signed_urls import SignatureMiddleware
 from frontend.http.stop import Stop, StopMiddleware
+from frontend.job_files import JobFiles
 from frontend.jobs.hosted_runner import HostedRunner
 from frontend.jobs.opening import open_jobs
 from frontend.jobs.routed_runner import RoutedRunner
@@ -61,13 +62,13 @@ from frontend.routes import (
     videos,
     videos_generations,
 )
+from frontend.routes import jobs as job_routes
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.video_service import VideoServiceRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 from frontend.services import Services
 from frontend.settings import Settings
 from frontend.storage.opening import open_bucket, open_storage
-from frontend.video_files import VideoFiles
 from frontend.video_service.assets import Assets
 from frontend.video_service.service import VideoService
 from tracing.export import FRONTEND, start_traces, stop_traces
@@ -95,6 +96,7 @@ _VIDEOS = (videos_generations, video_creation, video_variations, videos, video_e
 _TAGS = [
     {"name": "videos", "description": "Make videos."},
     {"name": "images", "description": "Make images."},
+    {"name": "jobs", "description": "Videos and images, however they were asked for."},
     {"name": "models", "description": "What is served: models with their defaults and limits, and adapters."},
     {"name": "operations", "description": "For probes and dashboards."},
 ]
@@ -153,7 +155,7 @@ def create_app(
             Budget(settings.max_dollars_per_request, settings.max_dollars_per_day),
         ),
         storage=storage,
-        files=VideoFiles(jobs, storage),
+        files=JobFiles(jobs, storage),
         video_service=VideoService(catalog, registry),
         assets=assets,
         images=ImageDecoder(),
@@ -202,7 +204,7 @@ def create_app(
     )
     app.state.services = services
     app.state.stop = stop
-    for routes in (*_VIDEOS, images_generations, contents, models, loras, usage, servers, metrics):
+    for routes in (*_VIDEOS, images_generations, contents, job_routes, models, loras, usage, servers, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
     app.include_router(health.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest, VideoServiceRequest)

@@ -8,7 +8,8 @@ FrontendError
 ├── MalformedRequest, HeadersTooLarge, RequestTimeout, UnsupportedMediaType, PayloadTooLarge
 ├── UnsupportedContentEncoding, InvalidContentEncoding
 ├── InvalidJson, InvalidMultipart, InvalidImage, UnknownFields
-├── VideoNotFound, ImageNotFound, VideoNotReady, VideoFailed, RangeNotSatisfiable
+├── VideoNotFound, ImageNotFound, JobNotFound
+├── VideoNotReady, VideoFailed, RangeNotSatisfiable
 ├── InvalidSignature, IdempotencyKeyReused, NotImplementedHere
 ├── StorageError                                      the files of jobs cannot be kept, or read
 │   ├── StorageUnavailable
@@ -120,6 +121,10 @@ class VideoNotFound(FrontendError):
 
 class ImageNotFound(FrontendError):
     """The image is not found or has expired."""
+
+
+class JobNotFound(FrontendError):
+    """The job, of whatever kind, is not found or has expired."""
 
 
 class VideoNotReady(FrontendError):

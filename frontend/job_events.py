@@ -4,32 +4,38 @@ import asyncio
 import base64
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from frontend.error_rules import rule_of_code
 from frontend.http.sse import ServerSentEvent
-from frontend.jobs.events import Ended, JobEvent, PartEvent, PartPreview, Queued, Recorded
+from frontend.jobs.events import Ended, PartEvent, PartPreview, Queued, Recorded
+from frontend.jobs.events import JobEvent as Heard
 from frontend.jobs.state import Job, JobError, fraction_done
-from frontend.media.preview import preview_webp
+from frontend.media.preview import PreviewFile, preview_webp
 from frontend.schemas.errors import ErrorDetail
-from frontend.schemas.video_events import VideoEvent, VideoEventType, VideoPreview
+from frontend.schemas.job_events import JobEvent, JobPreview, StateEvent, VideoEvent, VideoPreview
 from protocol.events import Progress
 
-_TYPES: dict[str, VideoEventType] = {
-    "queued": "video.queued",
-    "in_progress": "video.in_progress",
-    "completed": "video.completed",
-    "failed": "video.failed",
-    "cancelled": "video.cancelled",
-}
+
+@dataclass(frozen=True)
+class Naming:
+    """What a stream calls its events."""
+
+    state: type[VideoEvent] | type[JobEvent]
+    preview: type[VideoPreview] | type[JobPreview]
+    prefix: str
 
 
-_made: WeakKeyDictionary[PartPreview, asyncio.Task[ServerSentEvent]] = WeakKeyDictionary()
-"""what is said of previews: encoded once, however many clients listen"""
+OF_VIDEO = Naming(VideoEvent, VideoPreview, "video.")
+OF_JOB = Naming(JobEvent, JobPreview, "job.")
+
+_files: WeakKeyDictionary[PartPreview, asyncio.Task[PreviewFile]] = WeakKeyDictionary()
+"""of previews: encoded once, however many clients listen"""
 
 
 async def progress_events(
-    job: Job, events: AsyncGenerator[JobEvent, None], heard: str | None = None
+    job: Job, events: AsyncGenerator[Heard, None], heard: str | None = None, naming: Naming = OF_VIDEO
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """An event for each change of `job`, the present state first; the last one is its end.
 
@@ -39,14 +45,13 @@ async def progress_events(
     Args:
         events: of the job, see `JobService.listen`; closed at the end.
         heard: id of the last event that the client knows: it is not repeated.
+        naming: what the events are called.
     """
-    telling = _Telling(job)
+    telling = _Telling(job, naming)
     async with aclosing(events):
         async for event in events:
             if isinstance(event, PartPreview):
-                if event not in _made:
-                    _made[event] = asyncio.create_task(_preview_event(job, event))
-                yield await asyncio.shield(_made[event])  # which others may wait for too
+                yield await _preview_event(job, event, naming)
                 continue
             told = telling.of(event)
             if told is None:
@@ -62,10 +67,13 @@ def is_end(event_id: str | None) -> bool:
     return event_id is not None and event_id.split(":")[0] in ("completed", "failed", "cancelled")
 
 
-async def _preview_event(job: Job, event: PartPreview) -> ServerSentEvent:
+async def _preview_event(job: Job, event: PartPreview, naming: Naming) -> ServerSentEvent:
     preview, sampling = event.preview, job.spec.samples[event.part]
-    file = await asyncio.to_thread(preview_webp, preview.pixels, sampling.width, sampling.height)
-    told = VideoPreview(
+    if event not in _files:
+        encoding = asyncio.to_thread(preview_webp, preview.pixels, sampling.width, sampling.height)
+        _files[event] = asyncio.create_task(encoding)
+    file = await asyncio.shield(_files[event])  # which others may wait for too
+    told = naming.preview(
         id=job.spec.id,
         index=event.part,
         step=preview.steps_done,
@@ -80,12 +88,13 @@ async def _preview_event(job: Job, event: PartPreview) -> ServerSentEvent:
 class _Telling:
     """What is known of a job, as its events come."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, naming: Naming) -> None:
         self._job = job
+        self._naming = naming
         self._progress: dict[int, Progress] = {}
         self._percent = job.state.progress
 
-    def of(self, event: JobEvent) -> VideoEvent | None:
+    def of(self, event: Heard) -> StateEvent | None:
         """What to say of an event; None for what changes nothing."""
         match event:
             case Queued():
@@ -101,7 +110,7 @@ class _Telling:
                 return self._of_part(part, progress, seconds_left)
         return None
 
-    def _of_part(self, part: int, progress: Progress, seconds_left: float | None) -> VideoEvent:
+    def _of_part(self, part: int, progress: Progress, seconds_left: float | None) -> StateEvent:
         self._progress[part] = progress
         parts = len(self._job.spec.samples)
         percent = int(100 * fraction_done(self._progress.values(), parts))
@@ -120,9 +129,9 @@ class _Telling:
             seconds_left=None if seconds_left is None else round(seconds_left, 1),
         )
 
-    def _event(self, status: str, **fields: object) -> VideoEvent:
-        return VideoEvent.model_validate(
-            {"type": _TYPES[status], "id": self._job.spec.id, "progress": self._percent, **fields}
+    def _event(self, status: str, **fields: object) -> StateEvent:
+        return self._naming.state.model_validate(
+            {"type": self._naming.prefix + status, "id": self._job.spec.id, "progress": self._percent, **fields}
         )
 
 
@@ -131,7 +140,7 @@ def _detail(error: JobError) -> ErrorDetail:
     return ErrorDetail(message=error.message, type=rule.type, param=error.field, code=error.code)
 
 
-def _id_of(event: VideoEvent) -> str:
-    status = event.type.removeprefix("video.")
+def _id_of(event: StateEvent) -> str:
+    status = event.type.partition(".")[2]
     numbers = (event.progress, event.queue_position, event.index, event.step, event.frames_done)
     return ":".join([status, *("" if number is None else str(number) for number in numbers)])

@@ -31,11 +31,12 @@ class Links:
         self._key = key
         self._seconds = seconds
 
-    def of(self, job: Job) -> list[str]:
-        """One for each video or image of a completed job."""
+    def of(self, job: Job, variant: str | None = None) -> list[str]:
+        """One for each video or image of a completed job, or for that `variant` of it."""
         parts = range(len(job.spec.samples))
         path = f"/v1/{job.spec.product.kind}s/{job.spec.id}/content"
-        queries = [[("index", str(part))] if len(parts) > 1 else [] for part in parts]
+        wanted = [] if variant is None else [("variant", variant)]
+        queries = [[*wanted, *([("index", str(part))] if len(parts) > 1 else [])] for part in parts]
         return [self._base + signed_path(path, query, self._expiry(job), self._key) for query in queries]
 
     def _expiry(self, job: Job) -> int:

@@ -4,11 +4,15 @@ import asyncio
 import base64
 from typing import Any
 
+from pydantic import BaseModel
+
+from frontend.job_files import THUMBNAIL
 from frontend.jobs.hosted_spec import HostedSpec
-from frontend.jobs.product import ImageProduct
+from frontend.jobs.product import ImageProduct, VideoProduct
 from frontend.jobs.state import FinishedJob, HostedReport, Job, Output
 from frontend.links import Links
 from frontend.schemas.images_generations import ImageCompleted, ImageData, ImageGenerationResponse, ImageParams
+from frontend.schemas.jobs import JobFile, JobObject
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_report import HostedParams, HostedSource, VideoData
 from frontend.schemas.videos import CreatedVideo, Video, VideoError
@@ -43,20 +47,32 @@ def video_object(job: Job, links: Links) -> Video:
     urls = links.of(job) if is_completed else []
     return Video(
         **_video_fields(job),
-        timings=_timings(job) if is_completed else None,
-        id=job.spec.id,
+        **_record_fields(job),
         status="failed" if state.status == "cancelled" else state.status,
-        progress=state.progress,
-        prompt=job.spec.prompt,
         seconds=f"{job.seconds:g}",
-        created_at=int(job.spec.created_at),
-        completed_at=_finished_at(job) if is_completed else None,
-        expires_at=None if state.expires_at is None else int(state.expires_at),
-        error=_error(job),
-        remixed_from_video_id=job.spec.remixed_from,
         url=urls[0] if urls else None,
         urls=urls,
-        hosted=_hosted(job) or None,
+    )
+
+
+def job_object(job: Job, links: Links) -> JobObject:
+    """A job of either kind, in any state."""
+    state, made = job.state, job.made
+    is_completed, is_video = state.status == "completed", isinstance(job.spec.product, VideoProduct)
+    return JobObject(
+        **_common_fields(job),
+        **_record_fields(job),
+        kind=job.spec.product.kind,
+        task=job.task,
+        status=state.status,
+        negative_prompt=made.negative_prompt or None,
+        n=len(job.spec.samples),
+        num_frames=job.num_frames if is_video else None,
+        fps=float(job.fps) if is_video else None,
+        seconds=job.seconds if is_video else None,
+        params=_params(job),
+        lora=() if isinstance(made, HostedSpec) else made.lora,
+        files=_job_files(job, links) if is_completed else [],
     )
 
 
@@ -72,7 +88,7 @@ async def images_response(finished: FinishedJob, links: Links, response_format: 
         timings=_timings(job),
         created=_finished_at(job),
         output_format=job.spec.product.format,
-        params=ImageParams.model_validate(job.outputs[0].report.spec, from_attributes=True),
+        params=_params(job),
         data=[
             ImageData(b64_json=content, url=url, **_output_fields(output))
             for content, url, output in zip(contents, urls, job.outputs, strict=True)
@@ -97,13 +113,11 @@ def image_events(response: ImageGenerationResponse) -> list[ImageCompleted]:
 
 def _video_fields(job: Job) -> dict[str, Any]:
     """What all descriptions of videos have."""
-    made = job.made
-    kind = HostedParams if isinstance(made, HostedSpec) else VideoSampling
     return {
         **_common_fields(job),
         "num_frames": job.num_frames,
         "fps": float(job.fps),
-        "params": kind.model_validate(made, from_attributes=True),
+        "params": _params(job),
     }
 
 
@@ -115,6 +129,47 @@ def _common_fields(job: Job) -> dict[str, Any]:
         "size": f"{made.width}x{made.height}",
         "warnings": job.warnings,
     }
+
+
+def _record_fields(job: Job) -> dict[str, Any]:
+    """What all descriptions have of a job that stays."""
+    state = job.state
+    is_completed = state.status == "completed"
+    return {
+        "id": job.spec.id,
+        "progress": state.progress,
+        "prompt": job.spec.prompt,
+        "created_at": int(job.spec.created_at),
+        "completed_at": _finished_at(job) if is_completed else None,
+        "expires_at": None if state.expires_at is None else int(state.expires_at),
+        "error": _error(job),
+        "remixed_from_video_id": job.spec.remixed_from,
+        "timings": _timings(job) if is_completed else None,
+        "hosted": _hosted(job) or None,
+    }
+
+
+def _params(job: Job) -> Any:
+    made = job.made
+    own = VideoSampling if isinstance(job.spec.product, VideoProduct) else ImageParams
+    kind: type[BaseModel] = HostedParams if isinstance(made, HostedSpec) else own
+    return kind.model_validate(made, from_attributes=True)
+
+
+def _job_files(job: Job, links: Links) -> list[JobFile]:
+    return [
+        JobFile(
+            index=index,
+            url=url,
+            thumbnail_url=thumbnail_url,
+            media_type=job.spec.product.media_type,
+            bytes=output.bytes,
+            seed=output.report.spec.seed,
+        )
+        for index, (url, thumbnail_url, output) in enumerate(
+            zip(links.of(job), links.of(job, THUMBNAIL), job.outputs, strict=True)
+        )
+    ]
 
 
 def _timings(job: Job) -> Timings:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from frontend.admission import Admission
 from frontend.drains import Drains
 from frontend.generators.pool import Pool
+from frontend.job_files import JobFiles
 from frontend.jobs.service import JobService
 from frontend.launcher_status import LauncherStatus
 from frontend.media.image_decoder import ImageDecoder
@@ -17,7 +18,6 @@ from frontend.metrics import Metrics
 from frontend.model_catalog import ModelCatalog
 from frontend.settings import Settings
 from frontend.storage.storage import Storage
-from frontend.video_files import VideoFiles
 from frontend.video_service.assets import Assets
 from frontend.video_service.service import VideoService
 
@@ -34,7 +34,7 @@ class Services:
     drains: Drains
     admission: Admission
     storage: Storage
-    files: VideoFiles
+    files: JobFiles
     video_service: VideoService
     assets: Assets | None
     """None where there is no bucket for them"""

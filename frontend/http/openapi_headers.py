@@ -31,3 +31,9 @@ PREFER = _header(
 )
 PREFER_WAITING = _header("Prefer", f"{_PREFERENCES} when the videos are done.")
 """of routes that wait, however the server is set"""
+PREFER_JOB = _header(
+    "Prefer",
+    "`respond-async`: answer at once; `wait=N`: after N seconds at the latest. The answer is 202 and the job, as "
+    "`GET /v1/jobs/{id}` has it, if it has not ended by then; it goes on if the client leaves. `Preference-Applied` "
+    "says what was done. Without effect with `stream`.",
+)

@@ -87,7 +87,7 @@ class HostedRunner:
             source_video_url=made.ready.url,
             extension_source=made.ready.source,
         )
-        return made.content, Output(report=report, encode_seconds=0.0)
+        return made.content, Output(report=report, encode_seconds=0.0, bytes=len(made.content))
 
 
 class _Clock:

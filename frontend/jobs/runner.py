@@ -61,7 +61,7 @@ class JobRunner:
     """between two checkpoints of a part; 0 for none"""
     storage: Storage | None = None
     preview_seconds: float = 0
-    """between two previews of a video; 0 for none"""
+    """between two previews, where `JobSpec.partial_images` does not say how many; 0 for none"""
 
     async def run(self, spec: JobSpec, tell: Tell, record: RunRecord) -> list[tuple[bytes, Output]]:
         """The file and the report of each part. They are made at the same time, and `tell` hears of it meanwhile.
@@ -116,7 +116,7 @@ class JobRunner:
             raise EngineFailed("the generator ended without its report")
         file = await encoding.finish()
         self.metrics.made(spec.product.kind, sampling.num_frames, encoding.seconds)
-        return file, Output(report=report, encode_seconds=encoding.seconds)
+        return file, Output(report=report, encode_seconds=encoding.seconds, bytes=len(file))
 
     async def _events(
         self, spec: JobSpec, part: int, sampling: AnySpec, resume: bytes | None
@@ -132,7 +132,7 @@ class JobRunner:
                 checkpoint_seconds=self.checkpoint_seconds,
                 resume=resume,
                 previews=spec.partial_images,
-                preview_seconds=self.preview_seconds if spec.product.kind == "video" else 0,
+                preview_seconds=0 if spec.partial_images else self.preview_seconds,
             )
             try:
                 async with aclosing(events):

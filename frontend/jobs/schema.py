@@ -50,9 +50,12 @@ JOBS = Table(
     Column("attempts", Integer, nullable=False),  # runs that began, less those that were parked
     Column("submissions", Text),  # JSON, see `Job`
     Column("hosted", Boolean),  # whether a hosted provider makes it: the others wait for other places
+    Column("model", Text),
+    Column("prompt", Text),  # as it is searched, see `listing`
     Index("tritonreel_jobs_created", "created_us", "id"),
     Index("tritonreel_jobs_owner", "owner", "created_us", "id"),
     Index("tritonreel_jobs_status", "status", "created_us"),
+    Index("tritonreel_jobs_model", "model", "created_us", "id"),
     Index("tritonreel_jobs_expiry", "expires_at"),
     Index("tritonreel_jobs_idempotency", "idempotency", unique=True),
     Index("tritonreel_jobs_request", "request_hash", "created_us"),

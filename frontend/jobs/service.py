@@ -10,17 +10,26 @@ import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from frontend.error_rules import error_of
-from frontend.errors import EngineFailed, JobCancelled, JobsUnavailable, VideoNotFound
+from frontend.errors import (
+    EngineFailed,
+    FrontendError,
+    ImageNotFound,
+    JobCancelled,
+    JobNotFound,
+    JobsUnavailable,
+    VideoNotFound,
+)
 from frontend.jobs.errors import KeyTaken
 from frontend.jobs.events import Ended, Interrupted, JobEvent, Recorded
 from frontend.jobs.limits import NO_LIMITS, JobLimits
+from frontend.jobs.listing import JobQuery, Kind, Page
 from frontend.jobs.lock import FileLock
 from frontend.jobs.repeats import Repeats, asked, unavailable
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.spending import Spent
 from frontend.jobs.state import FinishedJob, Job
 from frontend.jobs.store import JobStore
-from frontend.jobs.table import Counts, Order, Page
+from frontend.jobs.table import Counts
 from frontend.jobs.waiters import Outcome
 from frontend.jobs.worker import JobWorker, stop
 from frontend.metrics import Metrics
@@ -32,6 +41,11 @@ _POLL_SECONDS = 1.0
 _DEPARTURE_SECONDS = 2.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """of a job; PostgreSQL cannot even look for some others"""
+_NOT_FOUND: dict[Kind | None, type[FrontendError]] = {
+    "video": VideoNotFound,
+    "image": ImageNotFound,
+    None: JobNotFound,
+}
 _SETTLING_SECONDS = 5.0
 """that a job which is deleted may take to stop"""
 _log = structlog.get_logger(__name__)
@@ -249,13 +263,13 @@ class JobService:
         """See `Spending.since`. Raises JobsUnavailable."""
         return await asked(self._store.spent(day, owner))
 
-    async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page:
-        """See `JobTable.page`. Raises VideoNotFound where no job is called `after`; JobsUnavailable."""
-        if after is not None and not _ID.fullmatch(after):
-            raise not_found(after, "after")
-        page = await asked(self._store.page(kind, owner=owner, after=after, limit=limit, order=order))
+    async def page(self, query: JobQuery) -> Page:
+        """See `JobTable.page`. Raises as `not_found` where no job is called `query.after`; JobsUnavailable."""
+        page = None
+        if query.after is None or _ID.fullmatch(query.after):
+            page = await asked(self._store.page(query))
         if page is None:
-            raise not_found(str(after), "after")
+            raise not_found(str(query.after), "after", query.kind)
         return page
 
     async def file(self, job: Job, part: int = 0) -> StoredFile:
@@ -342,6 +356,6 @@ def result_of(outcome: Outcome) -> FinishedJob:
     raise outcome
 
 
-def not_found(job_id: str, field: str = "video_id") -> VideoNotFound:
-    """The error for a job that is not there."""
-    return VideoNotFound(f"video {quoted(job_id, 100)} not found or expired", field)
+def not_found(job_id: str, field: str = "video_id", kind: Kind | None = "video") -> FrontendError:
+    """The error for a job that is not there: VideoNotFound, ImageNotFound, or JobNotFound where it might be either."""
+    return _NOT_FOUND[kind](f"{kind or 'job'} {quoted(job_id, 100)} not found or expired", field)

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.product import Product
 from frontend.media.image_encoder import ImageEncoder
+from frontend.providers.hosted_model import Operation
+from protocol.model_card import Task
 from protocol.sampling import AnySpec
 from tracing.spans import Carrier
 
@@ -28,6 +30,7 @@ def _write_image(pixels: NDArray[np.uint8] | None) -> str | None:
     return None if pixels is None else base64.b64encode(ImageEncoder("png").encode(pixels)).decode()
 
 
+JobTask = Task | Operation
 Pixels = Annotated[NDArray[np.uint8] | None, PlainValidator(_read_image), PlainSerializer(_write_image)]
 
 
@@ -81,6 +84,21 @@ class JobSpec(BaseModel):
     @property
     def prompt(self) -> str:
         return self.samples[0].prompt
+
+    def task(self, *, has_image: bool) -> JobTask:
+        """What is done.
+
+        Args:
+            has_image: whether it starts from an image, which `image` alone does not say of a stored job.
+        """
+        first = self.samples[0]
+        if isinstance(first, HostedSpec):
+            return first.operation
+        if self.product.kind == "image":
+            return "text-to-image"
+        if self.extends is not None:
+            return "video-extension"
+        return "image-to-video" if has_image else "text-to-video"
 
     def sampling_of(self, part: int) -> AnySpec:
         """What `generate` makes the video or image number `part`, from 0, with; its image too."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from frontend.jobs.hosted_spec import HostedSpec
 from frontend.jobs.product import VideoProduct
-from frontend.jobs.spec import JobSpec
+from frontend.jobs.spec import JobSpec, JobTask
 from protocol.events import Done, JobTimings, Progress
 from protocol.sampling import AnySpec
 
@@ -100,6 +100,8 @@ class Output(BaseModel):
     report: Annotated[Done | HostedReport, Field(discriminator="type")]
     """the generator's, or the provider's"""
     encode_seconds: float
+    bytes: int | None = None
+    """of its file; None of one that an earlier release has made"""
 
 
 class Job(BaseModel):
@@ -133,6 +135,10 @@ class Job(BaseModel):
     def made(self) -> AnySpec | HostedSpec:
         """What the first video or image was made with, or is to be."""
         return self.outputs[0].report.spec if self.outputs else self.spec.samples[0]
+
+    @property
+    def task(self) -> JobTask:
+        return self.spec.task(has_image=self.has_image)
 
     @property
     def num_frames(self) -> int:

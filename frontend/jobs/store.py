@@ -18,12 +18,13 @@ from frontend.errors import StorageError
 from frontend.jobs.checkpoints import KIND as CHECKPOINT
 from frontend.jobs.checkpoints import Checkpoints, Standing
 from frontend.jobs.limits import NO_LIMITS, JobLimits
+from frontend.jobs.listing import JobQuery, Page
 from frontend.jobs.record import RunRecord
 from frontend.jobs.run import JobLost
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.spending import Spent
 from frontend.jobs.state import Job, JobState
-from frontend.jobs.table import Claim, Counts, JobTable, Order, Page
+from frontend.jobs.table import Claim, Counts, JobTable
 from frontend.jobs.usage import check_quota
 from frontend.media.image_encoder import ImageEncoder
 from frontend.storage.storage import FileName, Storage, StoredFile, read_whole
@@ -237,13 +238,13 @@ class JobStore:
             contents.append(await read_whole(self._storage, file))
         return tuple(contents)
 
-    async def page(self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order) -> Page | None:
-        """See `JobTable.page`; of the jobs that run here as they are now."""
+    async def page(self, query: JobQuery) -> Page | None:
+        """See `JobTable.page`; of the jobs that run here as they are now, unless their status is asked for."""
         now = time.time()
-        page = await self._in_thread(
-            lambda: self._table.page(kind, owner=owner, after=after, limit=limit, order=order, now=now)
-        )
-        return page and Page(tuple(self._running.get(job.spec.id, job) for job in page.jobs), page.has_more)
+        page = await self._in_thread(lambda: self._table.page(query, now))
+        if page is None or query.status is not None:
+            return page
+        return Page(tuple(self._running.get(job.spec.id, job) for job in page.jobs), page.has_more)
 
     async def queued_before(self, job: Job) -> int:
         """See `JobTable.queued_before`."""

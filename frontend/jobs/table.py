@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     URL,
@@ -29,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 
 from frontend.jobs.drained_servers import DrainedServers
 from frontend.jobs.limits import NO_LIMITS, JobLimits, next_turn, turns_of
+from frontend.jobs.listing import JobQuery, Page, describe_earlier, find_rows, searchable
 from frontend.jobs.schema import EXECUTORS, JOBS, SECRETS, is_shared, make_tables, open_engine, open_relaxed
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.spending import Spending
@@ -39,7 +40,6 @@ _NOT_ENDED = JOBS.c.status.in_(("queued", "in_progress"))
 _WAITS = and_(_NOT_ENDED, JOBS.c.attempts == 0)
 _CREATING = 7_301_527
 """PostgreSQL's advisory lock of whoever counts jobs to make another"""
-Order = Literal["asc", "desc"]
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,6 @@ class Counts:
     """those of one owner, running or not"""
 
 
-@dataclass(frozen=True)
-class Page:
-    """A part of a list of jobs."""
-
-    jobs: tuple[Job, ...]
-    has_more: bool
-
-
 class JobTable:
     """Rows of jobs at `url`, to be opened first; in memory if None, for one thread at a time."""
 
@@ -86,6 +78,8 @@ class JobTable:
     def open(self) -> None:
         """See `make_tables`."""
         make_tables(self._engine)
+        with self._engine.begin() as connection:
+            describe_earlier(connection)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -138,6 +132,8 @@ class JobTable:
             "idempotency": job.idempotency,
             "hosted": job.spec.is_hosted,
             "kind": job.spec.product.kind,
+            "model": job.spec.model,
+            "prompt": searchable(job.spec.prompt),
             "spec": job.spec.model_copy(update={"image": None}).model_dump_json(),
             "has_image": job.spec.image is not None,
             "fence": job.fence,
@@ -260,40 +256,13 @@ class JobTable:
 
     # Many
 
-    def page(
-        self, kind: str, *, owner: str | None, after: str | None, limit: int, order: Order, now: float
-    ) -> Page | None:
-        """Jobs that make a `kind` of thing, in the order of their creation, also among those of one instant.
-
-        Args:
-            owner: of this API key alone, or of all if None.
-            after: id of the job after which the page begins.
-            limit: at most so many.
-            now: unix time; what has expired by then is left out.
-
-        Returns:
-            None where `after` is no job of that kind and owner.
-        """
-        theirs: list[ColumnElement[bool]] = [JOBS.c.kind == kind]
-        if owner is not None:
-            theirs.append(JOBS.c.owner == owner)
-        wanted = [*theirs, or_(JOBS.c.expires_at.is_(None), JOBS.c.expires_at > now)]
-        place = (JOBS.c.created_us, JOBS.c.id)
+    def page(self, query: JobQuery, now: float) -> Page | None:
+        """See `find_rows`."""
         with self._engine.connect() as connection:
-            if after is not None:
-                found = connection.execute(select(*place).where(JOBS.c.id == after, *theirs)).one_or_none()
-                if found is None:
-                    return None
-                created, job_id = found
-                later, same = (
-                    (place[0] > created, place[1] > job_id)
-                    if order == "asc"
-                    else (place[0] < created, place[1] < job_id)
-                )
-                wanted.append(or_(later, and_(place[0] == created, same)))
-            sorting = place if order == "asc" else tuple(column.desc() for column in place)
-            rows = connection.execute(select(JOBS).where(*wanted).order_by(*sorting).limit(limit + 1)).all()
-        return Page(tuple(_job(row) for row in rows[:limit]), len(rows) > limit)
+            rows = find_rows(connection, query, now)
+        if rows is None:
+            return None
+        return Page(tuple(_job(row) for row in rows[: query.limit]), len(rows) > query.limit)
 
     def counts(self, owner: str | None) -> Counts:
         """Of the jobs that have not ended now."""

@@ -13,10 +13,13 @@ from frontend.media.image_encoder import ImageEncoder, scaled_down
 
 SHEET_TILES = 16
 """of a sprite sheet, at most: frames at equal distances, the first and the last among them"""
+THUMBNAIL_SIDE = 320
+"""pixels that a thumbnail's longer side has at most"""
 _COLUMNS = 4
 _TILE_SIDE = 320
 """pixels that a tile's longer side has at most"""
-_QUALITY = 90
+QUALITY = 90
+"""of thumbnails and sprite sheets"""
 
 
 def frames_of(file: IO[bytes]) -> Iterator[NDArray[np.uint8]]:
@@ -50,8 +53,8 @@ def _pixels(frame: av.VideoFrame, width: int, height: int) -> NDArray[np.uint8]:
 
 
 def thumbnail(file: IO[bytes], num_frames: int) -> bytes:
-    """A WebP of the frame in the middle."""
-    return ImageEncoder("webp", _QUALITY).encode(frames_at(file, [num_frames // 2])[0])
+    """A small WebP of the frame in the middle."""
+    return ImageEncoder("webp", QUALITY).encode(frames_at(file, [num_frames // 2], THUMBNAIL_SIDE)[0])
 
 
 def spritesheet(file: IO[bytes], num_frames: int) -> bytes:
@@ -65,4 +68,4 @@ def spritesheet(file: IO[bytes], num_frames: int) -> bytes:
     for tile, frame in enumerate(frames):
         top, left = tile // _COLUMNS * height, tile % _COLUMNS * width
         sheet[top : top + height, left : left + width] = frame
-    return ImageEncoder("jpeg", _QUALITY).encode(sheet)
+    return ImageEncoder("jpeg", QUALITY).encode(sheet)

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from frontend.http.ranges import file_response
+from frontend.job_files import IMAGE, VIDEO
 from frontend.schemas.errors import ErrorBody
 from frontend.services import Services, ServicesDep
 from frontend.storage.object_key import suffix_of
 from frontend.storage.storage import StoredFile
-from frontend.video_files import variant_named
 from frontend.visible_jobs import visible_job
 
 router = APIRouter()
@@ -44,8 +44,8 @@ _Index = Annotated[int, Query(ge=0, description="Which of the request's files, f
 @router.get(
     "/v1/videos/{video_id}/content",
     summary="Download a finished video, or an image of it",
-    description=f"The MP4; or a `thumbnail`, a WebP of the frame in the middle; or a `spritesheet`, a JPEG of up to 16 "
-    f"frames at equal distances, in rows of four. {_ABOUT}",
+    description="The MP4; or a `thumbnail`, a WebP of the frame in the middle, at most 320 pixels a side; or a "
+    f"`spritesheet`, a JPEG of up to 16 frames at equal distances, in rows of four. {_ABOUT}",
     response_class=Response,
     responses=_responses("video", "video/mp4", "image/webp", "image/jpeg"),
     tags=["videos"],
@@ -54,31 +54,38 @@ async def get_video_content(
     request: Request,
     video_id: str,
     services: ServicesDep,
-    variant: Annotated[str, Query(description="`video`, `thumbnail` or `spritesheet`.")] = "video",
+    variant: Annotated[str, Query(description="`video`, `thumbnail` or `spritesheet`.")] = VIDEO,
     index: _Index = 0,
 ) -> Response:
     job = await visible_job(request, services, "video", video_id)
-    file = await services.files.variant(job, variant_named(variant), index)
-    return await _response(request, services, file, variant)
+    return await _response(request, services, await services.files.variant(job, variant, index))
 
 
 @router.get(
     "/v1/images/{image_id}/content",
-    summary="Download a finished image",
-    description=_ABOUT,
+    summary="Download a finished image, or a small version of it",
+    description=f"The image; or a `thumbnail`, a WebP of at most 320 pixels a side. {_ABOUT}",
     response_class=Response,
     responses=_responses("image", "image/png", "image/jpeg", "image/webp"),
     tags=["images"],
 )
-async def get_image_content(request: Request, image_id: str, services: ServicesDep, index: _Index = 0) -> Response:
+async def get_image_content(
+    request: Request,
+    image_id: str,
+    services: ServicesDep,
+    variant: Annotated[str, Query(description="`image` or `thumbnail`.")] = IMAGE,
+    index: _Index = 0,
+) -> Response:
     job = await visible_job(request, services, "image", image_id)
-    return await _response(request, services, await services.files.made(job, index), "image")
+    return await _response(request, services, await services.files.variant(job, variant, index))
 
 
-async def _response(request: Request, services: Services, file: StoredFile, kind: str) -> Response:
+async def _response(request: Request, services: Services, file: StoredFile) -> Response:
     name = file.name
-    stem = [name.job_id, *([str(name.part)] if name.part else []), *([kind] if name.kind == kind != "video" else [])]
-    if kind == "image":
-        stem.remove("image")
+    stem = [
+        name.job_id,
+        *([str(name.part)] if name.part else []),
+        *([] if name.kind in (VIDEO, IMAGE) else [name.kind]),
+    ]
     headers = {"Content-Disposition": f'inline; filename="{"-".join(stem)}.{suffix_of(file.media_type)}"'}
     return await file_response(request, file, services.storage, headers)

@@ -1,8 +1,12 @@
-"""The answer to a create of videos, when its request wants it."""
+"""The answer to a create, when its request wants it."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from fastapi import Request, Response
 
-from frontend.http.prefer import Preference
+from frontend.generation import Answer, Generation
+from frontend.http.prefer import Preference, preference_of
 from frontend.http.request_identity import RequestIdentity
 from frontend.jobs.state import Job
 from frontend.links import links_for
@@ -11,6 +15,28 @@ from frontend.routes.videos import described
 from frontend.schemas.videos import CreatedVideo, Video
 from frontend.services import Services
 from frontend.submission import ended
+
+Description = TypeVar("Description")
+
+
+async def answer_when_wanted(
+    generation: Generation[Answer], response: Response, describe: Callable[[Job], Awaitable[Description]]
+) -> Answer | Description:
+    """The answer of `generation`; where the request asks for one that does not wait so long, and the job goes on, what
+    `describe` says of it, with the status 202.
+
+    Raises:
+        As `Generation.answer` and `Generation.answer_within`.
+    """
+    preference = preference_of(generation.request, waits=True)
+    if preference.seconds is None:
+        return await generation.answer()
+    answer = await generation.answer_within(preference.seconds)
+    response.headers["Preference-Applied"] = str(preference.applied)
+    if not isinstance(answer, Job):
+        return answer
+    response.status_code = 202
+    return await describe(answer)
 
 
 async def answer_to_create(

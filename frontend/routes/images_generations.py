@@ -10,7 +10,7 @@ from frontend.generation import Generation
 from frontend.http.body import read_json
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
-from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
+from frontend.http.openapi_headers import IDEMPOTENCY, PREFER_JOB, REPEATS
 from frontend.http.request_identity import identity_of
 from frontend.http.sse import ServerSentEvent
 from frontend.jobs.spec import JobSpec
@@ -19,7 +19,10 @@ from frontend.links import links_for
 from frontend.partial_images import partial_image_events
 from frontend.plan import check_supported, plan_image
 from frontend.report import image_events, images_response
+from frontend.routes.create_answer import answer_when_wanted
+from frontend.routes.jobs import JOB_GOES_ON, described_job
 from frontend.schemas.images_generations import ImageGenerationRequest, ImageGenerationResponse
+from frontend.schemas.jobs import JobObject
 from frontend.services import Services, ServicesDep
 
 router = APIRouter(tags=["images"])
@@ -32,12 +35,14 @@ router = APIRouter(tags=["images"])
     "`stream: true` the answer is OpenAI's server-sent events: `image_generation.partial_image` for each of the "
     "`partial_images`, then `image_generation.completed` for each image, or `error`. "
     f"{REPEATS}",
-    response_model=ImageGenerationResponse,
+    response_model=ImageGenerationResponse | JobObject,
     response_description="The images as base64 files, and how they were really made.",
-    responses=GENERATION_ERRORS,
-    openapi_extra=json_body(ImageGenerationRequest) | {"parameters": [IDEMPOTENCY]},
+    responses=GENERATION_ERRORS | JOB_GOES_ON,
+    openapi_extra=json_body(ImageGenerationRequest) | {"parameters": [PREFER_JOB, IDEMPOTENCY]},
 )
-async def create_images(request: Request, services: ServicesDep) -> Response | ImageGenerationResponse:
+async def create_images(
+    request: Request, response: Response, services: ServicesDep
+) -> Response | ImageGenerationResponse | JobObject:
     body = await read_json(request, ImageGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
     generation = Generation(
@@ -50,7 +55,7 @@ async def create_images(request: Request, services: ServicesDep) -> Response | I
     if body.stream:
         partials = body.partial_images or 0
         return await generation.stream(image_events, (lambda job: _partials(job, services)) if partials else None)
-    return await generation.answer()
+    return await answer_when_wanted(generation, response, lambda job: described_job(request, response, services, job))
 
 
 def _partials(job: Job, services: Services) -> AsyncGenerator[ServerSentEvent, None]:

@@ -12,19 +12,19 @@ from frontend.http.body import read_json
 from frontend.http.documented_errors import SERVICE_ERRORS
 from frontend.http.openapi_body import json_body
 from frontend.http.openapi_headers import IDEMPOTENCY, PREFER_WAITING, REPEATS
-from frontend.http.prefer import preference_of
 from frontend.http.request_identity import identity_of
 from frontend.http.validation_message import field_of, message_of
+from frontend.job_files import check_completed
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import FinishedJob, Job
 from frontend.links import links_for
 from frontend.media.reference_image import ReferenceImage
 from frontend.plan import check_unknown_fields
 from frontend.report import base64_of
+from frontend.routes.create_answer import answer_when_wanted
 from frontend.routes.videos import described
 from frontend.schemas.video_service import VideoServiceJob, VideoServiceRequest, VideoServiceResponse
 from frontend.services import Services, ServicesDep
-from frontend.video_files import check_completed
 from frontend.video_service.answer import answer_of
 from frontend.video_service.hosted_plan import size_of_start
 from frontend.video_service.wishes import named
@@ -111,16 +111,12 @@ async def _made(
     generation: Generation[VideoServiceResponse], response: Response
 ) -> VideoServiceResponse | VideoServiceJob:
     """The answer when the request wants it."""
-    preference = preference_of(generation.request, waits=True)
-    if preference.seconds is None:
-        return await generation.answer()
-    answer = await generation.answer_within(preference.seconds)
-    response.headers["Preference-Applied"] = str(preference.applied)
-    if isinstance(answer, VideoServiceResponse):
-        return answer
-    response.status_code = 202
-    video = await described(generation.request, response, generation.services, answer)
-    return VideoServiceJob(message=f"GET /v1/videos/{video.id} tells how far it is", data=video)
+
+    async def describe(job: Job) -> VideoServiceJob:
+        video = await described(generation.request, response, generation.services, job)
+        return VideoServiceJob(message=f"GET /v1/videos/{video.id} tells how far it is", data=video)
+
+    return await answer_when_wanted(generation, response, describe)
 
 
 async def _answer(

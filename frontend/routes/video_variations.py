@@ -15,6 +15,7 @@ from frontend.http.openapi_body import inline_schema
 from frontend.http.openapi_headers import IDEMPOTENCY, PREFER, REPEATS
 from frontend.http.prefer import Preference, preference_of
 from frontend.http.request_identity import RequestIdentity, identity_of
+from frontend.job_files import check_completed
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job
 from frontend.plan import check_unknown_fields, plan_extension, plan_remix
@@ -23,7 +24,6 @@ from frontend.schemas.errors import ErrorBody
 from frontend.schemas.videos import CreatedVideo, ExtendRequest, RemixRequest, Video
 from frontend.services import Services, ServicesDep
 from frontend.submission import submit_once
-from frontend.video_files import check_completed
 from frontend.visible_jobs import visible_job
 from protocol.errors import InvalidRequest, ModelNotFound
 from protocol.model_card import ModelCard

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from frontend.http.request_identity import viewer_of
+from frontend.jobs.listing import JobQuery, Order
 from frontend.jobs.state import Job
-from frontend.jobs.table import Order
 from frontend.links import links_for
 from frontend.report import video_object
+from frontend.routes.poll_after import POLL_AFTER, say_when_to_ask_again
 from frontend.schemas.errors import ErrorBody
 from frontend.schemas.videos import DeletedVideo, Video, VideoList
 from frontend.services import Services, ServicesDep
@@ -16,9 +17,6 @@ from frontend.visible_jobs import visible_job
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
-_POLL_AFTER = "openai-poll-after-ms"
-_POLL_AFTER_MS = 500
-"""when to ask again for a video that is being made; OpenAI's SDKs do as they are told"""
 _ERROR: dict[int | str, dict[str, Any]] = {"default": {"model": ErrorBody, "description": "Any other error."}}
 _ERRORS = _ERROR | {404: {"model": ErrorBody, "description": "The video is not found or has expired."}}
 
@@ -37,7 +35,8 @@ async def list_videos(
     limit: Annotated[int, Query(ge=0, le=100, description="How many at most.")] = 20,
     order: Annotated[Order, Query(description="`desc`: the newest first; `asc`: the oldest.")] = "desc",
 ) -> VideoList:
-    page = await services.jobs.page("video", owner=viewer_of(request), after=after, limit=limit, order=order)
+    query = JobQuery(owner=viewer_of(request), kind="video", after=after, limit=limit, order=order)
+    page = await services.jobs.page(query)
     links = await links_for(request, services)
     videos = [video_object(job, links) for job in page.jobs]
     return VideoList(
@@ -51,7 +50,7 @@ async def list_videos(
 @router.get(
     "/{video_id}",
     summary="Describe a video: how far it is, why it failed, or where it is",
-    description=f"While it is being made, `{_POLL_AFTER}` says after how many milliseconds to ask again.",
+    description=f"While it is being made, `{POLL_AFTER}` says after how many milliseconds to ask again.",
     responses=_ERRORS,
 )
 async def get_video(request: Request, response: Response, video_id: str, services: ServicesDep) -> Video:
@@ -73,6 +72,5 @@ async def delete_video(request: Request, video_id: str, services: ServicesDep) -
 
 async def described(request: Request, response: Response, services: Services, job: Job) -> Video:
     """The video object; `response` gets the header that belongs to it."""
-    if not job.state.is_finished:
-        response.headers[_POLL_AFTER] = str(_POLL_AFTER_MS)
+    say_when_to_ask_again(response, job)
     return video_object(job, await links_for(request, services))

@@ -9,7 +9,7 @@ from frontend.generation import Generation
 from frontend.http.body import read_json
 from frontend.http.documented_errors import GENERATION_ERRORS
 from frontend.http.openapi_body import json_body
-from frontend.http.openapi_headers import IDEMPOTENCY, REPEATS
+from frontend.http.openapi_headers import IDEMPOTENCY, PREFER_JOB, REPEATS
 from frontend.http.request_identity import identity_of
 from frontend.job_events import progress_events
 from frontend.jobs.spec import JobSpec
@@ -17,7 +17,10 @@ from frontend.links import links_for
 from frontend.model_catalog import ModelCatalog
 from frontend.plan import check_supported, plan_video
 from frontend.report import videos_response
-from frontend.schemas.video_events import PreviewsParam
+from frontend.routes.create_answer import answer_when_wanted
+from frontend.routes.jobs import JOB_GOES_ON, described_job
+from frontend.schemas.job_events import PreviewsParam
+from frontend.schemas.jobs import JobObject
 from frontend.schemas.videos_generations import (
     VideoGenerationCompleted,
     VideoGenerationRequest,
@@ -37,14 +40,14 @@ router = APIRouter(tags=["videos"])
     description="Waits until the videos are done. A client that closes the connection stops its job. With "
     "`stream: true` the answer is the server-sent events of `/v1/videos/{id}/events`, then "
     f"`video_generation.completed` with the same body, or `error`. {REPEATS}",
-    response_model=VideoGenerationResponse,
+    response_model=VideoGenerationResponse | JobObject,
     response_description="The videos as base64 MP4, and what was really made.",
-    responses=GENERATION_ERRORS,
-    openapi_extra=json_body(VideoGenerationRequest) | {"parameters": [IDEMPOTENCY]},
+    responses=GENERATION_ERRORS | JOB_GOES_ON,
+    openapi_extra=json_body(VideoGenerationRequest) | {"parameters": [PREFER_JOB, IDEMPOTENCY]},
 )
 async def create_videos(
-    request: Request, services: ServicesDep, previews: PreviewsParam = False
-) -> Response | VideoGenerationResponse:
+    request: Request, response: Response, services: ServicesDep, previews: PreviewsParam = False
+) -> Response | VideoGenerationResponse | JobObject:
     body = await read_json(request, VideoGenerationRequest)
     identity, links = identity_of(request, body), await links_for(request, services)
     generation = Generation(
@@ -59,7 +62,7 @@ async def create_videos(
             lambda answer: [VideoGenerationCompleted(**dict(answer))],
             lambda job: progress_events(job, services.jobs.listen(job.spec.id, previews=previews)),
         )
-    return await generation.answer()
+    return await answer_when_wanted(generation, response, lambda job: described_job(request, response, services, job))
 
 
 async def _plan(body: VideoGenerationRequest, services: Services) -> JobSpec:

@@ -18,7 +18,7 @@ def answer_of(job: Job, urls: list[str], source_video_id: str | None = None) -> 
     """
     made = job.made
     provider = made.provider if isinstance(made, HostedSpec) else LOCAL
-    about = {"provider": provider, "model": job.spec.model, "mode": _mode(job, made)}
+    about = {"provider": provider, "model": job.spec.model, "mode": cast(Mode, job.task.replace("-", "_"))}
     prices = [output.report.spec.price for output in job.outputs if isinstance(output.report.spec, HostedSpec)]
     data = VideoServiceData(
         **about,
@@ -32,14 +32,6 @@ def answer_of(job: Job, urls: list[str], source_video_id: str | None = None) -> 
         source_video_id=source_video_id,
     )
     return VideoServiceResponse(message=f"{len(urls)} video{'s' if urls[1:] else ''} by {provider}", data=data)
-
-
-def _mode(job: Job, made: AnySpec | HostedSpec) -> Mode:
-    if isinstance(made, HostedSpec):
-        return cast(Mode, made.operation.replace("-", "_"))
-    if job.spec.extends is not None:
-        return "video_extension"
-    return "image_to_video" if job.has_image else "text_to_video"
 
 
 def _done(job: Job, made: AnySpec | HostedSpec) -> dict[str, Any]:

@@ -250,10 +250,13 @@ def test_curl(serve: Serve, generator: FakeGenerator, tmp_path: Path, key: str |
     with Image.open(tmp_path / "by-url.png") as image:
         assert image.size == (64, 48)
     assert "event: video.completed\n" in done.stdout
+    assert "event: job.completed\n" in done.stdout
+    assert '"prompt": "a blue square"' in done.stdout
+    assert '"task": "image-to-video"' in done.stdout
     assert json.loads((tmp_path / "video.json").read_text())["model"] == "toy-wan-i2v"
     assert "toy-qwen-image\n" in done.stdout
     assert "ink\n" in done.stdout
-    assert "tritonreel_images_total 2.0" in done.stdout
+    assert "tritonreel_images_total 3.0" in done.stdout
 
 
 PRELUDE, *USES = commands()
@@ -285,7 +288,7 @@ def test_each_command_says_why_it_cannot_and_writes_no_file(
             assert refused.returncode != 0, refused
             assert "API key" in refused.stdout + refused.stderr
             assert written(folder) == []
-        if not any(route in line for route in ("/health/live", "/metrics", "/v1/usage", "/v1/servers")):
+        if not any(route in line for route in ("/health/live", "/metrics", "/v1/usage", "/v1/servers", "/v1/jobs?")):
             away = tried(url, KEY)
             assert away.returncode != 0, away
             assert re.search("Triton is away|not found or expired", away.stdout + away.stderr)

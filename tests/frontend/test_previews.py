@@ -25,6 +25,7 @@ from frontend.jobs.events import JobEvent, PartPreview
 from frontend.jobs.state import Job
 from frontend.media.preview import PreviewFile, preview_webp
 from frontend.settings import Settings
+from protocol.errors import ModelFailed
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
 from tests.frontend.jobs.specs import video_spec
@@ -89,6 +90,33 @@ def test_who_comes_late_or_comes_back_sees_the_latest(serve: Serve, app: FastAPI
     ids = [event.id for event in heard if event.type != "video.preview"]
     assert None not in ids
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/v1/videos/generations", "video"), ("/v1/images/generations", "image")])
+def test_a_job_of_either_kind_is_followed_with_previews_to_its_end(
+    serve: Serve, app: FastAPI, generator: FakeGenerator, path: str, kind: str
+) -> None:
+    generator.frames_gate.clear()
+    with serve(app) as url:
+        body = {"prompt": "a fox", "size": "32x16", "num_inference_steps": 2}
+        created = httpx.post(url + path, json=body, headers={"Prefer": "respond-async"}).json()
+        events = f"{url}/v1/jobs/{created['id']}/events"
+        with httpx.stream("GET", events, params={"previews": True}, timeout=SECONDS) as response:
+            stream = parsed(response.iter_lines())
+            preview = next(event for event in stream if event.type == "job.preview" and event.data["step"] == 2)
+            generator.frames_gate.set()
+            rest = list(stream)
+        again = httpx.get(events, headers={"Last-Event-ID": str(rest[-1].id)})
+        generator.error_for = lambda params: ModelFailed("broken")
+        created = httpx.post(url + path, json=body, headers={"Prefer": "respond-async"}).json()
+        with httpx.stream("GET", f"{url}/v1/jobs/{created['id']}/events", timeout=SECONDS) as response:
+            failed = list(parsed(response.iter_lines()))[-1]
+    assert created["kind"] == kind
+    assert image_of(preview.data["b64_json"]).size == (32, 16)
+    assert {event.type for event in rest[:-1]} <= {"job.queued", "job.in_progress", "job.preview"}
+    assert rest[-1].data == {"type": "job.completed", "id": preview.data["id"], "progress": 100}
+    assert (again.status_code, again.content) == (204, b"")
+    assert (failed.type, failed.data["error"]["code"]) == ("job.failed", "model_failed")
 
 
 async def test_a_preview_is_encoded_once_for_all_who_listen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +200,9 @@ def test_partial_images_of_several_images_say_of_which(serve: Serve, app: FastAP
     assert sorted((event.index, event.partial_image_index) for event in partial) == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
-def test_no_partial_images_are_sent_unless_they_are_asked_for(serve: Serve, app: FastAPI) -> None:
+def test_no_partial_images_are_sent_unless_they_are_asked_for(
+    serve: Serve, app: FastAPI, generator: FakeGenerator
+) -> None:
+    generator.previews_gate.set()  # nobody listens
     with serve(app) as url:
         assert [event.type for event in partials(url, 0)] == ["image_generation.completed"]

@@ -72,6 +72,26 @@ async def test_a_key_sees_its_own_videos_and_an_administrators_all(
     assert (after.status_code, error_of(after)["param"]) == (404, "after")
 
 
+async def test_another_keys_job_is_as_if_there_were_none(
+    client: httpx.AsyncClient, bearers: dict[str, Any], video: dict[str, Any]
+) -> None:
+    asked = {"Prefer": "wait=0"} | bearers["ann"]
+    image = (await client.post("/v1/images/generations", json={"prompt": "x"}, headers=asked)).json()
+    for name, visible in (("ann", [image["id"], video["id"]]), ("bob", []), ("root", [image["id"], video["id"]])):
+        page = (await client.get("/v1/jobs", params={"search": "X"}, headers=bearers[name])).json()
+        assert [job["id"] for job in page["data"]] == visible
+    after = await client.get("/v1/jobs", params={"after": image["id"]}, headers=bearers["bob"])
+    assert (after.status_code, error_of(after)["code"]) == (404, "job_not_found")
+    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events")):
+        answer = await client.request(method, f"/v1/jobs/{image['id']}{path}", headers=bearers["bob"])
+        assert (answer.status_code, error_of(answer)["code"]) == (404, "job_not_found")
+    assert (await client.get("/v1/jobs")).status_code == 401
+    thumbnails = (await client.get(f"/v1/jobs/{video['id']}", headers=bearers["ann"])).json()["files"]
+    for file in thumbnails:
+        assert (await client.get(file["thumbnail_url"])).headers["Content-Type"] == "image/webp"
+        assert (await client.get(file["thumbnail_url"].replace("thumbnail", "video"))).status_code == 403
+
+
 async def test_another_keys_video_is_as_if_there_were_none(
     client: httpx.AsyncClient, bearers: dict[str, Any], video: dict[str, Any]
 ) -> None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url
 
+from frontend.jobs.listing import JobQuery
 from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
 from tests.waiting import wait_until
@@ -41,7 +42,7 @@ def saving_server(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def newest(server: RunningServer) -> Job:
     table = JobTable(make_url(f"sqlite:///{server.run_dir}/jobs.sqlite"))
     try:
-        page = table.page("video", owner=None, after=None, limit=1, order="desc", now=time.time())
+        page = table.page(JobQuery(None, "video", limit=1), time.time())
     finally:
         table.close()
     assert page is not None

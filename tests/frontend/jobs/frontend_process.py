@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from sqlalchemy import make_url
 
+from frontend.jobs.listing import JobQuery
 from frontend.jobs.state import Job
 from frontend.jobs.table import JobTable
 from frontend.storage.local_folder import LocalFolder
@@ -101,7 +102,7 @@ class Place:
     def jobs(self) -> dict[str, Job]:
         """All of them, by the ids of their requests."""
         self._table.open()
-        page = self._table.page("video", owner=None, after=None, limit=1000, order="asc", now=time.time())
+        page = self._table.page(JobQuery(None, "video", limit=1000, order="asc"), time.time())
         assert page is not None
         return {job.spec.request_id: job for job in page.jobs}
 

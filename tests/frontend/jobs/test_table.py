@@ -5,6 +5,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from frontend.jobs.listing import JobQuery
 from frontend.jobs.state import Job, JobError, JobState
 from frontend.jobs.table import JobTable
 from tests.frontend.jobs.specs import completed, image_spec, video_spec
@@ -25,9 +26,9 @@ def done(job: Job) -> Job:
     return completed(job.spec).model_copy(update={"fence": job.fence, "turn": job.turn})
 
 
-def ids(table: JobTable, **options: object) -> str:
+def ids(table: JobTable, now: float = 2000.0, **options: object) -> str:
     """Of the jobs in a page, whose ids are letters; with a + where there are more."""
-    page = table.page("video", **{"owner": None, "after": None, "limit": 100, "order": "asc", "now": 2000.0, **options})  # type: ignore[arg-type]
+    page = table.page(JobQuery(**{"owner": None, "kind": "video", "limit": 100, "order": "asc", **options}), now)  # type: ignore[arg-type]
     assert page is not None
     return "".join(job.spec.id for job in page.jobs) + "+" * page.has_more
 
@@ -195,8 +196,54 @@ def test_jobs_are_listed_in_the_order_of_their_creation_page_by_page(table: JobT
     assert ids(table, limit=0) == "+"
 
 
+@pytest.mark.parametrize(
+    ("search", "found"),
+    [
+        ("GRÜN", "ab"),
+        ("grün_", "a"),
+        ("100%", "a"),
+        ("%", "a"),
+        ("/", "b"),
+        ("\\", "b"),
+        ("'", "b"),
+        ("\0", "b"),
+        ("x", ""),
+    ],
+)
+def test_jobs_are_found_by_a_part_of_their_prompt(table: JobTable, search: str, found: str) -> None:
+    """On both databases alike, whatever they take for wildcards and for upper case."""
+    for job_id, prompt in (("a", "100% Grün_Gelb"), ("b", "Grüne 'a\\b/c' \0 \N{FOX FACE}")):
+        spec = video_spec(job_id=job_id)
+        samples = tuple(sample.model_copy(update={"prompt": prompt}) for sample in spec.samples)
+        table.create(Job(spec=spec.model_copy(update={"samples": samples})))
+    assert ids(table, search=search) == found
+
+
+def test_a_list_may_be_of_one_kind_state_or_model(table: JobTable) -> None:
+    for job_id in "ab":
+        made(table, job_id)
+    table.create(Job(spec=image_spec()))
+    assert table.finish(done(claimed(table, "b")))
+    assert ids(table, kind=None) == "abimage_1"
+    assert ids(table, kind="image") == "image_1"
+    assert ids(table, status="completed") == "b"
+    assert ids(table, status="queued", after="a", kind=None) == "image_1"
+    assert ids(table, kind=None, model="toy-wan-t2v") == "ab"
+    assert ids(table, kind=None, model="a\0") == ""
+
+
+def test_jobs_of_an_earlier_release_are_found_too(table: JobTable) -> None:
+    made(table, "a")
+    with table._engine.begin() as connection:
+        connection.execute(text("DROP INDEX tritonreel_jobs_model"))
+        for column in ("model", "prompt"):
+            connection.execute(text(f"ALTER TABLE tritonreel_jobs DROP COLUMN {column}"))
+    table.open()
+    assert ids(table, model="toy-wan-t2v", search="FOX") == "a"
+
+
 def test_a_page_after_an_unknown_job_is_none(table: JobTable) -> None:
-    assert table.page("video", owner=None, after="x", limit=1, order="asc", now=0.0) is None
+    assert table.page(JobQuery(None, after="x"), 0.0) is None
 
 
 def test_pages_are_stable_while_jobs_come(table: JobTable) -> None:

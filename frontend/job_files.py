@@ -2,29 +2,33 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frontend.errors import VideoFailed, VideoNotReady
+from frontend.jobs.listing import Kind
 from frontend.jobs.service import JobService
 from frontend.jobs.state import Job
+from frontend.media.image_thumbnail import image_thumbnail
 from frontend.media.video_stills import frames_at, spritesheet, thumbnail
 from frontend.storage.spooled_file import spooled
 from frontend.storage.storage import FileName, Storage, StoredFile
 from protocol.errors import InvalidRequest
 
-Variant = Literal["video", "thumbnail", "spritesheet"]
-VARIANTS: tuple[Variant, ...] = ("video", "thumbnail", "spritesheet")
-_STILLS: dict[Variant, tuple[Callable[[IO[bytes], int], bytes], str]] = {
-    "thumbnail": (thumbnail, "image/webp"),
-    "spritesheet": (spritesheet, "image/jpeg"),
+VIDEO, IMAGE, THUMBNAIL, SPRITESHEET = "video", "image", "thumbnail", "spritesheet"
+VARIANTS: dict[Kind, tuple[str, ...]] = {"video": (VIDEO, THUMBNAIL, SPRITESHEET), "image": (IMAGE, THUMBNAIL)}
+"""of each kind of file; the first is the file itself"""
+_STILLS: dict[tuple[Kind, str], tuple[Callable[[IO[bytes], int], bytes], str]] = {
+    ("video", THUMBNAIL): (thumbnail, "image/webp"),
+    ("video", SPRITESHEET): (spritesheet, "image/jpeg"),
+    ("image", THUMBNAIL): (lambda file, _: image_thumbnail(file), "image/webp"),
 }
 
 
-class VideoFiles:
-    """Finds, and makes, files of jobs. One video at a time is decoded for that."""
+class JobFiles:
+    """Finds, and makes, files of jobs. One at a time is decoded for that."""
 
     def __init__(self, jobs: JobService, storage: Storage) -> None:
         self._jobs = jobs
@@ -45,17 +49,25 @@ class VideoFiles:
             raise InvalidRequest(f"must be from 0 to {len(job.spec.samples) - 1}, got {index}", "index")
         return await self._jobs.file(job, index)
 
-    async def variant(self, job: Job, variant: Variant, index: int = 0) -> StoredFile:
-        """A video, or an image of it, which is kept from then on. Raises as `made`."""
-        video = await self.made(job, index)
-        if variant == "video":
-            return video
+    async def variant(self, job: Job, variant: str, index: int = 0) -> StoredFile:
+        """A video or image, or a still of it, which is kept from then on.
+
+        Raises:
+            InvalidRequest: it has no such variant. Otherwise as `made`.
+        """
+        kind = job.spec.product.kind
+        if variant not in VARIANTS[kind]:
+            *others, last = VARIANTS[kind]
+            raise InvalidRequest(f"must be {', '.join(others)} or {last}", "variant")
+        made = await self.made(job, index)
+        if (kind, variant) not in _STILLS:
+            return made
         name = FileName(job.spec.id, index, variant)
         async with self._decoding:
             if (still := await self._storage.head(name)) is not None:
                 return still
-            draw, media_type = _STILLS[variant]
-            async with spooled(self._storage, video) as file:
+            draw, media_type = _STILLS[kind, variant]
+            async with spooled(self._storage, made) as file:
                 content = await asyncio.to_thread(draw, file, job.num_frames)
             return await self._storage.put(name, content, media_type)
 
@@ -70,14 +82,6 @@ class VideoFiles:
     async def _frame(self, job: Job, position: int) -> NDArray[np.uint8]:
         async with self._decoding, spooled(self._storage, await self.made(job)) as file:
             return (await asyncio.to_thread(frames_at, file, [position]))[0]
-
-
-def variant_named(name: str) -> Variant:
-    """Raises InvalidRequest: there is no such variant."""
-    for variant in VARIANTS:
-        if name == variant:
-            return variant
-    raise InvalidRequest(f"must be {', '.join(VARIANTS[:-1])} or {VARIANTS[-1]}", "variant")
 
 
 def check_completed(job: Job) -> None:
