@@ -15,8 +15,10 @@ KEY_NAME = "tritonreel.key_name"
 """entry of the scope: the name of the request's key, for the log"""
 IS_ADMIN = "tritonreel.is_admin"
 """entry of the scope: whether that key is an administrator's"""
-_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready"})
-"""for probes, which have no key"""
+_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/"})
+"""for probes, which have no key, and browsers, whose page asks for it"""
+_OPEN_PREFIXES = ("/page/",)
+"""of the page's own files"""
 _log = structlog.get_logger(__name__)
 
 
@@ -67,7 +69,8 @@ class KeyMiddleware:
 
 def _is_guarded(scope: Scope) -> bool:
     if scope["type"] == "http":
-        return scope["path"] not in _OPEN_PATHS and SIGNED not in scope
+        path: str = scope["path"]
+        return not (path in _OPEN_PATHS or path.startswith(_OPEN_PREFIXES) or SIGNED in scope)
     return bool(scope["type"] == "websocket")
 
 

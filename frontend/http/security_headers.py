@@ -16,7 +16,13 @@ _DOCS_POLICY = (
     f"media-src 'self' data: blob:; connect-src 'self'; worker-src blob:; {_NEVER}"
 )
 """what Swagger UI and ReDoc are loaded from; they call this server alone"""
-_DOCS = frozenset({"/docs", "/redoc"})
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    f"connect-src 'self'; {_NEVER}"
+)
+"""the page, and nothing that is not this server's; `blob:` and `data:` are what it draws and is given"""
+_POLICIES = {"/": _PAGE_POLICY, "/page": _PAGE_POLICY, "/docs": _DOCS_POLICY, "/redoc": _DOCS_POLICY}
+"""by the first part of the path"""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -26,7 +32,8 @@ _HEADERS = {
 
 def security_headers(path: str | None = None) -> dict[str, str]:
     """Of the answer to a request for `path`, or to one that could not be read."""
-    return {**_HEADERS, "Content-Security-Policy": _DOCS_POLICY if path in _DOCS else _DATA_POLICY}
+    first = "/" + (path or "none").lstrip("/").partition("/")[0]
+    return {**_HEADERS, "Content-Security-Policy": _POLICIES.get(first, _DATA_POLICY)}
 
 
 class SecurityHeadersMiddleware:
