@@ -43,11 +43,11 @@ stop: ## Stop what `make serve` started
 # tests of one file share servers, so a file stays with one worker; those of few long tests must not come last
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # where those with the marker `unit` are; the others take long to import
-UNIT_TESTS := $(addprefix tests/,benchmarks frontend pipelines protocol runtime tracing)
+UNIT_TESTS := $(addprefix tests/,benchmarks cli frontend integrations pipelines protocol runtime tracing)
 
 .PHONY: test
 test: lint ## Lint, then run the tests
-	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not docker and not clients" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not long and not docker and not clients and not comfyui" $(ARGS)
 
 .PHONY: test-long
 test-long: $(INSTALLED_DEV) ## Run the tests that `make test` leaves out: some minutes
@@ -74,13 +74,17 @@ $(CLIENTS)/.installed: $(wildcard $(CLIENT_PACKAGES)/*)
 	npm install --silent --no-audit --no-fund --prefix $(CLIENTS)/node
 	@touch $@
 
+.PHONY: comfy-test
+comfy-test: $(INSTALLED_DEV) ## Run the nodes in the ComfyUI whose folder COMFYUI names, with COMFYUI_PYTHON
+	$(BIN)/python -m pytest -m comfyui tests/integrations/comfyui $(ARGS)
+
 .PHONY: check
 check: lint ## Lint, then run the quick unit tests: about a minute
-	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow and not long" $(UNIT_TESTS) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not slow and not long and not comfyui" $(UNIT_TESTS) $(ARGS)
 
 .PHONY: coverage
 coverage: $(INSTALLED_DEV) ## Measure what the unit tests cover of the code that they run in their own process
-	$(BIN)/python -m pytest $(PARALLEL) -m unit --cov --cov-report=term:skip-covered $(UNIT_TESTS) $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "unit and not comfyui" --cov --cov-report=term:skip-covered $(UNIT_TESTS) $(ARGS)
 
 .PHONY: torture
 torture: $(INSTALLED_DEV) ## Attack a server of all families for about an hour

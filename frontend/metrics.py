@@ -83,6 +83,22 @@ class Metrics:
             ["server"],
             registry=self._registry,
         )
+        self._server_draining = Gauge(
+            "tritonreel_server_draining",
+            "Whether a Triton server gets no new jobs because an administrator said so",
+            ["server"],
+            registry=self._registry,
+        )
+        self.database_healthy = Gauge(
+            "tritonreel_database_healthy",
+            "Whether the database of jobs answers",
+            registry=self._registry,
+        )
+        self.storage_healthy = Gauge(
+            "tritonreel_storage_healthy",
+            "0 while files wait in the spool folder because they could not be uploaded",
+            registry=self._registry,
+        )
         self._videos = Counter("tritonreel_videos", "Videos made", registry=self._registry)
         self._images = Counter("tritonreel_images", "Images made", registry=self._registry)
         self._frames = Counter("tritonreel_frames", "Frames in the videos made", registry=self._registry)
@@ -139,9 +155,10 @@ class Metrics:
         self._hosted_videos.labels(provider, model).inc()
         self._hosted_dollars.labels(provider, model).inc(price)
 
-    def server(self, name: str, healthy: bool, evaluations: int) -> None:
+    def server(self, name: str, healthy: bool, draining: bool, evaluations: int) -> None:
         """How a Triton server is, and what it has to do."""
         self._server_healthy.labels(name).set(healthy)
+        self._server_draining.labels(name).set(draining)
         self._server_evaluations.labels(name).set(evaluations)
 
     def text(self) -> str:

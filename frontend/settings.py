@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     )
     """host:port of Triton's gRPC service; several, separated by commas, share the jobs"""
     triton_metrics_url: str = "http://127.0.0.1:8002/metrics"
-    """appended to our own /metrics; of one Triton: Prometheus has to ask further ones itself"""
+    """of the only Triton, appended to our own /metrics; empty where Prometheus asks the Tritons itself"""
 
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_hosts)] = ()
     """names and addresses that the server may be called by, besides its own address and those of loopback; separated

@@ -82,6 +82,7 @@ def what_next(settings: Settings, url: str | None, cards: Sequence[ModelCard], a
         for task, title in _TITLES.items():
             if task in tasks:
                 lines += [title, *_example(task, url, key)]
+        lines = [f"Open {url} in a browser{', and give it the key' if key else ''}, or:", *lines]
         lines.append(f"API docs:  {url}/docs{', with the key too' if key else ''}")
     lines += [
         f"Triton:    {settings.triton_host}, gRPC {ports.grpc} (frontend/examples/triton_stream.py), "

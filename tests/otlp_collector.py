@@ -37,9 +37,10 @@ class Collector:
 
     Args:
         answer_after: seconds, of a collector that hangs.
+        address: where it listens; port 0 stands for any.
     """
 
-    def __init__(self, answer_after: float = 0) -> None:
+    def __init__(self, answer_after: float = 0, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.bodies: list[bytes] = []
         """all that arrived, as it came"""
         self.headers: list[dict[str, str]] = []
@@ -63,9 +64,9 @@ class Collector:
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(address, Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{address[0]}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -1,21 +1,18 @@
 """A client of the video service of a Tritonreel server, for programs and agents to be given."""
 
 import asyncio
-import os
 from types import TracebackType
 from typing import Protocol, Self
 
 import httpx
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from frontend.agent.arguments import ExtendArguments, GenerateArguments, VideoArguments
-from frontend.schemas.errors import ErrorBody
+from frontend.agent.connection import CONNECT_SECONDS, authorization, error_of, not_ours, server_url
 from frontend.schemas.video_service import VideoServiceData, VideoServiceResponse
 
-API_KEY_VARIABLE = "TRITONREEL_API_KEY"
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 """a long video of a local model without a GPU takes as long"""
-_CONNECT_SECONDS = 10.0
 
 
 class VideoServiceError(Exception):
@@ -68,12 +65,12 @@ class HttpVideoService:
         customer_id: int = 1,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> None:
-        self._url = _checked(url)
+        self._url = server_url(url)
         self._customer_id = customer_id
         self._timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
-            headers=_headers(SecretStr(os.environ.get(API_KEY_VARIABLE, "")) if api_key is None else api_key),
-            timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # it answers when the video is done
+            headers=authorization(api_key),
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),  # it answers when the video is done
         )
 
     async def __aenter__(self) -> Self:
@@ -115,35 +112,11 @@ class HttpVideoService:
         return _data_of(response)
 
 
-def _checked(url: str) -> str:
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo or parsed.query:
-        raise ValueError("the server's URL must be like http://127.0.0.1:8000, without user, password and query")
-    return url.rstrip("/")
-
-
-def _headers(key: SecretStr) -> dict[str, str]:
-    text = key.get_secret_value()
-    if not text:
-        return {}
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError(f"the API key in {API_KEY_VARIABLE} must be one word of printable ASCII characters")
-    return {"Authorization": f"Bearer {text}"}
-
-
 def _data_of(response: httpx.Response) -> VideoServiceData:
     try:
         if response.status_code == httpx.codes.OK:
             return VideoServiceResponse.model_validate_json(response.content).data
-        error = ErrorBody.model_validate_json(response.content).error
-    except ValidationError:
-        raise VideoServiceError(
-            f"{response.url} answered {response.status_code}, but not as a Tritonreel server of this release does",
-            None,
-            "invalid_answer",
-        ) from None
-    hint = f" (set {API_KEY_VARIABLE})" if response.status_code == httpx.codes.UNAUTHORIZED else ""
-    raise VideoServiceError(error.message + hint, error.param, error.code)
+        error = error_of(response)
+    except ValueError:
+        raise VideoServiceError(not_ours(response), None, "invalid_answer") from None
+    raise VideoServiceError(error.message, error.param, error.code)

@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _NEVER = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _DATA_POLICY = f"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; {_NEVER}"
 """a browser shows a video or an image that is opened in a tab of its own, and runs nothing"""
-_DOCS_POLICY = (
+_PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     f"connect-src 'self'; {_NEVER}"
 )
-"""Swagger UI, which draws with `data:`, and calls this server alone"""
-_POLICIES = {"/docs": _DOCS_POLICY}
+"""the page and Swagger UI, and nothing that is not this server's; `blob:` and `data:` are what they draw and are given"""
+_POLICIES = dict.fromkeys(("/", "/page", "/docs"), _PAGE_POLICY)
 """by the first part of the path"""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

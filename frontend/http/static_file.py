@@ -2,11 +2,16 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources.abc import Traversable
 
 from fastapi import Request
 from fastapi.responses import Response
 
+REVALIDATED = "no-cache"
+"""what browsers ask for again each time, with its ETag, as a new release has another"""
+KEPT = "public, max-age=31536000, immutable"
+"""what never changes under its URL"""
 _MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -21,17 +26,18 @@ class StaticFile:
 
     content: bytes
     media_type: str
-    etag: str
 
     @classmethod
     def read(cls, file: Traversable) -> "StaticFile":
-        content = file.read_bytes()
-        media_type = _MEDIA_TYPES[file.name.rpartition(".")[2]]
-        return cls(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        return cls(file.read_bytes(), _MEDIA_TYPES[file.name.rpartition(".")[2]])
 
-    def answer(self, request: Request) -> Response:
-        """The file; 304 where the browser has it already. It asks again each time, as a new release has another."""
-        headers = {"ETag": self.etag, "Cache-Control": "no-cache"}
+    @cached_property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
+
+    def answer(self, request: Request, cache_control: str = REVALIDATED, **headers: str) -> Response:
+        """The file; 304 where the browser has it already."""
+        headers |= {"ETag": self.etag, "Cache-Control": cache_control}
         known = [one.strip().removeprefix("W/") for one in request.headers.get("If-None-Match", "").split(",")]
         if self.etag in known:
             return Response(status_code=304, headers=headers)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from frontend.launcher_status import Coming
 from frontend.providers.hosted_model import HostedModel, Operation, Option
 from protocol.model_card import Extent, Limits, ModelCard, Task
-from protocol.sampling import SamplingDefaults
+from protocol.sampling import SamplingDefaults, Solver
 
 
 class ModelLimits(Limits):
@@ -35,6 +35,7 @@ class Model(BaseModel):
     owned_by: Literal["tritonreel"] = "tritonreel"
     family: str = Field(description="The sampling code that runs it.", examples=["wan_t2v"])
     tasks: tuple[Task, ...] = Field(description="What it makes, from what.", examples=[["text-to-video"]])
+    solvers: tuple[Solver, ...] = Field(description="What `solver` may be.", examples=[["unipc", "euler"]])
     defaults: SamplingDefaults = Field(description="What a request gets for the fields that it leaves out.")
     limits: ModelLimits = Field(description="How far a request may go.")
 
@@ -45,6 +46,7 @@ class Model(BaseModel):
             created=created,
             family=card.family,
             tasks=card.tasks,
+            solvers=card.solvers,
             defaults=card.defaults,
             limits=ModelLimits(**card.limits.model_dump(), max_sequence_length=card.max_sequence_length),
         )

@@ -1,6 +1,8 @@
 """The project of compose.yaml with the stand-ins: built, brought up, and asked over HTTP."""
 
+import contextlib
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +18,10 @@ from tests.ports import free_port
 
 SERVICES = ("frontend", "triton", "postgres", "s3", "prometheus")
 """all of profile `cpu` but Grafana, for which there is no stand-in"""
-_FILES = ("compose.yaml", "docker/compose.standin.yaml")
+_FILES = ("compose.yaml", "docker/compose.standin.yaml", "tests/docker/compose.test.yaml")
 _NAME = "tritonreel-test"
+GATEWAY = "172.31.241.1"
+"""this machine's address for the containers, as in compose.test.yaml"""
 _HEALTHY_SECONDS = 420.0
 
 
@@ -31,12 +35,17 @@ class Project:
 
     def __init__(self, engine: Engine, folder: Path, torch_wheels: str | None) -> None:
         self.engine = engine
-        ports = {"TRITONREEL_PORT": free_port(), "PROMETHEUS_PORT": free_port()}
-        self.url = f"http://127.0.0.1:{ports['TRITONREEL_PORT']}"
-        self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
+        self.url = ""
+        self.collector_port = free_port()
+        self.prometheus = f"http://127.0.0.1:{(prometheus := free_port())}"
+        settings = {
+            "TRITONREEL_PORT": two_free_ports(),  # a range: there may be two frontends
+            "PROMETHEUS_PORT": str(prometheus),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{GATEWAY}:{self.collector_port}",
+        }
         self._env_file = folder / "env"
         self._env_file.write_text(run([sys.executable, ROOT / "docker" / "new_env.py"], {}, timeout=60))
-        self._environment = engine.environment | {name: str(port) for name, port in ports.items()}
+        self._environment = engine.environment | settings
         for name in ("CHECKPOINTS", "LORAS"):
             (folder / name).mkdir()
             self._environment[name] = str(folder / name)
@@ -52,6 +61,14 @@ class Project:
 
     def container(self, service: str) -> str:
         return self.compose("ps", "-q", service).strip()
+
+    def url_of(self, frontend: int) -> str:
+        """Of one of the frontends, from 1."""
+        return f"http://{self.compose('port', f'--index={frontend}', 'frontend', '8000').strip()}"
+
+    def address(self, service: str) -> str:
+        """In the network of the containers."""
+        return self.inspect(service, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
 
     def inspect(self, service: str, template: str) -> str:
         return self.engine.run("inspect", "--format", template, self.container(service)).strip()
@@ -71,13 +88,16 @@ class Project:
         finally:
             self.compose("down", "--volumes", "--timeout", "20")
 
-    def wait_until_healthy(self) -> None:
-        """Until the frontend says that a job would run."""
+    def wait_until_healthy(self, url: str = "") -> None:
+        """Until the frontend at `url` says that a job would run; the first one, whose port may be another one since
+        it was started again, is at `self.url` from then on."""
+        if not url:
+            url = self.url = self.url_of(1)
         deadline = time.monotonic() + _HEALTHY_SECONDS
         answer = "no answer"
         while time.monotonic() < deadline:
             try:
-                response = httpx.get(f"{self.url}/health", timeout=15)
+                response = httpx.get(f"{url}/health", timeout=15)
             except httpx.TransportError as error:
                 answer = str(error)
             else:
@@ -101,6 +121,12 @@ class Project:
         response.raise_for_status()
         return response
 
+    def prometheus_says(self, query: str) -> list[str]:
+        """The values of a query's series now."""
+        response = httpx.get(f"{self.prometheus}/api/v1/query", params={"query": query}, timeout=30)
+        assert response.status_code == 200, f"{query}: {response.text}"
+        return [series["value"][1] for series in response.json()["data"]["result"]]
+
     def create(self, **fields: object) -> dict[str, Any]:
         """A video that is made while nobody waits; the video object."""
         response = httpx.post(f"{self.url}/v1/videos", json=fields, headers={"Prefer": "respond-async"}, timeout=60)
@@ -118,6 +144,14 @@ class Project:
             assert state["status"] != "failed", state
             assert time.monotonic() < deadline, f"not {' or '.join(statuses)} within {seconds:g} s: {state}"
             time.sleep(0.2)
+
+
+def two_free_ports() -> str:
+    """As a range."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", first + 1)):
+            return f"{first}-{first + 1}"
 
 
 def kill(pid: int) -> None:

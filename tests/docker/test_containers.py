@@ -6,6 +6,7 @@ The tests go on from one another, in the order of this file.
 import io
 import json
 import shutil
+import socket
 import time
 from pathlib import Path
 
@@ -16,12 +17,17 @@ import numpy.typing as npt
 import pytest
 import yaml
 from PIL import Image
+from tritonclient import grpc
+from tritonclient.utils import InferenceServerException
 
 from tests.conftest import ROOT
 from tests.docker.engine import Engine
-from tests.docker.project import Project, kill
+from tests.docker.project import GATEWAY, Project, kill
+from tests.launcher import doors
+from tests.otlp_collector import Collector
+from tests.waiting import wait_until
 
-LONG = {"model": "toy-wan-t2v", "size": "128x128", "num_frames": 33, "num_inference_steps": 100}
+LONG = {"model": "toy-wan-t2v", "size": "128x128", "num_frames": 33, "num_inference_steps": 60}
 """a job of some tens of seconds"""
 PROMPT = "a red circle moving right on a black background"
 MAX_FRONTEND_MB = 400
@@ -123,8 +129,9 @@ def test_a_stopped_frontend_parks_its_job_and_finds_its_videos(project: Project)
     project.wait_for(video, "completed")
 
 
-def test_the_root_of_the_frontend_is_read_only(project: Project) -> None:
-    container = project.container("frontend")
+@pytest.mark.parametrize("service", ["frontend", "triton"])
+def test_roots_are_read_only(project: Project, service: str) -> None:
+    container = project.container(service)
     with pytest.raises(AssertionError, match="Read-only file system"):
         project.engine.run("exec", container, "python", "-c", "open('/opt/tritonreel/x', 'w')")
     project.engine.run("exec", container, "python", "-c", "open('/tmp/x', 'w')")
@@ -136,15 +143,64 @@ def test_ports_are_on_loopback(project: Project) -> None:
         assert project.inspect(service, template).strip() == addresses
 
 
+def test_tritons_doors_are_closed_to_other_containers(project: Project, tmp_path: Path) -> None:
+    triton = project.address("triton")
+
+    def is_open(port: int) -> bool:
+        with socket.socket() as connection:
+            connection.settimeout(5)
+            return connection.connect_ex((triton, port)) == 0
+
+    assert [port for port in range(1, 2**16) if is_open(port)] == [8001, 8002]
+    code = doors.model_that_leaves(tmp_path / "mark")
+    for port in (8001, 8002):
+        for path in ("/v2/repository/models/evil/load", "/v2/models/generate/infer", "/v2/logging"):
+            assert doors.page_posts(port, path, doors.load_request(code), triton) in (None, 404, 405), (port, path)
+    with grpc.InferenceServerClient(f"{triton}:8001") as client:
+        for name, control in doors.grpc_controls(code).items():
+            with pytest.raises(InferenceServerException, match="This protocol is restricted"):
+                pytest.fail(f"{name} was answered: {control(client, {})}")
+        assert client.is_model_ready("generate")
+
+
+def test_a_trace_goes_through_both_containers(project: Project) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    body = {"prompt": PROMPT, "num_inference_steps": 3}
+    with Collector(address=(GATEWAY, project.collector_port)) as collector:
+        response = httpx.post(
+            f"{project.url}/v1/videos/generations",
+            json=body,
+            headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"},
+            timeout=120,
+        )
+        assert response.is_success, response.text
+        wanted = {("tritonreel", "job"), ("tritonreel", "part"), ("tritonreel-triton", "generate job")}
+        collector.wait_for(trace, lambda spans: wanted <= {(span.service, span.name) for span in spans})
+
+
+def test_two_frontends_share_the_jobs(project: Project) -> None:
+    project.compose("up", "-d", "--no-recreate", "--scale", "frontend=2", "frontend")
+    try:
+        first, second = project.url_of(1), project.url_of(2)
+        assert first != second
+        project.wait_until_healthy(second)
+        video = project.create(prompt=PROMPT, seed=7)["id"]
+        project.wait_for(video, "completed")
+        contents = [httpx.get(f"{url}/v1/videos/{video}/content", timeout=60).content for url in (first, second)]
+        assert contents[0] == contents[1]
+        assert frames_of(contents[0]).shape == (9, 64, 64, 3)
+        wait_until(lambda: project.prometheus_says('count(up{job="tritonreel"} == 1)') == ["2"], what="two scraped")
+    finally:
+        project.compose("up", "-d", "--no-recreate", "--scale", "frontend=1", "frontend")
+
+
 def test_prometheus_answers_the_dashboards_queries(project: Project) -> None:
     dashboard = json.loads((ROOT / "docker/grafana/dashboards/tritonreel.json").read_text())
     empty = []
     for panel in dashboard["panels"]:
         for target in panel["targets"]:
             query = target["expr"].replace("$__rate_interval", "10m")
-            response = httpx.get(f"{project.prometheus}/api/v1/query", params={"query": query}, timeout=30)
-            assert response.status_code == 200, f"{query}: {response.text}"
-            if not response.json()["data"]["result"]:
+            if not project.prometheus_says(query):
                 empty.append((panel["title"], target["legendFormat"]))
     # there is no GPU, nothing swaps, nothing was bought; and there may be no errors
     without = {("GPU memory", "used, {{gpu_uuid}}"), ("GPU memory", "total, {{gpu_uuid}}")}

@@ -7,10 +7,12 @@ from threading import Thread
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
 from frontend.app import create_app
 from frontend.http.api_keys import KeyFile
+from frontend.routes import metrics as routes_metrics
 from frontend.settings import Settings
 from protocol.errors import Cancelled
 from tests.conftest import ROOT
@@ -152,6 +154,26 @@ async def test_jobs_that_run_and_that_wait_are_told_apart(generator: FakeGenerat
         await until(lambda: app.state.services.jobs.running == 0)
         found = await samples(client)
     assert (found["tritonreel_jobs_running"], found["tritonreel_jobs_waiting"]) == (0, 0)
+
+
+async def test_a_database_and_a_storage_that_are_away_are_told(
+    client: httpx.AsyncClient, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = await samples(client)
+    monkeypatch.setattr(routes_metrics, "_DATABASE_SECONDS", 0.1)
+    monkeypatch.setattr(app.state.services.jobs, "counts", asyncio.Event().wait)
+    app.state.services.storage.trouble = "connection refused"
+    away = await samples(client)
+    for name in ("tritonreel_database_healthy", "tritonreel_storage_healthy"):
+        assert (healthy[name], away[name]) == (1, 0)
+    assert away["tritonreel_jobs_waiting"] == healthy["tritonreel_jobs_waiting"]
+
+
+async def test_prometheus_may_ask_triton_itself() -> None:
+    async with client_of(create_app(Settings(triton_metrics_url=""), FakeGenerator())) as client:
+        text = (await client.get("/metrics")).text
+    assert "tritonreel_jobs_waiting" in text
+    assert "Triton's" not in text
 
 
 async def test_tritons_own_are_beside_ours(triton_metrics_url: str) -> None:

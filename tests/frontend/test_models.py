@@ -23,6 +23,7 @@ async def test_the_list_has_openais_shape_and_our_limits(client: httpx.AsyncClie
         "owned_by": "tritonreel",
         "family": "wan_t2v",
         "tasks": ["text-to-video"],
+        "solvers": ["unipc", "euler"],
         "defaults": card.defaults.model_dump(),
         "limits": card.limits.model_dump(mode="json") | {"max_sequence_length": 8},
     }

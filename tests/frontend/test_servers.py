@@ -177,10 +177,13 @@ async def test_a_model_whose_server_is_away_is_unavailable_and_the_others_are_no
 async def test_metrics_tell_of_each_server(client: httpx.AsyncClient, generators: list[FakeGenerator]) -> None:
     generators[1].describe_error = EngineUnavailable("away")
     await client.get("/v1/models")
+    await client.post("/v1/servers/a/drain")
     text = (await client.get("/metrics")).text
     for line in (
         'tritonreel_server_healthy{server="a"} 1.0',
         'tritonreel_server_healthy{server="b"} 0.0',
+        'tritonreel_server_draining{server="a"} 1.0',
+        'tritonreel_server_draining{server="b"} 0.0',
         'tritonreel_server_outstanding_evaluations{server="a"} 0.0',
     ):
         assert line in text.splitlines()

@@ -253,7 +253,7 @@ async def test_another_content_type_is_415(client: httpx.AsyncClient, content_ty
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "not_found"),
-        ("POST", "/", 404, "not_found"),
+        ("POST", "/nowhere", 404, "not_found"),
         ("PUT", URL, 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
     ],

@@ -51,11 +51,11 @@ def listening(processes: Iterable[psutil.Process]) -> tuple[set[tuple[str, int]]
     return tcp, unix
 
 
-def page_posts(port: int, path: str, body: str) -> int | None:
+def page_posts(port: int, path: str, body: str, host: str = "127.0.0.1") -> int | None:
     """The status that a foreign page's POST gets; None where HTTP/1.1 is not spoken."""
     try:
         return httpx.post(
-            f"http://127.0.0.1:{port}{path}", content=body, headers=FOREIGN_PAGE, timeout=5, trust_env=False
+            f"http://{host}:{port}{path}", content=body, headers=FOREIGN_PAGE, timeout=5, trust_env=False
         ).status_code
     except httpx.TransportError:
         return None

@@ -15,6 +15,11 @@ def test_there_is_a_line_to_try_for_each_task_that_is_served() -> None:
         assert URL + route in text
 
 
+def test_the_page_comes_first() -> None:
+    assert what_next(SETTINGS, URL, [model_card()]).startswith(f"Open {URL} in a browser, or:\n")
+    assert "in a browser" not in what_next(SETTINGS, None, [model_card()])
+
+
 def test_and_none_for_a_task_that_is_not() -> None:
     text = what_next(SETTINGS, URL, [text_to_image_card()])
     assert "/v1/images/generations" in text
