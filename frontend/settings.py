@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(30, ge=0, allow_inf_nan=False)
     """how often a job that is being sampled is saved, so that it goes on from there after a restart; 0 for never"""
     preview_seconds: float = Field(2, ge=0, allow_inf_nan=False)
-    """how often a video that is being sampled shows what it is going to look like, to who asks; 0 for never"""
+    """how often a video or image that is being sampled shows what it is going to look like, to who asks; 0 for never"""
     shutdown_timeout_seconds: PositiveInt = 5
     """on SIGTERM, requests that are not done after this long are answered with 503"""
 

@@ -1,6 +1,5 @@
 """Lists of jobs: which of them, and in pieces of what size."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -8,6 +7,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from frontend.jobs.schema import JOBS
+from frontend.jobs.spec import JobSpec
 from frontend.jobs.state import Job, JobStatus
 
 Kind = Literal["video", "image"]
@@ -77,8 +77,11 @@ def find_rows(connection: Connection, query: JobQuery, now: float) -> Sequence[R
 def describe_earlier(connection: Connection) -> None:
     """Fill in what jobs are found by where an earlier release has kept them."""
     for row in connection.execute(select(JOBS.c.id, JOBS.c.spec).where(JOBS.c.model.is_(None))).all():
-        spec = json.loads(row.spec)
-        found_by = {"model": spec["model"], "prompt": searchable(spec["samples"][0]["prompt"])}
+        try:
+            spec = JobSpec.model_validate_json(row.spec)
+        except ValueError:  # who runs it says so
+            continue
+        found_by = {"model": spec.model, "prompt": searchable(spec.prompt)}
         connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(found_by))
 
 

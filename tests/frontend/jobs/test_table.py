@@ -242,6 +242,16 @@ def test_jobs_of_an_earlier_release_are_found_too(table: JobTable) -> None:
     assert ids(table, model="toy-wan-t2v", search="FOX") == "a"
 
 
+def test_a_job_that_cannot_be_read_does_not_keep_the_table_from_opening(table: JobTable) -> None:
+    for job_id in "ab":
+        made(table, job_id)
+    with table._engine.begin() as connection:
+        connection.execute(text("UPDATE tritonreel_jobs SET model = NULL"))
+        connection.execute(text("UPDATE tritonreel_jobs SET spec = '{}' WHERE id = 'a'"))
+    table.open()
+    assert ids(table, search="fox", after="a") == "b"
+
+
 def test_a_page_after_an_unknown_job_is_none(table: JobTable) -> None:
     assert table.page(JobQuery(None, after="x"), 0.0) is None
 
