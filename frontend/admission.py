@@ -4,9 +4,8 @@ from dataclasses import replace
 
 from frontend.http.key_limits import KeyLimits
 from frontend.http.key_ring import KeyRing
-from frontend.jobs.limits import JobLimits
+from frontend.jobs.limits import NO_BUDGET, Budget, JobLimits
 from frontend.jobs.service import JobService
-from frontend.jobs.spending import NO_BUDGET, Budget
 from frontend.rate_limiter import RateLimiter
 
 

@@ -35,10 +35,10 @@ from frontend.http.signed_urls import SignatureMiddleware
 from frontend.http.stop import Stop, StopMiddleware
 from frontend.job_files import JobFiles
 from frontend.jobs.hosted_runner import HostedRunner
+from frontend.jobs.limits import Budget
 from frontend.jobs.opening import open_jobs
 from frontend.jobs.routed_runner import RoutedRunner
 from frontend.jobs.runner import JobRunner
-from frontend.jobs.spending import Budget
 from frontend.launcher_status import LauncherStatus
 from frontend.links import URL_KEY
 from frontend.media.image_decoder import ImageDecoder

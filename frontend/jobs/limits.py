@@ -8,13 +8,25 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from frontend.errors import TooManyJobs
-from frontend.jobs.spending import NO_BUDGET, Budget
 from protocol.errors import QueueFull
 
 Priority = Literal["high", "normal", "low"]
 _PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 TURNS = 2**29
 """of each priority; DBOS takes positive numbers below 2**31"""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """US dollars, by the providers' price lists; None is no limit."""
+
+    per_request: float | None = None
+    per_day: float | None = None
+    """of all API keys together; a day begins at midnight UTC"""
+    per_day_of_key: float | None = None
+
+
+NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True)

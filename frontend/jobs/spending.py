@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from frontend.errors import QuotaExceeded
 from frontend.jobs.hosted_spec import HostedSpec
+from frontend.jobs.limits import Budget
 from frontend.jobs.schema import SPENDING
 from frontend.jobs.spec import JobSpec
 from frontend.jobs.usage import day_of, seconds_left
@@ -19,19 +20,6 @@ from protocol.errors import InvalidRequest
 _KEPT_DAYS = 366
 _NOTHING = 1e-9
 """dollars; sums of floats are not exact"""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """US dollars, by the providers' price lists; None is no limit."""
-
-    per_request: float | None = None
-    per_day: float | None = None
-    """of all API keys together; a day begins at midnight UTC"""
-    per_day_of_key: float | None = None
-
-
-NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import make_url
 
 from frontend.errors import QuotaExceeded
-from frontend.jobs.limits import JobLimits
+from frontend.jobs.limits import Budget, JobLimits
 from frontend.jobs.spec import JobSpec
-from frontend.jobs.spending import Budget, Spent
+from frontend.jobs.spending import Spent
 from frontend.jobs.state import Job, JobError
 from frontend.jobs.table import JobTable
 from protocol.errors import InvalidRequest
