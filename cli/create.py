@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.ending import INTERRUPTED, asking, say
+from cli.ending import INTERRUPTED, asking, failed, say
 from cli.finish import finish, wait
 from cli.options import (
     URL,
@@ -22,7 +22,7 @@ from cli.options import (
     with_fields,
 )
 from cli.output_files import STDOUT, OutputError, check_output
-from cli.server import ClientError, Server, new_key
+from cli.server import ClientError, ConnectionLost, Server, new_key
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
 
@@ -155,6 +155,8 @@ def _create(server: Server, path: str, body: dict[str, Any]) -> str:
     key = new_key()
     try:
         return server.create(path, body, key)
+    except ConnectionLost as error:
+        raise failed(f"{error.message} while it was asked; tritonreel jobs lists the job if there is one") from None
     except KeyboardInterrupt:
         # Nobody knows whether the request has arrived. Asked again by the same key, the server says which job it is.
         with suppress(ClientError):

@@ -10,7 +10,7 @@ from cli.following import follow
 from cli.job import Job
 from cli.output_files import STDOUT, write_files
 from cli.progress import progress_of
-from cli.server import ConnectionLost, Server
+from cli.server import ConnectionLost, Server, Unreachable
 from protocol.printable import printable
 
 
@@ -25,7 +25,7 @@ def wait(server: Server, job_id: str, *, previews: bool) -> Job:
             for event in follow(server, job_id, previews=progress.previews):
                 progress.show(event)
         job = server.job(job_id)
-    except ConnectionLost as error:
+    except (ConnectionLost, Unreachable) as error:
         raise failed(f"{error.message}, and the job may go on: tritonreel jobs get {job_id}") from None
     check_completed(job)
     return job
@@ -57,7 +57,7 @@ def finish(server: Server, job: Job, output: str | None, *, as_json: bool, opens
             if path is not None and not as_json:
                 seed = "" if file.seed is None else f", seed {file.seed}"
                 typer.echo(printable(f"{path}: {job.outline}{seed}"))
-    except ConnectionLost as error:
+    except (ConnectionLost, Unreachable) as error:
         raise failed(f"{error.message}; it is done, and kept for a while: tritonreel jobs get {job.id}") from None
     if as_json and output != STDOUT:
         typer.echo(as_text(job.object))

@@ -39,6 +39,7 @@ class JobFields(BaseModel):
     model: str | None = None
     prompt: str = ""
     size: str | None = None
+    n: int = 1
     num_frames: int | None = None
     fps: float | None = None
     created_at: int = 0

@@ -89,7 +89,7 @@ def get(
     with asking(url) as server:
         job = server.job(job_id)
         try:
-            check_output(output, len(job.fields.files))
+            check_output(output, job.fields.n)
         except OutputError as error:
             raise typer.BadParameter(str(error), param_hint="--output") from None
         try:

@@ -22,16 +22,16 @@ def models(as_json: JsonOption = False, url: UrlOption = URL) -> None:
     """
     with asking(url) as server:
         answer = server.models()
-    if as_json:
-        typer.echo(as_text(answer))
-        return
-    head = ("MODEL", "MAKES", "DEFAULT", "STEPS", "LIMITS", "PRICE")
-    print_table(head, [_served(one) if "defaults" in one else _hosted(one) for one in answer["data"]])
-    if coming := answer.get("coming"):
+        if as_json:
+            typer.echo(as_text(answer))
+            return
+        with server.understood():
+            rows = [_served(one) if "defaults" in one else _hosted(one) for one in answer["data"]]
+            coming = [(str(one["id"]), str(one["status"]), str(one["stage"])) for one in answer.get("coming", [])]
+    print_table(("MODEL", "MAKES", "DEFAULT", "STEPS", "LIMITS", "PRICE"), rows)
+    if coming:
         typer.echo()
-        print_table(
-            ("COMING", "STATUS", "STAGE"), [(str(one["id"]), str(one["status"]), str(one["stage"])) for one in coming]
-        )
+        print_table(("COMING", "STATUS", "STAGE"), coming)
 
 
 def _served(model: dict[str, Any]) -> tuple[str, ...]:

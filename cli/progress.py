@@ -3,6 +3,8 @@
 import base64
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -81,13 +83,13 @@ class ProgressBar:
     def show(self, event: Event) -> None:
         if event.b64_json is not None:
             if self._area is not None and not event.index:  # of the first of several
-                self._area.show(base64.b64decode(event.b64_json), self._without_bar)
+                with suppress(ValueError):  # what is no base64 is no preview
+                    self._area.show(base64.b64decode(event.b64_json), self._without_bar)
             return
         self._bar.update(self._task, completed=event.progress, description=_doing(event), left=_left(event))
 
-    def _without_bar(self, write: object) -> None:
+    def _without_bar(self, write: Callable[[], None]) -> None:
         self._bar.stop()
-        assert callable(write)
         write()
         self._bar.start()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -94,19 +95,16 @@ class Server:
             Its id.
         """
         headers = {"Prefer": "respond-async", "Idempotency-Key": key}
-        for left in reversed(range(_CREATE_TRIES)):
+        for _ in range(_CREATE_TRIES - 1):
             try:
-                answer = self._ask("POST", path, json=body, headers=headers)
-                return str(answer["id"])
+                return self._created(path, body, headers)
             except ConnectionLost:
-                if not left:
-                    raise
-            except (KeyError, TypeError):
-                raise ClientError(f"{self.url} has made something, but named no job: is it an older server?") from None
-        raise AssertionError("unreachable")
+                continue
+        return self._created(path, body, headers)
 
     def job(self, job_id: str) -> Job:
-        return Job.of(self._ask("GET", f"/v1/jobs/{_segment(job_id)}"))
+        with self.understood():
+            return Job.of(self._ask("GET", f"/v1/jobs/{_segment(job_id)}"))
 
     def jobs(self, **wanted: object) -> tuple[list[Job], bool]:
         """Those that fit, the newest first, and whether there are more.
@@ -115,7 +113,8 @@ class Server:
             wanted: query parameters of `GET /v1/jobs`; None for those that are left out.
         """
         page = self._ask("GET", "/v1/jobs", params={name: one for name, one in wanted.items() if one is not None})
-        return [Job.of(one) for one in page["data"]], bool(page["has_more"])
+        with self.understood():
+            return [Job.of(one) for one in page["data"]], bool(page["has_more"])
 
     def delete(self, job_id: str) -> None:
         """Remove a job with its files; it is stopped before its next step if it runs."""
@@ -145,6 +144,16 @@ class Server:
             yield from _events(response)
 
     @contextmanager
+    def understood(self) -> Iterator[None]:
+        """Where an answer is read: one that has not what it should have is not this server's."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise ClientError(
+                f"{self.url} does not answer as a Tritonreel server of this release does", code="invalid_answer"
+            ) from None
+
+    @contextmanager
     def file(self, url: str) -> Iterator[Iterator[bytes]]:
         """The content of a file of a job, piece by piece. Its URL is signed: it is shown no key."""
         with self._transport_errors(), self._client.stream("GET", url) as response:
@@ -153,6 +162,11 @@ class Server:
                 raise _refusal(response)
             yield response.iter_bytes()
 
+    def _created(self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> str:
+        answer = self._ask("POST", path, json=body, headers=headers)
+        with self.understood():
+            return str(answer["id"])
+
     def _ask(self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **options: Any) -> Any:
         with self._transport_errors():
             response = self._client.request(
@@ -160,10 +174,8 @@ class Server:
             )
         if not response.is_success:
             raise _refusal(response)
-        try:
+        with self.understood():
             return response.json()
-        except ValueError:
-            raise ClientError(not_ours(response), code="invalid_answer") from None
 
     @contextmanager
     def _transport_errors(self) -> Iterator[None]:
@@ -173,7 +185,9 @@ class Server:
             raise Unreachable(
                 f"no server answers at {self.url}: start it, or name another one (--url)", code="unreachable"
             ) from None
-        except httpx.TransportError as error:
+        except httpx.InvalidURL:
+            raise ClientError(f"{self.url} names a file by what is no URL", code="invalid_answer") from None
+        except httpx.RequestError as error:
             raise ConnectionLost(
                 f"the connection to {self.url} was lost ({type(error).__name__})", code="connection_lost"
             ) from None
@@ -186,8 +200,6 @@ def new_key() -> str:
 
 def _segment(text: str) -> str:
     """Of a path: an id cannot lead to another route."""
-    from urllib.parse import quote
-
     return quote(text, safe="")
 
 
@@ -213,8 +225,12 @@ def _events(response: httpx.Response) -> Iterator[tuple[str | None, dict[str, An
                 fields[name] = value
                 continue
             if "data" in fields:
-                try:
-                    yield fields.get("id"), dict(json.loads(fields["data"]))
-                except ValueError:
-                    raise ClientError(not_ours(response), code="invalid_answer") from None
+                yield fields.get("id"), _object(fields["data"], response)
             fields = {}
+
+
+def _object(text: str, response: httpx.Response) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except (TypeError, ValueError):
+        raise ClientError(not_ours(response), code="invalid_answer") from None

@@ -84,7 +84,7 @@ def _listen(server: Server, job_id: str, told: "queue.Queue[dict[str, Any] | Exc
             error = ServerError(f"the connection to {server.url} was lost")
         except ServerError as lost:
             error = lost
-        except (OSError, ValueError) as lost:
+        except Exception as lost:  # whatever it is, who waits must hear of it
             error = ServerError(f"the connection to {server.url} was lost ({type(lost).__name__})")
         if failures == len(_PAUSES):
             told.put(error)

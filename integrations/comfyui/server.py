@@ -53,7 +53,10 @@ class Server:
     def create(self, path: str, body: Mapping[str, Any]) -> str:
         """Ask for a job, and do not wait for it; its id."""
         headers = {"Prefer": "respond-async", "Idempotency-Key": uuid.uuid4().hex}
-        return str(self._ask("POST", path, body, headers=headers)["id"])
+        try:
+            return str(self._ask("POST", path, body, headers=headers)["id"])
+        except KeyError:
+            raise ServerError(f"{self.url} does not answer as a Tritonreel server does") from None
 
     def job(self, job_id: str) -> dict[str, Any]:
         return self._ask("GET", f"/v1/jobs/{job_id}")
@@ -97,7 +100,7 @@ class Server:
         with self._open(method, self.url + path, content, headers=every, seconds=seconds) as response:
             try:
                 return dict(json.loads(response.read()))
-            except ValueError:
+            except (TypeError, ValueError):
                 raise ServerError(f"{self.url} does not answer as a Tritonreel server does") from None
 
     def _open(

@@ -144,3 +144,12 @@ def test_a_real_tritonserver_tells_its_steps(frontend: Frontend, folder: Path) -
         assert terminal.status() == 0
     (file,) = folder.glob("steady-*.mp4")
     assert file.stat().st_size > 0
+
+
+def test_ctrl_c_stops_a_benchmark_and_its_jobs(url: str, generator: FakeGenerator, folder: Path) -> None:
+    generator.step_gate.clear()
+    with Terminal("bench", "-c", "2", "--url", url, folder=folder) as terminal:
+        wait_until(lambda: len(generator.jobs) == 2)
+        terminal.press_ctrl_c()
+        assert terminal.status() == 130
+    wait_until(lambda: len(generator.cancelled) == 2)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,11 @@ from websockets.sync.client import connect
 from tests.frontend.fake_generator import FakeGenerator
 from tests.integrations.comfyui.comfy_modules import NODES
 from tests.ports import free_port
+from tests.server.conftest import server
+from tests.server.running_server import RunningServer
 from tests.waiting import SECONDS, wait_until
+
+__all__ = ["server"]
 
 pytestmark = pytest.mark.comfyui
 
@@ -103,13 +108,22 @@ class ComfyUI:
             return False
 
 
-@pytest.fixture
-def comfyui(url: str, tmp_path: Path) -> Iterator[ComfyUI]:
+@contextmanager
+def comfyui_of(folder: Path, url: str) -> Iterator[ComfyUI]:
+    """One whose nodes ask the server at a URL."""
     if "COMFYUI" not in os.environ:
         pytest.fail("set COMFYUI to the folder of a ComfyUI, and COMFYUI_PYTHON to the Python that runs it")
-    comfyui = ComfyUI(tmp_path / "comfyui", url)
-    yield comfyui
-    comfyui.stop()
+    comfyui = ComfyUI(folder, url)
+    try:
+        yield comfyui
+    finally:
+        comfyui.stop()
+
+
+@pytest.fixture
+def comfyui(url: str, tmp_path: Path) -> Iterator[ComfyUI]:
+    with comfyui_of(tmp_path / "comfyui", url) as comfyui:
+        yield comfyui
 
 
 def workflow(name: str) -> dict[str, Any]:
@@ -171,3 +185,19 @@ def test_workflows_previews_and_the_cancel_button(
     heard = comfyui.play(refused)
     assert heard.last == "execution_error"
     assert "multiple" in heard.events[-1]["data"]["exception_message"]
+
+
+def test_a_real_tritonserver(server: RunningServer, tmp_path: Path) -> None:
+    """The trained toy checkpoint."""
+    with comfyui_of(tmp_path / "comfyui", server.url) as comfyui:
+        heard = comfyui.play(workflow("text_to_video"))
+        assert heard.last == "execution_success", heard.events[-1]
+        (file,) = (comfyui.folder / "output" / "tritonreel").glob("*.mp4")
+        with av.open(str(file)) as container:
+            assert len(list(container.decode(video=0))) == 9
+
+        long = workflow("text_to_video")
+        long["1"]["inputs"] |= {"num_inference_steps": 200, "seed": 8}
+        assert comfyui.play(long, at_progress=comfyui.press_cancel).last == "execution_interrupted"
+        jobs = httpx.get(f"{server.url}/v1/jobs").json()["data"]
+        assert [job["status"] for job in jobs] == ["completed"]
