@@ -73,11 +73,12 @@ export class Gallery {
   async refresh() {
     const round = this.round;
     const { data } = await listJobs({ ...this.filters.query(), status: "completed", limit: PAGE });
-    if (round === this.round) for (const job of data.reverse()) if (this.isNewer(job)) this.add(job);
+    if (round === this.round) for (const job of data.reverse()) if (this.isInSight(job)) this.add(job);
   }
 
-  isNewer(job) {
-    return job.created_at >= (this.entries[0]?.job.created_at ?? 0);
+  /** Whether it belongs among those that are loaded. */
+  isInSight(job) {
+    return !this.hasMore || job.created_at >= (this.entries.at(-1)?.job.created_at ?? 0);
   }
 
   remove(job) {
@@ -86,6 +87,7 @@ export class Gallery {
       entry.node.remove();
     }
     this.entries = this.entries.filter((entry) => entry.job.id !== job.id);
+    if (this.after === job.id) this.after = this.entries.at(-1)?.job.id ?? null; // the next page begins after one that exists
     this.showEmpty();
   }
 
