@@ -48,6 +48,7 @@ from frontend.model_catalog import ModelCatalog
 from frontend.providers.registry import Registry
 from frontend.routes import (
     contents,
+    docs,
     health,
     images_generations,
     loras,
@@ -90,7 +91,7 @@ A body may be sent compressed, with `Content-Encoding: gzip` or `deflate`; the l
 
 Every response has an `X-Request-Id`: the client's own where it sent one of up to 64 letters, digits, `.`, `_` and `-`.
 """
-_UNTRACED = ("/health", "/metrics", "/docs", "/redoc", "/openapi.json", "/page/")
+_UNTRACED = ("/health", "/metrics", "/docs", "/openapi.json", "/page/")
 _FETCHED = {"https": ("https",), "http": ("https", "http"), "off": ()}
 """schemes, by `Settings.fetch_urls`"""
 _VIDEOS = (videos_generations, video_creation, video_variations, videos, video_events, video_service)
@@ -193,6 +194,8 @@ def create_app(
         version=version("tritonreel"),
         description=_DESCRIPTION,
         openapi_tags=_TAGS,
+        docs_url=None,  # FastAPI's page loads what it is made of from elsewhere
+        redoc_url=None,
         lifespan=lifespan,
         # Its spans begin and end around all middleware. It makes them where `start_traces` has begun to export.
         telemetry={
@@ -207,7 +210,7 @@ def create_app(
     app.state.stop = stop
     for routes in (*_VIDEOS, images_generations, contents, job_routes, models, loras, usage, servers, metrics):
         app.include_router(routes.router, dependencies=[Security(_API_KEY)], responses=KEYED_ROUTE_ERRORS)
-    for routes in (health, page):
+    for routes in (health, docs, page):
         app.include_router(routes.router, responses=EVERY_ROUTE_ERRORS)
     describe_bodies(app, VideoGenerationRequest, ImageGenerationRequest, VideoServiceRequest)
     install_error_handlers(app)

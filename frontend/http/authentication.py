@@ -15,10 +15,10 @@ KEY_NAME = "tritonreel.key_name"
 """entry of the scope: the name of the request's key, for the log"""
 IS_ADMIN = "tritonreel.is_admin"
 """entry of the scope: whether that key is an administrator's"""
-_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/"})
-"""for probes, which have no key, and browsers, whose page asks for it"""
-_OPEN_PREFIXES = ("/page/",)
-"""of the page's own files"""
+_OPEN_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/", "/docs"})
+"""for probes, which have no key, and browsers, whose pages ask for it"""
+_OPEN_PREFIXES = ("/page/", "/docs/")
+"""of what these pages are made of"""
 _log = structlog.get_logger(__name__)
 
 

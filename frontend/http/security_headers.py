@@ -9,19 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _NEVER = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _DATA_POLICY = f"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; {_NEVER}"
 """a browser shows a video or an image that is opened in a tab of its own, and runs nothing"""
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'unsafe-inline' https://cdn.jsdelivr.net https://fonts.googleapis.com; "
-    "font-src https://fonts.gstatic.com; img-src 'self' data: blob: https://fastapi.tiangolo.com https://cdn.redoc.ly; "
-    f"media-src 'self' data: blob:; connect-src 'self'; worker-src blob:; {_NEVER}"
-)
-"""what Swagger UI and ReDoc are loaded from; they call this server alone"""
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     f"connect-src 'self'; {_NEVER}"
 )
-"""the page, and nothing that is not this server's; `blob:` and `data:` are what it draws and is given"""
-_POLICIES = {"/": _PAGE_POLICY, "/page": _PAGE_POLICY, "/docs": _DOCS_POLICY, "/redoc": _DOCS_POLICY}
+"""this server's pages, and nothing that is not its own; `blob:` and `data:` are what they draw and are given"""
+_POLICIES = {"/": _PAGE_POLICY, "/page": _PAGE_POLICY, "/docs": _PAGE_POLICY}
 """by the first part of the path"""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

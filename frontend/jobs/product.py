@@ -48,9 +48,9 @@ class VideoProduct(BaseModel):
     def suffix(self) -> str:
         return "mp4"
 
-    def encoder(self, width: int, height: int) -> Encoder:
-        """For one video. `width` and `height` in pixels."""
-        return VideoEncoder(width, height, self.fps)
+    def encoder(self, width: int, height: int, parameters: str) -> Encoder:
+        """For one video, `width` and `height` in pixels, whose file says that it was made with `parameters`."""
+        return VideoEncoder(width, height, self.fps, parameters)
 
 
 class ImageProduct(BaseModel):
@@ -71,9 +71,9 @@ class ImageProduct(BaseModel):
     def suffix(self) -> str:
         return self.format
 
-    def encoder(self, width: int, height: int) -> Encoder:
-        """For one image, whatever its size."""
-        return SingleFrameEncoder(ImageEncoder(self.format, self.quality))
+    def encoder(self, width: int, height: int, parameters: str) -> Encoder:
+        """For one image, whatever its size. A PNG says that it was made with `parameters`."""
+        return SingleFrameEncoder(ImageEncoder(self.format, self.quality), parameters)
 
 
 Product = Annotated[VideoProduct | ImageProduct, Field(discriminator="kind")]

@@ -16,6 +16,7 @@ from frontend.errors import EngineFailed, EngineUnavailable, VideoNotFound
 from frontend.generators.generator import Checkpoint, Event, Frames, Generator, Preview
 from frontend.jobs.checkpoints import Checkpoints
 from frontend.jobs.events import PartEvent, PartPreview
+from frontend.jobs.parameters import parameters_of
 from frontend.jobs.product import Encoder
 from frontend.jobs.record import RunRecord
 from frontend.jobs.spec import JobSpec
@@ -93,7 +94,8 @@ class JobRunner:
     ) -> tuple[bytes, Output]:
         """One video or image, encoded while its later frames are decoded."""
         sampling = spec.sampling_of(part)
-        encoding = _Encoding(sampling, spec.product.encoder(sampling.width, sampling.height))
+        encoder = spec.product.encoder(sampling.width, sampling.height, parameters_of(spec, part))
+        encoding = _Encoding(sampling, encoder)
         if spec.extends is not None:
             await self._begin_with(spec.extends, encoding)
         report: Done | None = None

@@ -7,16 +7,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 ImageFormat = Literal["png", "jpeg", "webp"]
 
+PARAMETERS_KEYWORD = "tritonreel"
 WEBP_MAX_SIDE = 16_383
 """pixels: its header has 14 bits for each side. The others take more than any model makes."""
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Writes images of one format. The files hold pixels and nothing else: no prompt, no seed, no software's name.
+    """Writes images of one format. The files hold pixels, and of PNG the parameters where they are given: nothing else.
 
     Args:
         format: PNG keeps every pixel exactly; JPEG (4:4:4) and WebP lose what `quality` lets them.
@@ -26,9 +28,16 @@ class ImageEncoder:
     format: ImageFormat = "png"
     quality: int = 100
 
-    def encode(self, pixels: NDArray[np.uint8]) -> bytes:
-        """The file of an image, uint8 [height, width, RGB]."""
+    def encode(self, pixels: NDArray[np.uint8], parameters: str | None = None) -> bytes:
+        """The file of an image, uint8 [height, width, RGB].
+
+        Args:
+            parameters: what it was made with, which a PNG says in an iTXt chunk `tritonreel`; the others do not.
+        """
         options: dict[str, Any] = {} if self.format == "png" else {"quality": self.quality}
+        if self.format == "png" and parameters is not None:
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt(PARAMETERS_KEYWORD, parameters)
         if self.format == "jpeg":
             # Halved colour resolution shows as fringes on the flat colours and letters that these models draw.
             options["subsampling"] = "4:4:4"
@@ -46,8 +55,9 @@ def scaled_down(width: int, height: int, max_side: int) -> tuple[int, int]:
 class SingleFrameEncoder:
     """An `ImageEncoder` with the interface of a `VideoEncoder`, for jobs of one frame."""
 
-    def __init__(self, image: ImageEncoder) -> None:
+    def __init__(self, image: ImageEncoder, parameters: str | None = None) -> None:
         self.num_frames = 0
+        self._parameters = parameters
         self._image = image
         self._pixels: NDArray[np.uint8] | None = None
 
@@ -61,4 +71,4 @@ class SingleFrameEncoder:
         """The file. Raises ValueError where no frame was added."""
         if self._pixels is None:
             raise ValueError("an image without a frame")
-        return self._image.encode(self._pixels)
+        return self._image.encode(self._pixels, self._parameters)

@@ -22,15 +22,18 @@ class VideoEncoder:
     Args:
         width, height: pixels, even.
         fps: frames per second, exact.
+        comment: what the file's metadata says under that name, without NUL.
     """
 
-    def __init__(self, width: int, height: int, fps: Fraction) -> None:
+    def __init__(self, width: int, height: int, fps: Fraction, comment: str | None = None) -> None:
         self.num_frames = 0
         self._buffer = io.BytesIO()
         self._time_base = 1 / fps
         self._container = av.open(
             self._buffer, "w", format="mp4", options={"movflags": "faststart"}, io_open=self._reopen
         )
+        if comment is not None:
+            self._container.metadata["comment"] = comment
         self._stream = self._container.add_stream("libx264", rate=fps, options=_X264_OPTIONS)
         self._stream.width = width
         self._stream.height = height

@@ -103,8 +103,8 @@ class ImageData(BaseModel):
     b64_json: str | None = Field(
         None,
         exclude_if=is_none,
-        description="The file, base64. It holds pixels only: no prompt, no seed. Left out where `response_format` is "
-        "`url`.",
+        description="The file, base64. A PNG says what it was made with, as JSON in an iTXt chunk `tritonreel`. Left "
+        "out where `response_format` is `url`.",
     )
     url: str | None = Field(
         None,

@@ -18,7 +18,8 @@ class VideoData(BaseModel):
     b64_json: str | None = Field(
         None,
         exclude_if=is_none,
-        description="The MP4 (H.264, yuv420p), base64; left out where `response_format` is `url`.",
+        description="The MP4 (H.264, yuv420p), base64; left out where `response_format` is `url`. Its metadata "
+        "`comment` says as JSON what it was made with; a hosted one is as its provider made it.",
     )
     url: str = Field(description=URL_DESCRIPTION, examples=[EXAMPLE_URL])
     seed: int | None = Field(

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import httpx
@@ -12,8 +13,45 @@ from protocol.sampling import QwenImageSpec, WanSpec
 
 
 async def test_docs_are_served(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/docs")).status_code == 200
+    page = await client.get("/docs")
+    assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert "<title>Tritonreel API</title>" in page.text
     assert (await client.get("/openapi.json")).json()["info"]["title"] == "Tritonreel"
+    assert (await client.get("/redoc")).status_code == 404
+
+
+async def test_the_page_is_made_of_files_of_this_server_and_nothing_inline(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/docs")).text
+    assert "//" not in page
+    assert re.findall(r"<script(?! src=)|<style|\sstyle=|\son\w+=|javascript:", page) == []
+    named = re.findall(r'(?:src|href)="(.+?)"', page)
+    types = {
+        "docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+        "docs/docs.js": "text/javascript; charset=utf-8",
+        "docs/swagger-ui.css": "text/css; charset=utf-8",
+        "docs/docs.css": "text/css; charset=utf-8",
+        "docs/icon.svg": "image/svg+xml",
+    }
+    assert set(named) == {*types, "openapi.json", "."}
+    for name, media_type in types.items():
+        file = await client.get(f"/{name}")
+        assert (file.status_code, file.headers["Content-Type"]) == (200, media_type), name
+        head = await client.head(f"/{name}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(file.content))
+        again = await client.get(f"/{name}", headers={"If-None-Match": file.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    assert (await client.head("/docs")).status_code == 200
+
+
+async def test_our_own_files_name_no_other_host(client: httpx.AsyncClient) -> None:
+    for name in ("docs.js", "docs.css"):
+        assert "//" not in re.sub(r" // .*", "", (await client.get(f"/docs/{name}")).text)
+
+
+@pytest.mark.parametrize("name", ["redoc.standalone.js", "favicon.png", "..%2fpyproject.toml", "index.html", "%00"])
+async def test_there_are_no_other_files(client: httpx.AsyncClient, name: str) -> None:
+    assert (await client.get(f"/docs/{name}")).status_code == 404
 
 
 def test_every_request_field_says_what_it_is(app: FastAPI) -> None:

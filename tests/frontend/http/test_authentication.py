@@ -19,8 +19,18 @@ from tests.frontend.http.raw import ask
 from tests.frontend.test_video_request import URL
 
 OPEN = ["/health", "/health/live", "/health/ready"]
-GUARDED = ["/v1/models", "/v1/loras", "/v1/videos/video_1", "/metrics", "/docs", "/redoc", "/openapi.json", "/nowhere"]
-GUARDED += ["/page", "/health/", "/health/other", "/%2Fhealth", "/health/../v1/models", "/HEALTH", "/health%2f..%2fx"]
+GUARDED = [
+    "/v1/models",
+    "/v1/loras",
+    "/v1/videos/video_1",
+    "/metrics",
+    "/docsother",
+    "/redoc",
+    "/page",
+    "/openapi.json",
+    "/nowhere",
+]
+GUARDED += ["/health/", "/health/other", "/%2Fhealth", "/health/../v1/models", "/HEALTH", "/health%2f..%2fmetrics"]
 
 
 @pytest.fixture
@@ -62,6 +72,12 @@ async def test_probes_need_none(client: httpx.AsyncClient, path: str) -> None:
     for headers in ({}, bearer("wrong")):
         response = await client.get(path, headers=headers)
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_the_documentation_is_open_and_asks_for_the_key_itself(client: httpx.AsyncClient) -> None:
+    for path in ("/docs", "/docs/docs.js", "/docs/swagger-ui.css"):
+        assert (await client.get(path)).status_code == 200
+    assert "sessionStorage" in (await client.get("/docs/docs.js")).text
 
 
 async def test_with_a_key_everything_is(client: httpx.AsyncClient, key: str) -> None:
