@@ -95,7 +95,8 @@ def test_a_stream_that_breaks_off_is_asked_for_again(desk: Page, server: PageSer
     expect(tiles(desk)).to_have_count(1)
 
 
-def test_a_job_that_another_client_deletes_goes_away(desk: Page, server: PageServer) -> None:
+def test_a_job_that_another_client_deletes_goes_away(desk: Page, server: PageServer, complaints: Complaints) -> None:
+    complaints.expected = ("status of 404",)
     server.generator.step_gate.clear()
     generate(desk, "short-lived")
     expect(cards(desk).get_by_text("Step 1 of 3")).to_be_visible()

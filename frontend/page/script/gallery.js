@@ -7,6 +7,7 @@ import { complain } from "./notices.js";
 import { tile } from "./tile.js";
 
 const PAGE = 24;
+const AHEAD = 600; // pixels below the window that are loaded, too
 
 export class Gallery {
   /** `filters` says what to ask for; `open` is called with an entry, `{ job, file }`; `chosen` with those selected. */
@@ -16,10 +17,12 @@ export class Gallery {
     this.chosen = chosen;
     this.selected = [];
     this.reset();
-    new IntersectionObserver(([sight]) => {
-      this.isNear = sight.isIntersecting;
-      this.fillSight();
-    }, { rootMargin: "600px" }).observe(byId("more"));
+    new IntersectionObserver(() => this.fillSight(), { rootMargin: `${AHEAD}px` }).observe(byId("more"));
+  }
+
+  /** Whether the end of the list is in sight, or nearly. */
+  get isNear() {
+    return byId("more").getBoundingClientRect().top < innerHeight + AHEAD;
   }
 
   reset() {
@@ -49,8 +52,6 @@ export class Gallery {
         this.after = page.last_id;
         for (const job of page.data) this.add(job, "append");
         this.showEmpty();
-        await new Promise(requestAnimationFrame); // so that the observer sees where the end is now
-        await new Promise(requestAnimationFrame);
       }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
