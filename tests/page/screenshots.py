@@ -15,8 +15,6 @@ from tests.page.chromium import chromium
 from tests.page.conftest import DESK, PHONE
 from tests.page.parts import cards, generate, open_more, tiles, wait_for
 
-COLOURS = 200
-"""of a screenshot's palette: it is small, and nobody sees the difference"""
 VIDEOS = (
     ("a red circle moving right on a black background", 3),
     ("a blue square that grows on a white background", 4),
@@ -64,8 +62,8 @@ def _at_work(browser: Browser, url: str, folder: Path) -> None:
     expect(cards(page).get_by_alt_text("Preview of the result").first).to_be_visible(timeout=120_000)
     wait_for(page, "[...document.querySelectorAll('.card img')].filter((one) => one.dataset.step > 20).length > 1")
     _save(page, folder / "page-dark.png")
-    for cancel in cards(page).get_by_role("button").all():
-        cancel.click()
+    while cards(page).count():
+        cards(page).first.get_by_role("button", name="Cancel").click()
 
 
 def _phone(browser: Browser, url: str, folder: Path) -> None:
@@ -99,8 +97,7 @@ def _open(browser: Browser, url: str, viewport: ViewportSize, scheme: Literal["l
 
 def _save(page: Page, path: Path) -> None:
     page.mouse.move(0, 0)
-    image = Image.open(io.BytesIO(page.screenshot()))
-    image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1024} KiB")
 
 

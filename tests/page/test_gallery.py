@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 from tests.page.page_server import PageServer, page_server
 from tests.page.parts import fits, tiles, wait_for
 
-VIDEOS, IMAGES = 30, 4
-"""more than two pages of the list"""
+VIDEOS, IMAGES = 22, 3
+"""with two more, more than a page of the list"""
 
 
 @pytest.fixture(scope="module")
