@@ -147,6 +147,10 @@ perf: $(INSTALLED) ## Drive a server that runs with NVIDIA's perf_analyzer, over
 quality: $(INSTALLED) export ## Ask the toy models for held-out captions and judge what they make
 	$(BIN)/python -m toy.world quality $(ARGS)
 
+.PHONY: screenshots
+screenshots: $(INSTALLED_DEV) export ## Draw docs/page*.png: the page at a server of the toys; needs Debian's chromium
+	$(BIN)/python -m tests.page.screenshots $(TOYS) docs
+
 .PHONY: clean
 clean: stop ## Remove the virtual environment, logs and caches; exported models stay
 	rm -rf $(VENV) run bench-results .mypy_cache .ruff_cache .pytest_cache *.egg-info

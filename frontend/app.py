@@ -226,7 +226,9 @@ def create_app(
     app.add_middleware(BodyLimitMiddleware, limits=body_limits, held=held_bodies)
     app.add_middleware(KeyMiddleware, keys=access.keys)
     app.add_middleware(SignatureMiddleware, key=lambda: jobs.secret(URL_KEY))
-    app.add_middleware(OriginMiddleware, allowed=settings.allowed_origins)
+    # A proxy that ends TLS sends on what the page asks for, and the page's origin is the proxy's.
+    own_origins = (settings.public_url,) if settings.public_url else ()
+    app.add_middleware(OriginMiddleware, allowed=(*settings.allowed_origins, *own_origins))
     app.add_middleware(HostMiddleware, bound=settings.host, allowed=settings.allowed_hosts)
     app.add_middleware(StopMiddleware, stop=app.state.stop)
     app.add_middleware(RequestLogMiddleware, metrics=own_metrics)

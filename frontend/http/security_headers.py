@@ -13,7 +13,7 @@ _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     f"connect-src 'self'; {_NEVER}"
 )
-"""the page and Swagger UI, with nothing that is not this server's; `blob:` and `data:` are what they draw"""
+"""this server's pages, and nothing that is not its own; `blob:` and `data:` are what they draw and are given"""
 _POLICIES = dict.fromkeys(("/", "/page", "/docs"), _PAGE_POLICY)
 """by the first part of the path"""
 _HEADERS = {

@@ -15,13 +15,13 @@ export class AdaptersField {
   async show(model) {
     if (this.model === model) return;
     this.model = model;
+    this.wanted = [];
     this.setRows([]);
     if (isHosted(model)) return;
     const { data } = await get(`/v1/loras?model=${encodeURIComponent(model.id)}`).catch(() => ({ data: [] }));
     if (this.model !== model) return;
-    const wanted = this.wanted ?? [];
     this.setRows(data.filter((lora) => !lora.error).map((lora) => row({ name: lora.name })));
-    this.fill({ lora: wanted });
+    this.fill({ lora: this.wanted }); // which may have been filled in meanwhile
   }
 
   setRows(rows) {

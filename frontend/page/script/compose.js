@@ -23,7 +23,7 @@ export class Compose {
     this.models = [];
     this.submitted = submitted;
     this.prompt = element("textarea", {
-      id: "prompt", rows: 4, maxLength: 8000, placeholder: "What should be seen?", required: true,
+      id: "prompt", rows: 3, maxLength: 8000, placeholder: "What should be seen?", required: true,
       "aria-describedby": "compose-error", oninput: () => this.showExamples(),
       onkeydown: (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && form.requestSubmit(),
     });

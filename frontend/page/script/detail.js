@@ -4,7 +4,7 @@ import { pathOf } from "./api.js";
 import { creation, extend } from "./creation.js";
 import { showCode } from "./code_dialog.js";
 import { confirm, openDialog } from "./dialogs.js";
-import { button, element } from "./dom.js";
+import { button, element, icon } from "./dom.js";
 import { frameOf, imageOf } from "./frames.js";
 import { deleteJob, factsOf, parametersOf, sidesOf } from "./jobs.js";
 import { takesImage } from "./models.js";
@@ -43,7 +43,7 @@ export function openDetail({ job, file }, page) {
     element(
       "div", { class: "dialog-actions" },
       button("Remix", act(() => remix(job, file, page)), { icon: "remix", class: "button primary" }),
-      element("a", { class: "button", href: pathOf(file.url), download: nameOf(job, file) }, "Download"),
+      element("a", { class: "button", href: pathOf(file.url), download: nameOf(job, file) }, icon("download"), "Download"),
       extension && button("Extend", () => (extension.hidden = !extension.hidden), { icon: "extend" }),
       able.length > 0 && button(isVideo ? "Use last frame" : "Use as image", act(() => useAsImage(job, file, page)), { icon: "frame" }),
       button("As code", () => showCode(asCreation(job, file, page)), { icon: "code" }),

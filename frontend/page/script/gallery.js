@@ -7,6 +7,7 @@ import { complain } from "./notices.js";
 import { tile } from "./tile.js";
 
 const PAGE = 24;
+const AHEAD = 600; // pixels below the window that are loaded, too
 
 export class Gallery {
   /** `filters` says what to ask for; `open` is called with an entry, `{ job, file }`; `chosen` with those selected. */
@@ -16,10 +17,12 @@ export class Gallery {
     this.chosen = chosen;
     this.selected = [];
     this.reset();
-    new IntersectionObserver(([sight]) => {
-      this.isNear = sight.isIntersecting;
-      this.fillSight();
-    }, { rootMargin: "600px" }).observe(byId("more"));
+    new IntersectionObserver(() => this.fillSight(), { rootMargin: `${AHEAD}px` }).observe(byId("more"));
+  }
+
+  /** Whether the end of the list is in sight, or nearly. */
+  get isNear() {
+    return byId("more").getBoundingClientRect().top < innerHeight + AHEAD;
   }
 
   reset() {
@@ -49,8 +52,6 @@ export class Gallery {
         this.after = page.last_id;
         for (const job of page.data) this.add(job, "append");
         this.showEmpty();
-        await new Promise(requestAnimationFrame); // so that the observer sees where the end is now
-        await new Promise(requestAnimationFrame);
       }
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -73,11 +74,12 @@ export class Gallery {
   async refresh() {
     const round = this.round;
     const { data } = await listJobs({ ...this.filters.query(), status: "completed", limit: PAGE });
-    if (round === this.round) for (const job of data.reverse()) if (this.isNewer(job)) this.add(job);
+    if (round === this.round) for (const job of data.reverse()) if (this.isInSight(job)) this.add(job);
   }
 
-  isNewer(job) {
-    return job.created_at >= (this.entries[0]?.job.created_at ?? 0);
+  /** Whether it belongs among those that are loaded. */
+  isInSight(job) {
+    return !this.hasMore || job.created_at >= (this.entries.at(-1)?.job.created_at ?? 0);
   }
 
   remove(job) {
@@ -86,6 +88,7 @@ export class Gallery {
       entry.node.remove();
     }
     this.entries = this.entries.filter((entry) => entry.job.id !== job.id);
+    if (this.after === job.id) this.after = this.entries.at(-1)?.job.id ?? null; // the next page begins after one that exists
     this.showEmpty();
   }
 

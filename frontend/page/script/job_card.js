@@ -1,7 +1,7 @@
 // A card of a job that is being made: its place, its steps, and what it is going to look like.
 
 import { complain } from "./notices.js";
-import { button, element, icon } from "./dom.js";
+import { button, element, icon, iconButton } from "./dom.js";
 import { followJob } from "./job_feed.js";
 import { deleteJob, sidesOf } from "./jobs.js";
 
@@ -19,7 +19,7 @@ export class JobCard {
     this.status = element("span", { class: "numbers" }, "Queued");
     this.progress = element("progress", { class: "bar-progress", max: 100, value: 0, "aria-label": "Progress" });
     this.error = element("p", { class: "error-text", hidden: true });
-    this.cancelButton = button("Cancel", () => this.cancel(), { "aria-label": `Cancel: ${job.prompt}` });
+    this.cancelButton = iconButton("Cancel", "close", () => this.cancel(), { "aria-label": `Cancel: ${job.prompt}` });
     this.retryButton = button("Edit and retry", () => { retry(job); this.close(); }, { hidden: true });
     this.node = element(
       "li", { class: "card", dataset: { job: job.id, status: job.status } }, media,
@@ -64,7 +64,7 @@ export class JobCard {
     this.error.textContent = job.error?.message ?? "It failed.";
     this.error.hidden = this.retryButton.hidden = false;
     this.progress.hidden = true;
-    this.cancelButton.textContent = "Dismiss";
+    this.cancelButton.title = "Dismiss";
     this.cancelButton.setAttribute("aria-label", `Dismiss: ${this.job.prompt}`);
   }
 

@@ -18,6 +18,8 @@ import { openServerPanel } from "./server_panel.js";
 const WATCH_SECONDS = 4; // between looks at what others have made
 const HURRY_SECONDS = 2; // while there is no model yet, or one is being exported
 
+const NARROW = "(max-width: 900px)"; // as in layout.css
+
 const state = { models: [], coming: [], needsKey: false };
 
 askForKeys();
@@ -45,6 +47,7 @@ byId("server-button").addEventListener("click", () => openServerPanel(() => stat
 async function submitted(id) {
   try {
     live.add(await getJob(id));
+    if (matchMedia(NARROW).matches) byId("live").scrollIntoView({ block: "nearest" }); // it is below the form
   } catch (error) {
     complain(error);
   }

@@ -27,6 +27,7 @@ GUARDED = [
     "/page",
     "/docsother",
     "/redoc",
+    "/page",
     "/openapi.json",
     "/nowhere",
 ]

@@ -273,3 +273,11 @@ def test_hostile_heads(url: str, lines: list[str], status: int) -> None:
 def test_a_refusal_does_not_wait_for_the_body(url: str) -> None:
     head = [f"POST {URL} HTTP/1.1", "Host: localhost", "Origin: https://evil.example", "Content-Length: 1000"]
     assert ask(url, *head).status == 403
+
+
+async def test_the_page_behind_a_proxy_that_ends_tls_may_ask(generator: FakeGenerator) -> None:
+    settings = Settings.model_validate({"triton_metrics_url": NOWHERE, "public_url": "https://video.example.com/"})
+    async with client_of(create_app(settings, generator)) as client:
+        for origin, status in (("https://video.example.com", 200), ("https://other.example.com", 403)):
+            headers = {"Origin": origin, "Sec-Fetch-Site": "same-origin"}
+            assert (await client.post(URL, json={"prompt": "x"}, headers=headers)).status_code == status
