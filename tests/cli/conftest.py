@@ -9,10 +9,8 @@ from typer.testing import CliRunner, Result
 from cli.__main__ import app as command
 from frontend.app import create_app
 from frontend.settings import Settings
-from protocol.lora import LoraInfo
-from tests.frontend.conftest import NOWHERE, _serving, logs, storage_folder
-from tests.frontend.fake_generator import FakeGenerator
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
+from tests.frontend.conftest import NOWHERE, logs, serving_app, storage_folder
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 
 __all__ = ["logs", "storage_folder"]
 
@@ -26,9 +24,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    generator = FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
-    generator.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
-    return generator
+    return of_all_kinds("ink")
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def app(generator: FakeGenerator, tmp_path: Path) -> FastAPI:
 @pytest.fixture
 def url(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Of a real server of `app`, which commands ask."""
-    with _serving(app) as url:
+    with serving_app(app) as url:
         monkeypatch.setenv("TRITONREEL_URL", url)
         yield url
 

@@ -14,7 +14,7 @@ from frontend.settings import Settings
 from protocol.errors import ModelFailed
 from protocol.sampling import AnySpec, WanSpec
 from tests.cli.conftest import Run
-from tests.frontend.conftest import NOWHERE, _serving
+from tests.frontend.conftest import NOWHERE, serving_app
 from tests.frontend.fake_generator import FakeGenerator
 
 CLEARS_THE_SCREEN = "\x1b[2J"
@@ -187,7 +187,7 @@ def test_the_key_comes_from_the_environment(
 ) -> None:
     key = "the-key-of-the-server"
     settings = Settings(triton_metrics_url=NOWHERE, keys_file=tmp_path / "none.json", api_key=SecretStr(key))
-    with _serving(create_app(settings, generator)) as url:
+    with serving_app(create_app(settings, generator)) as url:
         without = run("video", "x", "--url", url)
         monkeypatch.setenv("TRITONREEL_API_KEY", key)
         with_key = run("video", "x", "--url", url)

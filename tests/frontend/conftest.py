@@ -104,14 +104,14 @@ def url_of(server: Server) -> str:
 
 
 @contextmanager
-def _serving(app: FastAPI) -> Iterator[str]:
+def serving_app(app: FastAPI) -> Iterator[str]:
     with running(app) as server:
         yield url_of(server)
 
 
 @pytest.fixture(scope="session")
 def serve() -> Serve:
-    return _serving
+    return serving_app
 
 
 @pytest.fixture(scope="session")

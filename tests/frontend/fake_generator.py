@@ -13,7 +13,7 @@ from protocol.events import Done, JobTimings, Progress
 from protocol.lora import LoraInfo
 from protocol.model_card import ModelCard
 from protocol.sampling import AnySpec
-from tests.model_cards import model_card
+from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
 CHUNK_FRAMES = 4
 TIMINGS = JobTimings(queue_seconds=0.1, text_seconds=0.2, denoise_seconds=0.3, decode_seconds=0.4, total_seconds=1.0)
@@ -136,3 +136,10 @@ class FakeGenerator:
         except (asyncio.CancelledError, GeneratorExit):
             self.cancelled.append(request_id)
             raise
+
+
+def of_all_kinds(*adapters: str) -> FakeGenerator:
+    """One that makes videos from a text, from an image, and images; with adapters for the first."""
+    generator = FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    generator.adapters = [LoraInfo(name=name, rank=16, bytes=4096, models=["toy-wan-t2v"]) for name in adapters]
+    return generator

@@ -16,9 +16,8 @@ from PIL import Image
 
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.test_videos import image_file
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 from tests.waiting import SECONDS
 
 VIDEOS, IMAGES = "/v1/videos", "/v1/images/generations"
@@ -26,7 +25,7 @@ VIDEOS, IMAGES = "/v1/videos", "/v1/images/generations"
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    return FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    return of_all_kinds()
 
 
 @pytest.fixture(params=["wait", "async"])

@@ -1,17 +1,17 @@
 """`/docs` in Debian's chromium."""
 
-import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from pydantic import SecretStr
 
 from frontend.app import create_app
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, Serve
 from tests.frontend.fake_generator import FakeGenerator
+from tests.page.chromium import chromium
 
 pytestmark = pytest.mark.slow
 KEY = "a-key-for-the-documentation"
@@ -20,13 +20,8 @@ MILLISECONDS = 60_000
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

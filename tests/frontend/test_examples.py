@@ -18,11 +18,9 @@ import frontend
 from frontend.app import create_app
 from frontend.errors import EngineUnavailable
 from frontend.settings import Settings
-from protocol.lora import LoraInfo
 from tests.frontend.conftest import NOWHERE, Serve
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.test_video_request import only_job
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
 pytestmark = pytest.mark.slow
 
@@ -35,9 +33,7 @@ KEY = "a-key-for-a-container"
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    generator = FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
-    generator.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
-    return generator
+    return of_all_kinds("ink")
 
 
 @pytest.fixture

@@ -14,10 +14,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from protocol.lora import LoraInfo
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.test_videos import image_file
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
 VIDEOS, IMAGES = "/v1/videos/generations", "/v1/images/generations"
 SMALL = {"size": "32x16", "num_inference_steps": 2}
@@ -33,9 +31,7 @@ HOSTILE = [
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    generator = FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
-    generator.adapters = [LoraInfo(name="ink", rank=16, bytes=4096, models=["toy-wan-t2v"])]
-    return generator
+    return of_all_kinds("ink")
 
 
 def comment_of(mp4: bytes) -> str:

@@ -10,11 +10,10 @@ from fastapi import FastAPI
 from PIL import Image
 
 from protocol.errors import ModelFailed
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.jobs.specs import hosted_spec
 from tests.frontend.test_video_request import error_of
 from tests.frontend.test_videos import image_file
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 from tests.waiting import SECONDS, until
 
 URL = "/v1/jobs"
@@ -25,7 +24,7 @@ VIDEO = {"prompt": "A Fox", "size": "32x16", "num_frames": 9, "seed": 3, "num_in
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    return FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    return of_all_kinds()
 
 
 async def make(client: httpx.AsyncClient, path: str, **fields: Any) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from frontend.http.api_keys import KeyFile
 from frontend.settings import Settings
 from protocol.errors import InvalidRequest, ModelFailed
 from tests.frontend.conftest import NOWHERE, Serve, client_of
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.test_video_request import error_of
 from tests.frontend.test_videos import data_uri, image_file
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 from tests.waiting import until
 
 ROUTES = ["/v1/videos", "/v1/videos/generations", "/v1/videos/sync", "/v1/images/generations"]
@@ -26,7 +25,7 @@ RETRY = {"X-Stainless-Retry-Count": "1"}
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    return FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    return of_all_kinds()
 
 
 async def create(

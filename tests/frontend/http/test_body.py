@@ -14,9 +14,8 @@ from frontend.app import create_app
 from frontend.http.body import read_json
 from frontend.settings import Settings
 from tests.frontend.conftest import NOWHERE, client_of
-from tests.frontend.fake_generator import FakeGenerator
+from tests.frontend.fake_generator import FakeGenerator, of_all_kinds
 from tests.frontend.test_video_request import error_of, only_job
-from tests.model_cards import image_to_video_card, model_card, text_to_image_card
 
 VIDEOS, GENERATIONS, IMAGES = ROUTES = ("/v1/videos", "/v1/videos/generations", "/v1/images/generations")
 MANY = 100_000
@@ -25,7 +24,7 @@ FOX = "🦊"
 
 @pytest.fixture
 def generator() -> FakeGenerator:
-    return FakeGenerator([model_card(), image_to_video_card(), text_to_image_card()])
+    return of_all_kinds()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from frontend.settings import Settings
 from protocol.errors import ModelFailed
 from protocol.lora import LoraRequest
 from protocol.sampling import ImageOptions, VideoOptions
-from tests.frontend.conftest import NOWHERE, _serving
+from tests.frontend.conftest import NOWHERE, serving_app
 from tests.frontend.fake_generator import FakeGenerator
 from tests.integrations.comfyui.comfy_modules import NODES, ComfyModules, InterruptProcessingException
 from tests.waiting import wait_until
@@ -236,7 +236,7 @@ def test_a_seed_that_the_server_draws(nodes: dict[str, Any], generator: FakeGene
 def locked(generator: FakeGenerator, tmp_path: Path) -> Iterator[str]:
     """Of a server that asks for a key."""
     settings = Settings(triton_metrics_url=NOWHERE, keys_file=tmp_path / "none.json", api_key=SecretStr(KEY))
-    with _serving(create_app(settings, generator)) as url:
+    with serving_app(create_app(settings, generator)) as url:
         yield url
 
 
