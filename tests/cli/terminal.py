@@ -39,7 +39,7 @@ class Terminal:
             cwd=folder,
             env=kept | python_path | {"TERM": "xterm-256color", **environment},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it
+            preexec_fn=_hear_ctrl_c,
         )
         os.close(its)
         self._shown = bytearray()
@@ -80,3 +80,9 @@ class Terminal:
                 self._shown += piece
         except OSError:  # the program has ended, and its side is closed
             return
+
+
+def _hear_ctrl_c() -> None:
+    """In the new process: the terminal is its own, and it hears SIGINT even where tests run in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,5 +1,6 @@
 """Real frontends before a real tritonserver, killed while they run jobs: no job is lost, and none ends twice."""
 
+import io
 import random
 import time
 import uuid
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import psycopg
 import pytest
@@ -34,6 +36,12 @@ def shared_place(postgres_url: str, tmp_path: Path) -> Iterator[Place]:
     place = Place(make_url(postgres_url).set(database=name).render_as_string(), tmp_path)
     yield place
     place.close()
+
+
+def packets_of(mp4: bytes) -> list[bytes]:
+    """The encoded frames."""
+    with av.open(io.BytesIO(mp4), "r") as container:
+        return [bytes(packet) for packet in container.demux(video=0)]
 
 
 def test_each_job_of_a_frontend_that_is_killed_ends_once(tmp_path: Path, place: Place) -> None:
@@ -199,7 +207,7 @@ def test_a_long_job_goes_on_from_its_last_step(tmp_path: Path, place: Place, vic
     assert later
     assert min(later) >= 6
     assert steps_of(triton, "resumed") <= sum(12 - step for step in (first, *later))
-    assert contents[0] == contents[1]
+    assert packets_of(contents[0]) == packets_of(contents[1])  # the prompts, which the files tell, differ
     place.assert_files()
 
 
