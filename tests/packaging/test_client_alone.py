@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 HEAVY = ("torch", "diffusers", "transformers", "onnxruntime", "onnx", "nvidia_pytriton", "pytriton", "psutil")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_client_alone_needs_neither_torch_nor_a_triton_server(tmp_path: Path) -> None:
     project = tmp_path / "project"  # a build leaves files behind
     project.mkdir()

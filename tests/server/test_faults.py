@@ -45,7 +45,9 @@ def shared_memory_regions(server: RunningServer) -> int:
     return len(list(Path("/dev/shm").glob(f"{prefix}*")))
 
 
-@pytest.mark.parametrize("model", ["wan_t2v_transformer", "wan_t2v_transformer_2"])
+@pytest.mark.parametrize(
+    "model", ["wan_t2v_transformer", pytest.param("wan_t2v_transformer_2", marks=pytest.mark.long)]
+)
 async def test_a_job_survives_its_transformer(fragile_server: RunningServer, model: str) -> None:
     server = fragile_server
     server.wait_until_healthy(90)

@@ -207,7 +207,7 @@ def test_probes_and_documents_are_not_traced(traced: Traced) -> None:
     assert probes == []
 
 
-@pytest.mark.parametrize("trouble", ["away", "hangs"])
+@pytest.mark.parametrize("trouble", [pytest.param("away", marks=pytest.mark.long), "hangs"])
 def test_a_collector_in_trouble_costs_requests_nothing(
     toy: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:

@@ -211,6 +211,7 @@ def test_a_long_job_goes_on_from_its_last_step(tmp_path: Path, place: Place, vic
     place.assert_files()
 
 
+@pytest.mark.long
 def test_thirty_jobs_under_random_deaths_of_frontend_and_tritonserver(tmp_path: Path, place: Place) -> None:
     triton = Scripted(tmp_path / "triton")
     settings = {"TRITONREEL_MAX_RUNNING_JOBS": "3", "TRITONREEL_CHECKPOINT_SECONDS": "0.2"}
