@@ -72,6 +72,16 @@ def fits(page: Page) -> bool:
     return width <= 0
 
 
+def overlap(one: Locator, other: Locator) -> bool:
+    """Whether they lie upon one another."""
+    first, second = one.bounding_box(), other.bounding_box()
+    assert first
+    assert second
+    across = first["x"] < second["x"] + second["width"] and second["x"] < first["x"] + first["width"]
+    down = first["y"] < second["y"] + second["height"] and second["y"] < first["y"] + first["height"]
+    return across and down
+
+
 def downloaded(page: Page, link: Locator, folder: Path) -> Path:
     with page.expect_download() as download:
         link.click()

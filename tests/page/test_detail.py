@@ -12,7 +12,7 @@ from playwright.sync_api import Dialog, Page, expect
 from protocol.sampling import WanSpec
 from tests.page.other_files import png
 from tests.page.page_server import PageServer
-from tests.page.parts import cards, downloaded, fits, open_more, open_tile, tiles, wait_for
+from tests.page.parts import cards, downloaded, fits, open_more, open_tile, overlap, tiles, wait_for
 
 EVERYTHING: dict[str, Any] = {
     "model": "toy-wan-t2v",
@@ -103,6 +103,7 @@ def test_a_video_is_extended(page: Page, server: PageServer) -> None:
     original = server.make("a beginning")
     dialog = open_tile(page)
     dialog.get_by_role("button", name="Extend").click()
+    assert not overlap(dialog.locator(".stage video"), dialog.locator(".detail-words"))
     dialog.get_by_label("How it goes on").fill("and an end")
     dialog.get_by_label("Seconds to add").fill("1")
     dialog.get_by_role("button", name="Make it longer").click()
