@@ -22,6 +22,7 @@ RUN /opt/build/bin/pip install --no-cache-dir -c constraints.txt setuptools \
     && /opt/build/bin/pip --python /opt/venv/bin/python install --no-cache-dir --no-compile \
        -c constraints.txt -r requirements.txt \
     && find /opt/venv -type d -name tests -prune -exec rm -r {} + \
+    && find /opt/venv \( -name '*.pyi' -o -name 'redoc*.js' \) -delete \
     # not those of `*.libs`, which a strip would break
     && find /opt/venv -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} +
 
