@@ -13,9 +13,10 @@ from frontend.jobs.state import FinishedJob, HostedReport, Job, Output
 from frontend.links import Links
 from frontend.schemas.images_generations import ImageCompleted, ImageData, ImageGenerationResponse, ImageParams
 from frontend.schemas.jobs import JobFile, JobObject
+from frontend.schemas.record import RecordError
 from frontend.schemas.timings import Timings
 from frontend.schemas.video_report import HostedParams, HostedSource, VideoData
-from frontend.schemas.videos import CreatedVideo, Video, VideoError
+from frontend.schemas.videos import CreatedVideo, Video
 from frontend.schemas.videos_generations import VideoGenerationResponse
 from protocol.sampling import VideoSampling
 
@@ -184,11 +185,11 @@ def _hosted(job: Job) -> list[HostedSource]:
     ]
 
 
-def _error(job: Job) -> VideoError | None:
+def _error(job: Job) -> RecordError | None:
     if job.state.status == "cancelled":
-        return VideoError(code="cancelled", message="The job was cancelled.")
+        return RecordError(code="cancelled", message="The job was cancelled.")
     error = job.state.error
-    return None if error is None else VideoError(code=error.code, message=error.message, param=error.field)
+    return None if error is None else RecordError(code=error.code, message=error.message, param=error.field)
 
 
 async def _video_data(finished: FinishedJob, links: Links, response_format: str | None) -> list[VideoData]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from frontend.http.request_identity import viewer_of
 from frontend.job_events import OF_JOB
-from frontend.jobs.listing import JobQuery, Kind, Order
+from frontend.jobs.listing import JobQuery, Kind
 from frontend.jobs.state import Job, JobStatus
 from frontend.links import links_for
 from frontend.report import job_object
@@ -16,6 +16,7 @@ from frontend.schemas.errors import ErrorBody
 from frontend.schemas.fields import MAX_WORD
 from frontend.schemas.job_events import JobEvent, JobPreview, JobPreviewsParam
 from frontend.schemas.jobs import DeletedJob, JobList, JobObject
+from frontend.schemas.pages import Limit, Order
 from frontend.services import Services, ServicesDep
 from frontend.visible_jobs import visible_job
 
@@ -49,19 +50,13 @@ async def list_jobs(
         Query(max_length=MAX_WORD, description="Only those that have this in their prompt, in whatever case."),
     ] = None,
     after: Annotated[str | None, Query(description="The id of the last job of the page before.")] = None,
-    limit: Annotated[int, Query(ge=0, le=100, description="How many at most.")] = 20,
-    order: Annotated[Order, Query(description="`desc`: the newest first; `asc`: the oldest.")] = "desc",
+    limit: Limit = 20,
+    order: Order = "desc",
 ) -> JobList:
     query = JobQuery(viewer_of(request), kind, status, model, search, after, limit, order)
     page = await services.jobs.page(query)
     links = await links_for(request, services)
-    jobs = [job_object(job, links) for job in page.jobs]
-    return JobList(
-        data=jobs,
-        first_id=jobs[0].id if jobs else None,
-        last_id=jobs[-1].id if jobs else None,
-        has_more=page.has_more,
-    )
+    return JobList.of([job_object(job, links) for job in page.jobs], has_more=page.has_more)
 
 
 @router.get(

@@ -5,12 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from frontend.http.request_identity import viewer_of
-from frontend.jobs.listing import JobQuery, Order
+from frontend.jobs.listing import JobQuery
 from frontend.jobs.state import Job
 from frontend.links import links_for
 from frontend.report import video_object
 from frontend.routes.poll_after import POLL_AFTER, say_when_to_ask_again
 from frontend.schemas.errors import ErrorBody
+from frontend.schemas.pages import Limit, Order
 from frontend.schemas.videos import DeletedVideo, Video, VideoList
 from frontend.services import Services, ServicesDep
 from frontend.visible_jobs import visible_job
@@ -32,19 +33,13 @@ async def list_videos(
     request: Request,
     services: ServicesDep,
     after: Annotated[str | None, Query(description="The id of the last video of the page before.")] = None,
-    limit: Annotated[int, Query(ge=0, le=100, description="How many at most.")] = 20,
-    order: Annotated[Order, Query(description="`desc`: the newest first; `asc`: the oldest.")] = "desc",
+    limit: Limit = 20,
+    order: Order = "desc",
 ) -> VideoList:
     query = JobQuery(owner=viewer_of(request), kind="video", after=after, limit=limit, order=order)
     page = await services.jobs.page(query)
     links = await links_for(request, services)
-    videos = [video_object(job, links) for job in page.jobs]
-    return VideoList(
-        data=videos,
-        first_id=videos[0].id if videos else None,
-        last_id=videos[-1].id if videos else None,
-        has_more=page.has_more,
-    )
+    return VideoList.of([video_object(job, links) for job in page.jobs], has_more=page.has_more)
 
 
 @router.get(

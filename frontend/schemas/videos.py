@@ -8,9 +8,10 @@ from pydantic_core import PydanticCustomError
 
 from frontend.http.openapi_body import inline_schema
 from frontend.schemas.fields import URL_DESCRIPTION, Fields, Word, is_none
-from frontend.schemas.timings import Timings
+from frontend.schemas.pages import ListPage
+from frontend.schemas.record import Record
 from frontend.schemas.video_fields import Seconds, VideoRequest
-from frontend.schemas.video_report import TIMINGS_DESCRIPTION, HostedSource, VideoData, VideoDescription
+from frontend.schemas.video_report import HostedSource, VideoData, VideoDescription
 from protocol.sampling import Prompt
 
 
@@ -73,35 +74,16 @@ TEXT_FIELDS = frozenset(_texts(inline_schema(VideoCreateRequest)))
 """the fields, and fields of fields, that are text: "5" stays "5" there when it comes in a form"""
 
 
-class VideoError(BaseModel):
-    """Why a video failed."""
-
-    code: str = Field(description="As in the answer to a create that waits.", examples=["model_failed"])
-    message: str = Field(description="A sentence.")
-    param: str | None = Field(None, description="The request field that it is about.")
-
-
-class Video(VideoDescription):
+class Video(Record, VideoDescription):
     """OpenAI's video object, and what is made, or was."""
 
-    id: str = Field(examples=["video_5f0c6c7b1f0d4a0f9d5e6a7b8c9d0e1f"])
     object: Literal["video"] = "video"
     status: Literal["queued", "in_progress", "completed", "failed"] = Field(
         description="A video whose client stopped it has `failed` with the code `cancelled`."
     )
-    progress: int = Field(ge=0, le=100, description="Per cent; 100 once it is completed.")
-    prompt: str
     seconds: str = Field(description="num_frames / fps.", examples=["5.0625"])
-    created_at: int = Field(description="Unix time of the request.", examples=[1767225600])
-    completed_at: int | None = Field(description="Unix time at which it was completed.", examples=[1767225660])
-    expires_at: int | None = Field(
-        description="Unix time after which the server forgets it, once it has ended.", examples=[1767312060]
-    )
-    error: VideoError | None = Field(description="Why it failed.")
-    remixed_from_video_id: str | None = Field(description="The video that it varies.")
     url: str | None = Field(description=f"Of the first video, once it is completed. {URL_DESCRIPTION}")
     urls: list[str] = Field(description="Of all videos of the request, likewise.")
-    timings: Timings | None = Field(description=f"Once it is completed. {TIMINGS_DESCRIPTION}")
     hosted: list[HostedSource] | None = Field(
         None, exclude_if=is_none, description="Of each video that a hosted provider has made."
     )
@@ -114,14 +96,8 @@ class CreatedVideo(Video):
     data: list[VideoData]
 
 
-class VideoList(BaseModel):
+class VideoList(ListPage[Video]):
     """OpenAI's list of videos."""
-
-    object: Literal["list"] = "list"
-    data: list[Video]
-    first_id: str | None = Field(description="Of the first video in `data`.")
-    last_id: str | None = Field(description="Of the last one: the next page begins `after` it.")
-    has_more: bool = Field(description="Whether there is a next page.")
 
 
 class DeletedVideo(BaseModel):
