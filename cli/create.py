@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.ending import INTERRUPTED, asking, failed, say
-from cli.finish import finish, wait
+from cli.finish import check_wishes, finish, wait
 from cli.options import (
     URL,
     JsonOption,
@@ -21,7 +21,7 @@ from cli.options import (
     adapter_of,
     with_fields,
 )
-from cli.output_files import STDOUT, OutputError, check_output
+from cli.output_files import STDOUT
 from cli.server import ClientError, ConnectionLost, Server, new_key
 from frontend.schemas.images_generations import ImageGenerationRequest
 from frontend.schemas.videos_generations import VideoGenerationRequest
@@ -131,12 +131,7 @@ def _image_url(image: str) -> str:
 def _make(
     path: str, body: dict[str, Any], output: str | None, url: str, *, previews: bool, as_json: bool, opens: bool
 ) -> None:
-    if output == STDOUT and (as_json or opens):
-        raise typer.BadParameter("has the file: leave out --json and --open", param_hint="-o -")
-    try:
-        check_output(output, body.get("n", 1))
-    except OutputError as error:
-        raise typer.BadParameter(str(error), param_hint="--output") from None
+    check_wishes(output, body.get("n", 1), as_json=as_json, opens=opens)
     with asking(url) as server:
         job_id = _create(server, path, body)
         try:

@@ -8,7 +8,7 @@ import typer
 from cli.ending import failed, say
 from cli.following import follow
 from cli.job import Job
-from cli.output_files import STDOUT, write_files
+from cli.output_files import STDOUT, OutputError, check_output, write_files
 from cli.progress import progress_of
 from cli.server import ConnectionLost, Server, Unreachable
 from protocol.printable import printable
@@ -29,6 +29,16 @@ def wait(server: Server, job_id: str, *, previews: bool) -> Job:
         raise failed(f"{error.message}, and the job may go on: tritonreel jobs get {job_id}") from None
     check_completed(job)
     return job
+
+
+def check_wishes(output: str | None, count: int, *, as_json: bool, opens: bool) -> None:
+    """Before anything is asked for. Raises typer.BadParameter where `count` files could not be written so."""
+    if output == STDOUT and (as_json or opens):
+        raise typer.BadParameter("has the file: leave out --json and --open", param_hint="-o -")
+    try:
+        check_output(output, count)
+    except OutputError as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from None
 
 
 def check_completed(job: Job) -> None:

@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from cli.ending import INTERRUPTED, asking, failed, say
-from cli.finish import as_text, check_completed, finish, wait
+from cli.finish import as_text, check_completed, check_wishes, finish, wait
 from cli.job import Job
 from cli.options import URL, JsonOption, OpenOption, OutputOption, PreviewOption, UrlOption
-from cli.output_files import STDOUT, OutputError, check_output
 from cli.tables import print_table
 from protocol.printable import printable
 
@@ -84,14 +83,10 @@ def get(
 
     Ctrl-C stops the waiting, and not the job.
     """
-    if output == STDOUT and (as_json or open_file):
-        raise typer.BadParameter("has the file: leave out --json and --open", param_hint="-o -")
+    check_wishes(output, 1, as_json=as_json, opens=open_file)
     with asking(url) as server:
         job = server.job(job_id)
-        try:
-            check_output(output, job.fields.n)
-        except OutputError as error:
-            raise typer.BadParameter(str(error), param_hint="--output") from None
+        check_wishes(output, job.fields.n, as_json=as_json, opens=open_file)
         try:
             if not job.has_ended:
                 job = wait(server, job_id, previews=preview)

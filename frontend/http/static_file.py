@@ -12,12 +12,13 @@ REVALIDATED = "no-cache"
 """what browsers ask for again each time, with its ETag, as a new release has another"""
 KEPT = "public, max-age=31536000, immutable"
 """what never changes under its URL"""
-_MEDIA_TYPES = {
+MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+"""by the ends of their names"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StaticFile:
 
     @classmethod
     def read(cls, file: Traversable) -> "StaticFile":
-        return cls(file.read_bytes(), _MEDIA_TYPES[file.name.rpartition(".")[2]])
+        return cls(file.read_bytes(), MEDIA_TYPES[file.name.rpartition(".")[2]])
 
     @cached_property
     def etag(self) -> str:

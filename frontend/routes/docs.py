@@ -12,7 +12,8 @@ router = APIRouter(prefix="/docs", include_in_schema=False)
 _FOLDERS = {
     "docs.css": "frontend/api_docs",
     "docs.js": "frontend/api_docs",
-    "icon.svg": "frontend/api_docs",
+    "colours.css": "frontend/page/style",
+    "icon.svg": "frontend/page",
     "swagger-ui.css": "fastapi_offline/static",  # which packages what other servers load from elsewhere
     "swagger-ui-bundle.js": "fastapi_offline/static",
 }

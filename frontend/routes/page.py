@@ -12,7 +12,7 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 
-from frontend.http.static_file import KEPT, REVALIDATED, StaticFile
+from frontend.http.static_file import KEPT, MEDIA_TYPES, REVALIDATED, StaticFile
 from frontend.schemas.links import Links
 
 router = APIRouter(tags=["operations"])
@@ -76,5 +76,5 @@ def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversa
     for entry in folder.iterdir():
         if entry.is_dir():
             yield from _walk(entry, f"{prefix}{entry.name}/")
-        else:
+        elif entry.name.rpartition(".")[2] in MEDIA_TYPES:  # and not what an editor has left there
             yield f"{prefix}{entry.name}", entry

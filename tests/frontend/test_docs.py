@@ -30,6 +30,7 @@ async def test_the_page_is_made_of_files_of_this_server_and_nothing_inline(clien
         "docs/docs.js": "text/javascript; charset=utf-8",
         "docs/swagger-ui.css": "text/css; charset=utf-8",
         "docs/docs.css": "text/css; charset=utf-8",
+        "docs/colours.css": "text/css; charset=utf-8",
         "docs/icon.svg": "image/svg+xml",
     }
     assert set(named) == {*types, "openapi.json", "."}
@@ -45,7 +46,7 @@ async def test_the_page_is_made_of_files_of_this_server_and_nothing_inline(clien
 
 
 async def test_our_own_files_name_no_other_host(client: httpx.AsyncClient) -> None:
-    for name in ("docs.js", "docs.css"):
+    for name in ("docs.js", "docs.css", "colours.css"):
         assert "//" not in re.sub(r" // .*", "", (await client.get(f"/docs/{name}")).text)
 
 

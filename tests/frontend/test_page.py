@@ -74,6 +74,12 @@ async def test_the_html_is_asked_for_again_every_time(client: httpx.AsyncClient)
     assert again.status_code == 304
 
 
+def test_what_an_editor_has_left_is_no_file_of_the_page(tmp_path: Path) -> None:
+    for name in ("index.html", "main.js", "main.js~", ".main.js.swp"):
+        (tmp_path / name).write_text("")
+    assert [*Page.read(tmp_path).files] == ["main.js"]
+
+
 def test_another_content_has_another_digest(tmp_path: Path) -> None:
     def digest(script: str) -> str:
         (tmp_path / "index.html").write_text('<script src="/page/main.js">')
