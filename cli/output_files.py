@@ -1,4 +1,4 @@
-"""Where what is made is written: never over a file that is there."""
+"""Where what is made is written: never over a file that is there. Pipes and devices take it as stdout does."""
 
 import os
 import re
@@ -28,6 +28,8 @@ def check_output(output: str | None, count: int) -> None:
             raise OutputError("stdout is a terminal: pipe it somewhere, or name a file")
         return
     path = Path(output or ".")
+    if count > 1 and _is_device(path):
+        raise OutputError(f"{str(path)!r} takes one file: leave out -n, or name a file")
     folder = path if path.is_dir() else path.parent
     if not folder.is_dir():
         raise OutputError(f"there is no folder {str(folder)!r}")
@@ -68,7 +70,7 @@ def _write(server: Server, file: JobFile, wanted: Path) -> Path:
     path, number = wanted, 2
     while True:
         try:
-            stream = path.open("xb")
+            stream = path.open("wb" if _is_device(path) else "xb")
             break
         except FileExistsError:
             path = wanted.with_stem(f"{wanted.stem}-{number}")
@@ -77,15 +79,19 @@ def _write(server: Server, file: JobFile, wanted: Path) -> Path:
             raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
     try:
         with stream, server.file(file.url) as pieces:
-            for piece in pieces:
-                stream.write(piece)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
-    except BaseException:
-        path.unlink(missing_ok=True)  # a part of a file
+            stream.writelines(pieces)
+    except BaseException as error:
+        if not _is_device(path):
+            path.unlink(missing_ok=True)  # a part of a file
+        if isinstance(error, OSError):
+            raise OutputError(f"{str(path)!r} cannot be written: {error.strerror}") from None
         raise
     return path
+
+
+def _is_device(path: Path) -> bool:
+    """As /dev/null, or a pipe: nothing is lost where it is written to."""
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 def _path(job: Job, file: JobFile, output: str | None) -> Path:

@@ -76,6 +76,26 @@ def test_several_videos_are_numbered_and_nothing_is_overwritten(url: str, run: R
     assert (folder / "clip-2.mp4").read_text() == "mine"
 
 
+def test_a_device_takes_the_file_as_it_is(url: str, run: Run, folder: Path) -> None:
+    (folder / "sink").symlink_to("/dev/null")
+
+    assert run("video", "x", "-o", "sink").exit_code == 0
+    several = run("video", "x", "-n", "2", "-o", "sink")
+
+    assert (several.exit_code, "leave out -n" in several.stderr) == (2, True)
+    assert [path.name for path in folder.iterdir()] == ["sink"]
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_disk_that_is_full_leaves_no_part_of_a_file(url: str, run: Run, folder: Path) -> None:
+    (folder / "full").symlink_to("/dev/full")
+
+    done = run("video", "x", "-o", "full")
+
+    assert (done.exit_code, "'full' cannot be written: No space left on device" in done.stderr) == (1, True)
+    assert Path("/dev/full").is_char_device()
+
+
 def test_a_video_from_an_image(url: str, run: Run, generator: FakeGenerator, photo: Path, folder: Path) -> None:
     done = run("video", "it moves right", "--image", photo, "--seed", "7", "-o", folder)
 

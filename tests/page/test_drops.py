@@ -24,6 +24,12 @@ IMAGE = {
 }
 
 
+def telling(parameters: str) -> bytes:
+    """The beginning of a PNG with parameters."""
+    text = b"tritonreel\0\0\0\0\0" + parameters.encode()
+    return b"\x89PNG\r\n\x1a\n" + len(text).to_bytes(4) + b"iTXt" + text + b"xxxx"
+
+
 @pytest.mark.parametrize(("kind", "fields"), [("videos", EVERYTHING), ("images", IMAGE)])
 def test_a_file_made_here_restores_everything(
     page: Page, server: PageServer, kind: str, fields: dict[str, Any]
@@ -66,6 +72,10 @@ def test_the_parameters_of_a_model_that_is_not_served_are_kept(desk: Page, serve
         b"\0\0\0\x00moov",
         b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffiTXttritonreel\0",
         b"\x89PNG\r\n\x1a\n\0\0\0\x1ciTXttritonreel\0\0\0\0\0[1, 2, 3, 4]xxxx",
+        telling('{"tritonreel": "1", "prompt": {"a": 1}}'),
+        telling('{"tritonreel": "1", "prompt": "x", "lora": [null]}'),
+        telling('{"tritonreel": "1", "prompt": "x", "lora": [{"name": {"a": 1}}]}'),
+        telling('{"tritonreel": "1", "prompt": "x", "lora": "ink"}'),
     ],
 )
 def test_damaged_files_are_refused_with_their_names_as_text(desk: Page, server: PageServer, content: bytes) -> None:

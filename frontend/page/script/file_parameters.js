@@ -13,10 +13,18 @@ export async function readParameters(file) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     const text = isPng(bytes) ? pngText(bytes) : mp4Comment(bytes);
     const parameters = text && parseJson(text);
-    return parameters && typeof parameters === "object" && KEYWORD in parameters ? parameters : null;
+    return isObject(parameters) && KEYWORD in parameters && isRequest(parameters) ? parameters : null;
   } catch {
     return null; // another program's file, or a damaged one
   }
+}
+
+const isObject = (value) => typeof value === "object" && value !== null;
+
+/** Whether the form can be filled with it: whoever made the file may have written anything. */
+function isRequest({ lora = [], ...fields }) {
+  const adapters = Array.isArray(lora) && lora.every(isObject) ? lora : [null];
+  return [fields, ...adapters].every((one) => one && !Object.values(one).some(isObject));
 }
 
 const isPng = (bytes) => PNG_SIGNATURE.every((byte, index) => bytes[index] === byte);
