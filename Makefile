@@ -96,6 +96,12 @@ lint: $(INSTALLED_DEV) ## Check format, style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/hadolint --config docker/hadolint.yaml docker/*.Dockerfile docker/standin/*.Dockerfile
+	@if $(COMPOSE) version > /dev/null 2>&1; then \
+		for files in "-f compose.yaml" "-f compose.yaml -f docker/compose.standin.yaml"; do \
+			env $$($(PYTHON) docker/new_env.py | grep '^[A-Z]') \
+				$(COMPOSE) $$files --profile cpu --profile gpu config --quiet || exit 1; \
+		done \
+	fi
 
 PROFILE ?= cpu
 COMPOSE := $(shell docker compose version > /dev/null 2>&1 && echo docker compose || echo docker-compose)
