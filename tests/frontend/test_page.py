@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from frontend.app import create_app
 from frontend.http.security_headers import security_headers
@@ -134,3 +135,21 @@ async def test_the_page_needs_no_key_and_what_it_asks_for_does(tmp_path: Path, m
             assert (await client.request(method, path, headers=BROWSER)).status_code == 200
         for path in ("/v1/models", "/v1/jobs", "/metrics", "/page", "/pages"):
             assert (await client.request(method, path, headers=BROWSER)).status_code == 401
+
+
+def test_the_form_has_the_bounds_of_the_api(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    known = {**schemas["VideoGenerationRequest"]["properties"], **schemas["ImageGenerationRequest"]["properties"]}
+    rows = re.findall(
+        r'name: "(\w+)", .*min: ([\d.]+), max: ([\d.]+)', (FOLDER / "script" / "sampling_fields.js").read_text()
+    )
+    assert len(rows) == 8
+    for name, least, most in rows:
+        (bounds,) = (one for one in known[name].get("anyOf", [known[name]]) if one.get("type") in ("number", "integer"))
+        assert float(most) == bounds["maximum"], name
+        if "exclusiveMinimum" in bounds:
+            assert float(least) > bounds["exclusiveMinimum"], name
+        else:
+            assert float(least) == bounds["minimum"], name
+    compose = (FOLDER / "script" / "compose.js").read_text()
+    assert set(re.findall(r"maxLength: (\d+)", compose)) == {str(known["prompt"]["maxLength"])}
